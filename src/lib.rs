@@ -1,1 +1,12 @@
-pub mod sandbox;
+//! Gatehouse: a self-hosted workspace gateway for PostPost. The modules in reading order.
+
+/// What "now" is.
+pub mod clock;
+/// The nouns of the field and the rules about them.
+pub mod domain;
+/// Encryption of secrets at rest, random bytes.
+pub mod envelope;
+/// The audit log: bytes, tree, writer.
+pub mod audit;
+/// The database: the only SQL.
+pub mod store;

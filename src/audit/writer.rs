@@ -1,0 +1,104 @@
+//! The group-commit writer: everything that waits goes into one transaction, one fsync. A record is acknowledged only
+//! after its commit. The queue is bounded; when it is full or the database fails, the caller is told and must not act:
+//! no audit, no call (design §5).
+
+use crate::{
+    clock::Clock,
+    domain::audit::Draft,
+    store::{self, Db, operations::Effect},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Records that may wait. More than this and the disk is not keeping up: refuse early rather than queue up.
+const QUEUE: usize = 1_024;
+/// Most records of one transaction, so that one commit stays short.
+const BATCH: usize = 256;
+
+/// The record could not be stored; nothing may be sent upstream on its strength.
+#[derive(Debug)]
+pub enum Unavailable {
+    /// Too many records wait already.
+    Full,
+    /// The writer has stopped.
+    Stopped,
+    Store(store::Error),
+}
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the audit log's queue is full"),
+            Self::Stopped => f.write_str("the audit log's writer has stopped"),
+            Self::Store(error) => write!(f, "the audit log cannot be written: {error}"),
+        }
+    }
+}
+
+/// Entries and the changes that must be durable together with them.
+struct Record {
+    drafts: Vec<Draft>,
+    effects: Vec<Effect>,
+    done: oneshot::Sender<Result<(), Unavailable>>,
+}
+
+/// A handle to the writer. Clones share it; it stops when the last one is gone.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Record>,
+}
+
+impl Writer {
+    /// Starts the writer on the current runtime.
+    pub fn start(db: Db, clock: Clock) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(write_all(db, clock, waiting));
+        Self { queue }
+    }
+
+    /// Stores entries and effects in one transaction and answers after its commit.
+    pub async fn record(&self, drafts: Vec<Draft>, effects: Vec<Effect>) -> Result<(), Unavailable> {
+        let (done, answer) = oneshot::channel();
+        self.queue.try_send(Record { drafts, effects, done }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Full,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
+        })?;
+        answer.await.unwrap_or(Err(Unavailable::Stopped))
+    }
+}
+
+/// Natural batching: while one transaction syncs, the next batch gathers. Waiting on purpose makes it slower
+/// (performance.md D).
+async fn write_all(db: Db, clock: Clock, mut waiting: mpsc::Receiver<Record>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut batch, BATCH).await > 0 {
+        match write(&db, &clock, &batch).await {
+            Ok(()) => {
+                for record in batch.drain(..) {
+                    let _ = record.done.send(Ok(()));
+                }
+            }
+            Err(error) if batch.len() == 1 => {
+                let record = batch.remove(0);
+                let _ = record.done.send(Err(Unavailable::Store(error)));
+            }
+            // One record can spoil a batch (an item taken by somebody else): each gets a transaction of its own.
+            Err(_) => {
+                for record in batch.drain(..) {
+                    let result = write(&db, &clock, std::slice::from_ref(&record)).await;
+                    let _ = record.done.send(result.map_err(Unavailable::Store));
+                }
+            }
+        }
+    }
+}
+
+async fn write(db: &Db, clock: &Clock, batch: &[Record]) -> store::Result<()> {
+    let mut tx = db.begin().await?;
+    for effect in batch.iter().flat_map(|r| &r.effects) {
+        tx.apply(effect).await?;
+    }
+    // Last, so that an entry never stands for a change that failed.
+    let drafts: Vec<&Draft> = batch.iter().flat_map(|r| &r.drafts).collect();
+    tx.append(clock.now(), &drafts).await?;
+    tx.commit().await
+}

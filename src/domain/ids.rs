@@ -1,0 +1,42 @@
+//! The shapes of ids, checked before an id is used for anything (design §13).
+
+/// A new id of ours: a UUIDv7, so that ids sort by the time they were made.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Whether `id` has the shape of our own ids.
+pub fn is_own_id(id: &str) -> bool {
+    id.len() == 36
+        && id.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+        })
+}
+
+/// Whether `id` is an ObjectId as PostPost writes it: 24 lower-case hex digits.
+pub fn is_object_id(id: &str) -> bool {
+    id.len() == 24 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// A request id taken from a caller: 1 to 64 letters, digits, `-`, `_` or `.`, so that it can stand in a log line.
+pub fn is_request_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        assert!(is_own_id(&new_id()));
+        assert!(!is_own_id("../../etc/passwd"));
+        assert!(is_object_id("507f1f77bcf86cd799439011"));
+        for bad in ["507F1f77bcf86cd799439011", "507f1f77bcf86cd79943901", "507f1f77bcf86cd79943901g", "", ".."] {
+            assert!(!is_object_id(bad), "{bad}");
+        }
+        assert!(is_request_id("abc-1.2_3") && !is_request_id("a b") && !is_request_id(&"x".repeat(65)));
+    }
+}

@@ -1,0 +1,106 @@
+//! Operations: calls that change something upstream, from the intent on record to their one final state.
+
+use crate::{
+    clock::Millis,
+    domain::{audit::Actor, jobs::ItemState, posts::PostStatus, words},
+};
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// What is changed. The words are the audit log's actions.
+    Verb {
+        PostDelete = "post.delete",
+        PostUpdate = "post.update",
+        TenantCreate = "tenant.create",
+        TenantDetach = "tenant.detach",
+        TenantLink = "tenant.link",
+    }
+}
+
+words! {
+    OpState {
+        /// The intent is on record; the call is under way, or its process has died.
+        Open = "open",
+        /// Sent and not answered.
+        InDoubt = "in_doubt",
+        Succeeded = "succeeded",
+        Gone = "gone",
+        Refused = "refused",
+        Failed = "failed",
+        Applied = "applied",
+        NotApplied = "not_applied",
+    }
+}
+
+/// What was asked for, as far as the reconciler needs it to tell whether it happened.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+impl Asked {
+    pub fn status(&self) -> Option<PostStatus> {
+        self.status.as_deref().and_then(PostStatus::parse)
+    }
+}
+
+/// What we knew of the target just before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Whether upstream confirmed that the post existed.
+    pub existed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<crate::domain::posts::PlatformPost>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_expires_at: Option<Millis>,
+}
+
+/// A stored operation.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub id: String,
+    pub workspace_id: String,
+    /// `None`: the owner's own account.
+    pub tenant_id: Option<String>,
+    pub verb: Verb,
+    /// The post's or tenant's id.
+    pub target: String,
+    pub actor: Actor,
+    pub asked: Asked,
+    pub snapshot: Option<Snapshot>,
+    pub state: OpState,
+    /// The job item this is the call of.
+    pub item: Option<(String, i64)>,
+    /// The process that made the call.
+    pub node: String,
+    pub started_at: Millis,
+    pub checks: i64,
+}
+
+impl OpState {
+    /// Where a job item ends when its operation ends so.
+    pub fn item_state(self) -> ItemState {
+        match self {
+            Self::Open => ItemState::Running,
+            Self::InDoubt => ItemState::Unknown,
+            Self::Succeeded | Self::Applied => ItemState::Succeeded,
+            Self::Gone => ItemState::Gone,
+            Self::Refused | Self::Failed | Self::NotApplied => ItemState::Failed,
+        }
+    }
+}

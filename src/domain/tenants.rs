@@ -1,0 +1,78 @@
+//! Tenants: PostPost's managed users. A tenant's id is its ObjectId upstream, so that nobody has to translate.
+
+use crate::{
+    clock::Millis,
+    domain::{Invalid, words, workspaces::Frozen},
+};
+
+/// A tenant of a workspace. Detached ones stay listed: their history does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    pub workspace_id: String,
+    /// The ObjectId upstream.
+    pub id: String,
+    pub username: String,
+    pub display_name: String,
+    pub created_at: Millis,
+    pub frozen: Option<Frozen>,
+    pub detached_at: Option<Millis>,
+    /// Until when the last connection link works, as far as we know.
+    pub link_expires_at: Option<Millis>,
+    pub sync: Sync,
+}
+
+/// How fresh the mirror of a tenant is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sync {
+    /// Last time the mirror was brought up to date, fully or by changes.
+    pub synced_at: Option<Millis>,
+    /// Last complete sweep, which also finds deletions made elsewhere.
+    pub swept_at: Option<Millis>,
+    pub error: Option<String>,
+    pub error_at: Option<Millis>,
+}
+
+words! {
+    TenantState { Active = "active", Frozen = "frozen", Detached = "detached" }
+}
+
+impl Tenant {
+    pub fn state(&self) -> TenantState {
+        match (&self.detached_at, &self.frozen) {
+            (Some(_), _) => TenantState::Detached,
+            (None, Some(_)) => TenantState::Frozen,
+            (None, None) => TenantState::Active,
+        }
+    }
+}
+
+/// What upstream tells of a managed user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedUser {
+    pub id: String,
+    pub username: String,
+    pub display_name: String,
+    pub link_expires_at: Option<Millis>,
+}
+
+/// Checks a tenant's user name: upstream wants an e-mail address.
+pub fn check_username(text: &str) -> Result<String, Invalid> {
+    let name = text.trim();
+    let shaped = name.split_once('@').is_some_and(|(local, host)| {
+        !local.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
+    });
+    let plain = !name.chars().any(|c| c.is_whitespace() || c.is_control());
+    if !shaped || !plain || name.len() > 254 {
+        return Err(Invalid::new("username", "Enter an e-mail address, such as social@example.com"));
+    }
+    Ok(name.to_owned())
+}
+
+/// Checks the reason of a freeze: it is shown to the tenant.
+pub fn check_reason(text: &str) -> Result<String, Invalid> {
+    let reason = text.trim();
+    if reason.is_empty() || reason.chars().count() > 500 {
+        return Err(Invalid::new("reason", "Enter a reason of 1 to 500 characters"));
+    }
+    Ok(reason.to_owned())
+}

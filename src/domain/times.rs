@@ -1,0 +1,75 @@
+//! Times on the wire and on the page. PostPost's forms are in `contract.md`; ours are ISO 8601 UTC with milliseconds.
+
+use crate::clock::Millis;
+use jiff::Timestamp;
+
+/// `2026-03-15T14:00:00.000Z`. A time outside the years 0 to 9999 prints as the nearest bound.
+pub fn to_iso(at: Millis) -> String {
+    let at = at.clamp(-62_167_219_200_000, 253_402_207_200_000);
+    let stamp = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{stamp:.3}")
+}
+
+/// Reads a time as PostPost accepts it: date, `T`, time, and a zone (`Z` or a numeric offset). No zone, no `T`,
+/// a date alone or any other notation is refused.
+pub fn from_iso(text: &str) -> Option<Millis> {
+    let (date, rest) = text.split_once('T')?;
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    let mut parts = date.split('-');
+    let date_ok = matches!((parts.next(), parts.next(), parts.next(), parts.next()),
+        (Some(y), Some(m), Some(d), None) if y.len() == 4 && m.len() == 2 && d.len() == 2 && digits(y) && digits(m) && digits(d));
+    let zone_ok = rest.ends_with('Z')
+        || (rest.len() > 6 && {
+            let zone = &rest.as_bytes()[rest.len() - 6..];
+            matches!(zone[0], b'+' | b'-') && zone[3] == b':'
+        });
+    if !date_ok || !zone_ok || !rest.is_ascii() {
+        return None;
+    }
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
+/// Reads what a `datetime-local` field sends (`2026-03-15T14:00`, seconds allowed), as UTC.
+pub fn from_local_utc(text: &str) -> Option<Millis> {
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    jiff::tz::Offset::UTC.to_timestamp(civil).ok().map(Timestamp::as_millisecond)
+}
+
+/// What a `datetime-local` field shows for a UTC time: `2026-03-15T14:00`.
+pub fn to_local_utc(at: Millis) -> String {
+    to_iso(at)[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_and_refused_forms() {
+        let ten = 1_773_568_800_000;
+        for good in [
+            "2026-03-15T10:00:00.000Z",
+            "2026-03-15T10:00:00Z",
+            "2026-03-15T10:00:00+00:00",
+            "2026-03-15T12:00:00+02:00",
+        ] {
+            assert_eq!(from_iso(good), Some(ten), "{good}");
+        }
+        for bad in [
+            "2026-03-15",
+            "2026-03-15 10:00:00Z",
+            "2026-03-15T10:00:00",
+            "15/03/2026T10:00:00Z",
+            "March 15",
+            "",
+            "2026-13-15T10:00:00Z",
+            "20260315T100000Z",
+        ] {
+            assert_eq!(from_iso(bad), None, "{bad}");
+        }
+        assert_eq!(to_iso(ten), "2026-03-15T10:00:00.000Z");
+        assert_eq!(from_local_utc("2026-03-15T10:00"), Some(ten));
+        assert_eq!(to_local_utc(ten), "2026-03-15T10:00");
+        assert!(to_iso(i64::MAX).starts_with("9999"));
+    }
+}

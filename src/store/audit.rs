@@ -1,0 +1,300 @@
+//! The audit log's rows: appending within a transaction, and reading back by filter.
+
+use super::{Db, Error, Result, Tx, like_anywhere};
+use crate::{
+    audit::{
+        entry::{self, Link, Place},
+        tree::{self, Hash, Range},
+    },
+    clock::Millis,
+    domain::audit::{ActorType, Detail, Draft, Entry, Outcome},
+};
+use std::collections::BTreeMap;
+
+/// What an audit list or export asks for. Times are inclusive from, exclusive to.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// `None` is the whole instance.
+    pub workspace_id: Option<String>,
+    /// Part of an actor's id, or of the name as it was then.
+    pub actor: Option<String>,
+    /// An action, or with a trailing `.` all of a noun.
+    pub action: Option<String>,
+    pub tenant_id: Option<String>,
+    pub outcome: Option<Outcome>,
+    pub from: Option<Millis>,
+    pub to: Option<Millis>,
+    pub op_id: Option<String>,
+    pub job_id: Option<String>,
+    /// The id of the entry's first target.
+    pub target: Option<String>,
+}
+
+/// The log's size and root.
+#[derive(Debug, Clone)]
+pub struct Head {
+    pub size: i64,
+    pub at: Millis,
+    pub root: Hash,
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    seq: i64,
+    entry: Vec<u8>,
+    leaf: Vec<u8>,
+    at: i64,
+    actor_type: String,
+    actor_id: String,
+    action: String,
+    outcome: String,
+    workspace_id: Option<String>,
+    tenant_id: Option<String>,
+    op_id: Option<String>,
+    job_id: Option<String>,
+}
+
+const ENTRY: &str = "SELECT seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id, tenant_id, op_id, \
+                     job_id FROM audit_entries WHERE";
+
+impl Tx {
+    /// Appends entries, in order, and returns the number of the first. Locks the head row first, so that numbers are
+    /// dense on both engines; the last statements of a transaction should be these.
+    pub async fn append(&mut self, now: Millis, drafts: &[&Draft]) -> Result<i64> {
+        let (size, last, range): (i64, i64, Vec<u8>) =
+            self.sql("UPDATE audit_head SET size = size WHERE id = 1 RETURNING size, at, range").one().await?;
+        let mut range = Range::from_bytes(size as u64, &range)
+            .ok_or_else(|| Error::Corrupt("the audit head's range does not fit its size".into()))?;
+        // Time never runs backwards in the log, whatever the clock does.
+        let at = now.max(last);
+        let mut chains: BTreeMap<(String, String), (i64, Hash)> = BTreeMap::new();
+        for draft in drafts {
+            let seq = range.size() as i64;
+            let workspace = draft.workspace.as_deref();
+            let tenant = workspace.and(draft.tenant.as_deref());
+            let in_workspace = match workspace {
+                Some(workspace) => Some(self.link(&mut chains, workspace, "").await?),
+                None => None,
+            };
+            let in_tenant = match (workspace, tenant) {
+                (Some(workspace), Some(tenant)) => Some(self.link(&mut chains, workspace, tenant).await?),
+                _ => None,
+            };
+            let details = entry::details(draft, crate::envelope::random);
+            let bytes = entry::bytes(&Place { seq, at, in_workspace, in_tenant }, draft, &details);
+            let leaf = tree::leaf_hash(&bytes);
+            self.insert_entry(seq, at, draft, tenant, &bytes, leaf, in_workspace, in_tenant).await?;
+            for detail in &details {
+                self.sql("INSERT INTO audit_details (seq, part, salt, body) VALUES ($1, $2, $3, $4)")
+                    .bind(seq)
+                    .bind(&detail.part)
+                    .bind(&detail.salt)
+                    .bind(&detail.body)
+                    .run()
+                    .await?;
+            }
+            if let (Some(workspace), Some(link)) = (workspace, in_workspace) {
+                chains.insert((workspace.to_owned(), String::new()), (link.seq, leaf));
+            }
+            if let (Some(workspace), Some(tenant), Some(link)) = (workspace, tenant, in_tenant) {
+                chains.insert((workspace.to_owned(), tenant.to_owned()), (link.seq, leaf));
+            }
+            range.push(leaf);
+        }
+        for ((workspace, tenant), (seq, leaf)) in &chains {
+            self.sql(
+                "INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf",
+            )
+            .bind(workspace)
+            .bind(tenant)
+            .bind(*seq)
+            .bind(leaf.to_vec())
+            .run()
+            .await?;
+        }
+        self.sql("UPDATE audit_head SET size = $1, at = $2, range = $3 WHERE id = 1")
+            .bind(range.size() as i64)
+            .bind(at)
+            .bind(range.to_bytes())
+            .run()
+            .await?;
+        Ok(size)
+    }
+
+    /// The next place in a workspace's or tenant's sequence.
+    async fn link(
+        &mut self,
+        chains: &mut BTreeMap<(String, String), (i64, Hash)>,
+        workspace: &str,
+        tenant: &str,
+    ) -> Result<Link> {
+        if let Some((seq, leaf)) = chains.get(&(workspace.to_owned(), tenant.to_owned())) {
+            return Ok(Link { seq: seq + 1, previous: Some(*leaf) });
+        }
+        let row: Option<(i64, Vec<u8>)> = self
+            .sql("SELECT seq, leaf FROM audit_chains WHERE workspace_id = $1 AND tenant_id = $2")
+            .bind(workspace)
+            .bind(tenant)
+            .opt()
+            .await?;
+        match row {
+            None => Ok(Link { seq: 0, previous: None }),
+            Some((seq, leaf)) => {
+                let leaf = leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
+                Ok(Link { seq: seq + 1, previous: Some(leaf) })
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site; the parts of one row")]
+    async fn insert_entry(
+        &mut self,
+        seq: i64,
+        at: Millis,
+        draft: &Draft,
+        tenant: Option<&str>,
+        bytes: &[u8],
+        leaf: Hash,
+        in_workspace: Option<Link>,
+        in_tenant: Option<Link>,
+    ) -> Result<()> {
+        self.sql(
+            "INSERT INTO audit_entries (seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id,
+               workspace_seq, tenant_id, tenant_seq, op_id, job_id,
+               target_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        )
+        .bind(seq)
+        .bind(bytes)
+        .bind(leaf.to_vec())
+        .bind(at)
+        .bind(draft.actor.kind().as_str())
+        .bind(&draft.actor.id)
+        .bind(draft.action)
+        .bind(draft.outcome.as_str())
+        .bind(&draft.workspace)
+        .bind(in_workspace.map(|l| l.seq))
+        .bind(tenant)
+        .bind(in_tenant.map(|l| l.seq))
+        .bind(&draft.op_id)
+        .bind(&draft.job_id)
+        .bind(draft.targets.first().map(|t| t.id.as_str()))
+        .run()
+        .await
+        .map(drop)
+    }
+}
+
+impl Db {
+    /// Appends entries that stand for no change of ours, such as refused attempts.
+    pub async fn append(&self, now: Millis, drafts: &[&Draft]) -> Result<i64> {
+        let mut tx = self.begin().await?;
+        let first = tx.append(now, drafts).await?;
+        tx.commit().await?;
+        Ok(first)
+    }
+
+    pub async fn audit_head(&self) -> Result<Head> {
+        let (size, at, range): (i64, i64, Vec<u8>) =
+            self.read("SELECT size, at, range FROM audit_head WHERE id = 1").one().await?;
+        let range = Range::from_bytes(size as u64, &range)
+            .ok_or_else(|| Error::Corrupt("the audit head's range does not fit its size".into()))?;
+        Ok(Head { size, at, root: range.root() })
+    }
+
+    /// One page of entries. `before` and `after` are entry numbers, both exclusive; with `after` the page is the one
+    /// next to it, oldest first, else the newest first.
+    pub async fn audit_page(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Entry>> {
+        let mut sql = narrow(self.read(ENTRY).push(" 1 = 1"), filter);
+        sql = sql.and("seq <", before).and("seq >", after);
+        let sql = sql.push(if after.is_some() { " ORDER BY seq LIMIT " } else { " ORDER BY seq DESC LIMIT " });
+        let rows: Vec<EntryRow> = sql.arg(limit).all().await?;
+        self.with_details(rows).await
+    }
+
+    /// How many entries the filter matches.
+    pub async fn audit_count(&self, filter: &AuditFilter) -> Result<i64> {
+        narrow(self.read("SELECT COUNT(*) FROM audit_entries WHERE 1 = 1"), filter).value().await
+    }
+
+    /// One entry. With a workspace, only if it is that workspace's.
+    pub async fn audit_entry(&self, workspace_id: Option<&str>, seq: i64) -> Result<Option<Entry>> {
+        let row: Option<EntryRow> =
+            self.read(ENTRY).push(" seq = ").arg(seq).and("workspace_id =", workspace_id).opt().await?;
+        Ok(self.with_details(row.into_iter().collect()).await?.pop())
+    }
+
+    async fn with_details(&self, rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
+        let mut details: BTreeMap<i64, Vec<Detail>> = BTreeMap::new();
+        if !rows.is_empty() {
+            let found: Vec<(i64, String, Vec<u8>, String)> = self
+                .read("SELECT seq, part, salt, body FROM audit_details WHERE seq IN ")
+                .list(rows.iter().map(|r| r.seq))
+                .push(" ORDER BY seq, part")
+                .all()
+                .await?;
+            for (seq, part, salt, body) in found {
+                details.entry(seq).or_default().push(Detail { part, salt, body });
+            }
+        }
+        rows.into_iter()
+            .map(|row| {
+                let details = details.remove(&row.seq).unwrap_or_default();
+                row.into_entry(details)
+            })
+            .collect()
+    }
+}
+
+/// Adds the filter's conditions.
+fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
+    let mut sql = sql
+        .and("workspace_id =", filter.workspace_id.as_deref())
+        .and("tenant_id =", filter.tenant_id.as_deref())
+        .and("outcome =", filter.outcome.map(Outcome::as_str))
+        .and("at >=", filter.from)
+        .and("at <", filter.to)
+        .and("op_id =", filter.op_id.as_deref())
+        .and("job_id =", filter.job_id.as_deref())
+        .and("target_id =", filter.target.as_deref());
+    match filter.action.as_deref() {
+        Some(noun) if noun.ends_with('.') => {
+            let after = format!("{}/", &noun[..noun.len() - 1]);
+            sql = sql.and("action >=", Some(noun)).and("action <", Some(after));
+        }
+        action => sql = sql.and("action =", action),
+    }
+    if let Some(actor) = &filter.actor {
+        sql = sql.push(" AND (actor_id = ").arg(actor.as_str());
+        sql = sql.push(" OR EXISTS (SELECT 1 FROM audit_details d WHERE d.seq = audit_entries.seq AND d.part = 'names' AND ");
+        sql = sql.push("LOWER(d.body) LIKE ").arg(like_anywhere(&actor.to_lowercase())).push(r" ESCAPE '\'))");
+    }
+    sql
+}
+
+impl EntryRow {
+    fn into_entry(self, details: Vec<Detail>) -> Result<Entry> {
+        Ok(Entry {
+            actor_type: ActorType::parse(&self.actor_type).ok_or_else(|| Error::Corrupt("actor type".into()))?,
+            outcome: Outcome::parse(&self.outcome).ok_or_else(|| Error::Corrupt("outcome".into()))?,
+            seq: self.seq,
+            at: self.at,
+            actor_id: self.actor_id,
+            action: self.action,
+            workspace_id: self.workspace_id,
+            tenant_id: self.tenant_id,
+            op_id: self.op_id,
+            job_id: self.job_id,
+            bytes: self.entry,
+            leaf: self.leaf,
+            details,
+        })
+    }
+}

@@ -1,0 +1,384 @@
+//! Jobs and their items. Counts are always taken from the items, never kept beside them.
+
+use super::{Db, Error, Json, Result};
+use crate::{
+    clock::Millis,
+    domain::{
+        audit::{Actor, Draft},
+        jobs::{Counts, ItemState, Job, JobItem, JobState, Wanted},
+        plans::{BulkAction, Plan, PlanOptions},
+        posts::PostStatus,
+    },
+};
+
+#[derive(sqlx::FromRow)]
+struct JobRow {
+    id: String,
+    workspace_id: String,
+    plan_id: String,
+    action: String,
+    options: Json<PlanOptions>,
+    reason: String,
+    actor: Json<Actor>,
+    state: String,
+    wanted: String,
+    created_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ItemRow {
+    n: i64,
+    tenant_id: String,
+    post_id: String,
+    expected_status: String,
+    expected_at: Option<i64>,
+    expected_updated_at: i64,
+    target_at: Option<i64>,
+    state: String,
+    code: Option<String>,
+    message: Option<String>,
+    granted_at: Option<i64>,
+    op_id: Option<String>,
+    ended_at: Option<i64>,
+}
+
+const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, started_at, \
+    ended_at FROM jobs WHERE ";
+const ITEM: &str = "SELECT n, tenant_id, post_id, expected_status, expected_at, expected_updated_at, target_at, state, code, \
+    message, granted_at, op_id, ended_at FROM job_items WHERE job_id = ";
+
+impl Db {
+    /// Makes the job of a plan: its items are exactly the plan's posts, those to be skipped already so. A plan makes
+    /// one job, however often it is confirmed; the job's id is returned either way. `None` if the plan has expired.
+    pub async fn confirm_plan(&self, actor: &Actor, plan: &Plan, job_id: &str, reason: &str, now: Millis) -> Result<Option<String>> {
+        let mut tx = self.begin().await?;
+        // The digest is what the operator saw: a preview changed meanwhile in another window is not what was confirmed.
+        let claimed = tx
+            .sql("UPDATE plans SET job_id = $2 WHERE id = $1 AND job_id IS NULL AND expires_at > $3 AND digest = $4")
+            .bind(&plan.id)
+            .bind(job_id)
+            .bind(now)
+            .bind(&plan.digest)
+            .run()
+            .await?;
+        if claimed != 1 {
+            let row: (Option<String>,) = tx.sql("SELECT job_id FROM plans WHERE id = $1").bind(&plan.id).one().await?;
+            return Ok(row.0);
+        }
+        tx.sql(
+            "INSERT INTO jobs (id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 'run', $8)",
+        )
+        .bind(job_id)
+        .bind(&plan.workspace_id)
+        .bind(&plan.id)
+        .bind(plan.action.as_str())
+        .bind(Json(&plan.options))
+        .bind(reason)
+        .bind(Json(actor))
+        .bind(now)
+        .run()
+        .await?;
+        // A post that another job has taken since the preview is left to that job.
+        tx.sql(
+            "INSERT INTO job_items (job_id, n, workspace_id, tenant_id, post_id, expected_status, expected_at,
+               expected_updated_at, target_at, state, code, ended_at)
+             SELECT $1, i.n, $2, i.tenant_id, i.post_id, i.status, i.scheduled_at, i.updated_at, i.target_at,
+               CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN 'pending' ELSE 'skipped' END,
+               CASE WHEN i.skip IS NULL AND l.post_id IS NOT NULL THEN 'locked' ELSE i.skip END,
+               CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END
+             FROM plan_items i LEFT JOIN job_items l ON l.workspace_id = $2 AND l.tenant_id = i.tenant_id
+               AND l.post_id = i.post_id AND l.state IN ('pending', 'running', 'unknown')
+             WHERE i.plan_id = $4",
+        )
+        .bind(job_id)
+        .bind(&plan.workspace_id)
+        .bind(now)
+        .bind(&plan.id)
+        .run()
+        .await?;
+        let (total, pending): (i64, i64) = tx
+            .sql(
+                "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END), 0) AS BIGINT)
+                 FROM job_items WHERE job_id = $1",
+            )
+            .bind(job_id)
+            .one()
+            .await?;
+        let mut entry = Draft::done(actor, "job.create")
+            .workspace(&plan.workspace_id)
+            .target("job", job_id)
+            .reason(reason)
+            .set("action", plan.action.as_str())
+            .set("posts", total)
+            .set("toDo", pending)
+            .set("digest", plan.digest.as_str());
+        entry.job_id = Some(job_id.to_owned());
+        tx.append(now, &[&entry]).await?;
+        tx.commit().await?;
+        Ok(Some(job_id.to_owned()))
+    }
+
+    pub async fn job(&self, workspace_id: &str, id: &str) -> Result<Option<Job>> {
+        let row: Option<JobRow> =
+            self.read(JOB).push("workspace_id = ").arg(workspace_id).and("id =", Some(id)).opt().await?;
+        match row {
+            None => Ok(None),
+            Some(row) => {
+                let counts = self.job_counts(&[row.id.as_str()]).await?;
+                row.into_job(&counts).map(Some)
+            }
+        }
+    }
+
+    /// A workspace's jobs, the newest first, from before the given id.
+    pub async fn jobs(&self, workspace_id: &str, before: Option<&str>, limit: i64) -> Result<Vec<Job>> {
+        let rows: Vec<JobRow> = self
+            .read(JOB)
+            .push("workspace_id = ")
+            .arg(workspace_id)
+            .and("id <", before)
+            .push(" ORDER BY id DESC LIMIT ")
+            .arg(limit)
+            .all()
+            .await?;
+        self.with_counts(rows).await
+    }
+
+    /// Jobs with work left, the oldest first.
+    pub async fn unfinished_jobs(&self) -> Result<Vec<Job>> {
+        let rows: Vec<JobRow> =
+            self.read(JOB).push("state IN ('queued', 'running', 'paused') ORDER BY id LIMIT 100").all().await?;
+        self.with_counts(rows).await
+    }
+
+    async fn with_counts(&self, rows: Vec<JobRow>) -> Result<Vec<Job>> {
+        let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
+        let counts = self.job_counts(&ids).await?;
+        rows.into_iter().map(|row| row.into_job(&counts)).collect()
+    }
+
+    async fn job_counts(&self, ids: &[&str]) -> Result<Vec<(String, String, i64)>> {
+        self.read("SELECT job_id, state, COUNT(*) FROM job_items WHERE job_id IN ")
+            .list(ids.iter().copied())
+            .push(" GROUP BY job_id, state")
+            .all()
+            .await
+    }
+
+    /// Moves a job from the states it may be in to another. `false` if it was in none of them.
+    pub async fn set_job_state(&self, id: &str, from: &[JobState], to: JobState, now: Millis) -> Result<bool> {
+        let changed = self
+            .write("UPDATE jobs SET state = ")
+            .arg(to.as_str())
+            .push(", started_at = COALESCE(started_at, ")
+            .arg((to == JobState::Running).then_some(now))
+            .push("), ended_at = ")
+            .arg(to.is_final().then_some(now))
+            .push(" WHERE id = ")
+            .arg(id)
+            .push(" AND state IN ")
+            .list(from.iter().map(|s| s.as_str()))
+            .run()
+            .await?;
+        Ok(changed == 1)
+    }
+
+    /// Ends a job and writes down how.
+    pub async fn finish_job(&self, job: &Job, state: JobState, now: Millis) -> Result<()> {
+        let mut tx = self.begin().await?;
+        if state == JobState::Cancelled {
+            tx.sql("UPDATE job_items SET state = 'cancelled', ended_at = $2 WHERE job_id = $1 AND state = 'pending'")
+                .bind(&job.id)
+                .bind(now)
+                .run()
+                .await?;
+        }
+        let changed = tx
+            .sql("UPDATE jobs SET state = $2, ended_at = $3 WHERE id = $1 AND state NOT IN ('completed', 'cancelled')")
+            .bind(&job.id)
+            .bind(state.as_str())
+            .bind(now)
+            .run()
+            .await?;
+        if changed != 1 {
+            return Ok(());
+        }
+        let rows: Vec<(String, i64)> =
+            tx.sql("SELECT state, COUNT(*) FROM job_items WHERE job_id = $1 GROUP BY state").bind(&job.id).all().await?;
+        let mut entry = Draft::done(&job.actor, "job.end").workspace(&job.workspace_id).target("job", &job.id);
+        entry = entry.set("state", state.as_str());
+        for (state, count) in rows {
+            entry = entry.set(&state, count);
+        }
+        entry.job_id = Some(job.id.clone());
+        tx.append(now, &[&entry]).await?;
+        tx.commit().await
+    }
+
+    /// Asks a job to pause, go on or stop. `false` if it has ended.
+    pub async fn ask_job(&self, actor: &Actor, job: &Job, wanted: Wanted, now: Millis) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let changed = tx
+            .sql("UPDATE jobs SET wanted = $2 WHERE id = $1 AND state IN ('queued', 'running', 'paused') AND wanted <> 'cancel'")
+            .bind(&job.id)
+            .bind(wanted.as_str())
+            .run()
+            .await?;
+        if changed != 1 {
+            return Ok(false);
+        }
+        let action = match wanted {
+            Wanted::Run => "job.resume",
+            Wanted::Pause => "job.pause",
+            Wanted::Cancel => "job.cancel",
+        };
+        let mut entry = Draft::done(actor, action).workspace(&job.workspace_id).target("job", &job.id);
+        entry.job_id = Some(job.id.clone());
+        tx.append(now, &[&entry]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// A job's items in order, from number `from` on, optionally those in one state.
+    pub async fn job_items(&self, job_id: &str, state: Option<ItemState>, from: i64, limit: i64) -> Result<Vec<JobItem>> {
+        let rows: Vec<ItemRow> = self
+            .read(ITEM)
+            .arg(job_id)
+            .and("state =", state.map(ItemState::as_str))
+            .and("n >=", Some(from))
+            .push(" ORDER BY n LIMIT ")
+            .arg(limit)
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Pending items, as fair between tenants as the order of their numbers allows: each tenant's first, then each
+    /// tenant's second.
+    pub async fn next_items(&self, job_id: &str, limit: i64) -> Result<Vec<JobItem>> {
+        let rows: Vec<ItemRow> = self
+            .read(
+                "SELECT n, tenant_id, post_id, expected_status, expected_at, expected_updated_at, target_at, state, code,
+                   message, granted_at, op_id, ended_at
+                 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY n) AS turn FROM job_items
+                       WHERE job_id = $1 AND state = 'pending') AS waiting
+                 ORDER BY turn, n LIMIT $2",
+            )
+            .bind(job_id)
+            .bind(limit)
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Per tenant and state: how many items of a job.
+    pub async fn job_tenants(&self, job_id: &str) -> Result<Vec<(String, String, i64)>> {
+        self.read("SELECT tenant_id, state, COUNT(*) FROM job_items WHERE job_id = $1 GROUP BY tenant_id, state ORDER BY 1, 2")
+            .bind(job_id)
+            .all()
+            .await
+    }
+
+    /// Skip reasons and error codes of a job: (state, code, count).
+    pub async fn job_codes(&self, job_id: &str) -> Result<Vec<(String, Option<String>, i64)>> {
+        self.read(
+            "SELECT state, code, COUNT(*) FROM job_items WHERE job_id = $1 AND state IN ('skipped', 'failed')
+             GROUP BY state, code ORDER BY 3 DESC, 2",
+        )
+        .bind(job_id)
+        .all()
+        .await
+    }
+
+    /// The failures that ended last.
+    pub async fn latest_failures(&self, job_id: &str, limit: i64) -> Result<Vec<JobItem>> {
+        let rows: Vec<ItemRow> = self
+            .read(ITEM)
+            .arg(job_id)
+            .push(" AND state = 'failed' ORDER BY ended_at DESC, n DESC LIMIT ")
+            .arg(limit)
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Leaves an item alone, with the reason. Only if it is still pending.
+    pub async fn skip_item(&self, job_id: &str, n: i64, code: &str, message: &str, now: Millis) -> Result<()> {
+        self.write(
+            "UPDATE job_items SET state = 'skipped', code = $3, message = $4, ended_at = $5
+             WHERE job_id = $1 AND n = $2 AND state = 'pending'",
+        )
+        .bind(job_id)
+        .bind(n)
+        .bind(code)
+        .bind(message)
+        .bind(now)
+        .run()
+        .await
+        .map(drop)
+    }
+
+    /// Leaves all of a tenant's remaining items of a job alone.
+    pub async fn skip_tenant(&self, job_id: &str, tenant_id: &str, code: &str, now: Millis) -> Result<u64> {
+        self.write(
+            "UPDATE job_items SET state = 'skipped', code = $3, ended_at = $4
+             WHERE job_id = $1 AND tenant_id = $2 AND state = 'pending'",
+        )
+        .bind(job_id)
+        .bind(tenant_id)
+        .bind(code)
+        .bind(now)
+        .run()
+        .await
+    }
+}
+
+impl JobRow {
+    fn into_job(self, counts: &[(String, String, i64)]) -> Result<Job> {
+        let mut total = Counts::default();
+        for (_, state, count) in counts.iter().filter(|(id, ..)| *id == self.id) {
+            total.add(ItemState::parse(state).ok_or_else(|| Error::Corrupt("item state".into()))?, *count);
+        }
+        Ok(Job {
+            action: BulkAction::parse(&self.action).ok_or_else(|| Error::Corrupt("job's action".into()))?,
+            state: JobState::parse(&self.state).ok_or_else(|| Error::Corrupt("job's state".into()))?,
+            wanted: Wanted::parse(&self.wanted).ok_or_else(|| Error::Corrupt("job's wanted state".into()))?,
+            id: self.id,
+            workspace_id: self.workspace_id,
+            plan_id: self.plan_id,
+            options: self.options.0,
+            reason: self.reason,
+            actor: self.actor.0,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            counts: total,
+        })
+    }
+}
+
+impl TryFrom<ItemRow> for JobItem {
+    type Error = Error;
+
+    fn try_from(row: ItemRow) -> Result<Self> {
+        Ok(Self {
+            expected_status: PostStatus::parse(&row.expected_status)
+                .ok_or_else(|| Error::Corrupt("post status".into()))?,
+            state: ItemState::parse(&row.state).ok_or_else(|| Error::Corrupt("item state".into()))?,
+            n: row.n,
+            tenant_id: row.tenant_id,
+            post_id: row.post_id,
+            expected_at: row.expected_at,
+            expected_updated_at: row.expected_updated_at,
+            target_at: row.target_at,
+            code: row.code,
+            message: row.message,
+            granted_at: row.granted_at,
+            op_id: row.op_id,
+            ended_at: row.ended_at,
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! The only SQL of the gateway: one text for two engines. This file is the facade (`Db`, `Tx`, `Sql`); the statements
+//! live in a file per noun beside it. Nothing outside this folder names `sqlx`.
+
+pub mod admins;
+pub mod audit;
+pub mod facts;
+pub mod jobs;
+pub mod keys;
+pub mod leases;
+pub mod operations;
+pub mod plans;
+pub mod posts;
+pub mod reveals;
+pub mod sessions;
+pub mod tenants;
+pub mod workspaces;
+
+mod error;
+mod sql;
+
+pub use error::Error;
+pub(crate) use sql::Sql;
+pub use sqlx::types::Json;
+
+use sqlx::{
+    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{str::FromStr, time::Duration};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// SQLite before this version can corrupt a WAL database with two connections (security.md §0.3).
+const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// A database: SQLite inside the process, or PostgreSQL. Cheap to clone.
+#[derive(Clone)]
+pub enum Db {
+    /// One writer and several read-only connections.
+    Sqlite {
+        writer: SqlitePool,
+        reader: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A transaction. Dropped without [`Tx::commit`], it rolls back; after any error in it, drop it: on a full disk SQLite
+/// ends the transaction silently and a further statement would commit on its own (security.md §0.1).
+pub enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Db {
+    /// Opens `sqlite:<file>` or `postgres://…` without migrating.
+    pub async fn connect(url: &str) -> Result<Self> {
+        if url.starts_with("sqlite:") { Self::connect_sqlite(url).await } else { Self::connect_postgres(url).await }
+    }
+
+    async fn connect_sqlite(url: &str) -> Result<Self> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // NORMAL may lose acknowledged commits at a power cut; the audit promise needs FULL.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("trusted_schema", "OFF")
+            .pragma("wal_autocheckpoint", "4000");
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options.clone())
+            .await?;
+        let (version,): (String,) = sqlx::query_as("SELECT sqlite_version()").fetch_one(&writer).await?;
+        let numbers: Vec<u32> = version.split('.').filter_map(|n| n.parse().ok()).collect();
+        if !matches!(numbers[..], [a, b, c, ..] if (a, b, c) >= SQLITE_MIN) {
+            return Err(Error::OldSqlite(version));
+        }
+        let reader = SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await?;
+        Ok(Self::Sqlite { writer, reader })
+    }
+
+    async fn connect_postgres(url: &str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)?.application_name("gatehouse");
+        let pool = PgPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Brings the tables up to this program's schema. A newer schema than ours is an error.
+    pub async fn migrate(&self) -> Result<()> {
+        match self {
+            Self::Sqlite { writer, .. } => SQLITE.run(writer).await?,
+            Self::Postgres(pool) => POSTGRES.run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// A statement that only reads.
+    pub(crate) fn read(&self, text: &'static str) -> Sql<'_> {
+        match self {
+            Self::Sqlite { reader, .. } => Sql::on_sqlite(reader, text),
+            Self::Postgres(pool) => Sql::on_postgres(pool, text),
+        }
+    }
+
+    /// A single statement that commits on its own.
+    pub(crate) fn write(&self, text: &'static str) -> Sql<'_> {
+        match self {
+            Self::Sqlite { writer, .. } => Sql::on_sqlite(writer, text),
+            Self::Postgres(pool) => Sql::on_postgres(pool, text),
+        }
+    }
+
+    /// A transaction that writes. `BEGIN IMMEDIATE`: a plain `BEGIN` that later writes fails at once with
+    /// SQLITE_BUSY_SNAPSHOT, whatever the busy timeout (security.md §0.2).
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// The few places where the dialects differ.
+    pub(crate) fn pick<T>(&self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite { .. } => sqlite,
+            Self::Postgres(_) => postgres,
+        }
+    }
+
+    /// Whether this is the engine that only one process opens.
+    pub fn is_embedded(&self) -> bool {
+        self.pick(true, false)
+    }
+
+    /// Whether the database answers at all.
+    pub async fn ping(&self) -> Result<()> {
+        self.read("SELECT CAST(1 AS BIGINT)").value::<i64>().await.map(drop)
+    }
+
+    /// Ends all connections. What is in a transaction is rolled back.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, reader } => {
+                reader.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) fn sql(&mut self, text: &'static str) -> Sql<'_> {
+        match self {
+            Self::Sqlite(tx) => Sql::in_sqlite(tx, text),
+            Self::Postgres(tx) => Sql::in_postgres(tx, text),
+        }
+    }
+
+    pub async fn commit(self) -> Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Tells every node that keys, tenants or workspaces have changed (see `crate::access`).
+    pub(crate) async fn touch_access(&mut self) -> Result<()> {
+        self.sql("UPDATE versions SET version = version + 1 WHERE name = 'access'").run().await.map(drop)
+    }
+}
+
+/// A text to be found anywhere, as a LIKE pattern with `\` as its escape character.
+pub(crate) fn like_anywhere(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 8);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

@@ -1,0 +1,296 @@
+//! Operations from intent to end, and the effects that become durable together with an audit entry.
+
+use super::{Db, Error, Json, Result, Tx};
+use crate::{
+    clock::Millis,
+    domain::{
+        audit::Actor,
+        jobs::ItemState,
+        operations::{Asked, OpState, Operation, Snapshot, Verb},
+        posts::PostStatus,
+        tenants::ManagedUser,
+    },
+};
+
+/// A change of our own tables that the audit writer makes in the entry's transaction.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// The intent: the operation, and its job item now running. Fails with [`Error::Taken`] if the item is no longer
+    /// pending, so that no two workers send the same item.
+    Open(Box<Operation>),
+    /// The operation's end, or doubt; `check_at` is when the reconciler should look next.
+    Close { op_id: String, state: OpState, at: Millis, check_at: Millis },
+    /// Where a job item stands now.
+    Item { job_id: String, n: i64, result: ItemResult, at: Millis },
+    /// The post no longer exists.
+    PostGone { workspace_id: String, tenant_id: String, post_id: String },
+    /// The post's status or time changed as upstream answered.
+    PostChanged {
+        workspace_id: String,
+        tenant_id: String,
+        post_id: String,
+        status: Option<PostStatus>,
+        scheduled_at: Option<Millis>,
+        at: Millis,
+    },
+    /// We paused the post; its time then.
+    Paused {
+        workspace_id: String,
+        tenant_id: String,
+        post_id: String,
+        op_id: String,
+        scheduled_at: Option<Millis>,
+        at: Millis,
+    },
+    /// The post is no longer one that we paused.
+    Unpaused { workspace_id: String, tenant_id: String, post_id: String },
+    /// Upstream has this managed user.
+    TenantPut { workspace_id: String, user: ManagedUser, at: Millis },
+    TenantDetached { workspace_id: String, tenant_id: String, at: Millis },
+    /// A connection link was made.
+    TenantLink { workspace_id: String, tenant_id: String, expires_at: Option<Millis> },
+}
+
+/// How a job item ended, or that it is in doubt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemResult {
+    pub state: ItemState,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub granted_at: Option<Millis>,
+}
+
+#[derive(sqlx::FromRow)]
+struct OperationRow {
+    id: String,
+    workspace_id: String,
+    tenant_id: Option<String>,
+    action: String,
+    target: String,
+    actor: Json<Actor>,
+    asked: Json<Asked>,
+    snapshot: Option<Json<Snapshot>>,
+    state: String,
+    job_id: Option<String>,
+    item_n: Option<i64>,
+    node: String,
+    started_at: i64,
+    checks: i64,
+}
+
+const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
+    node, started_at, checks FROM operations WHERE ";
+
+impl Tx {
+    pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<()> {
+        match effect {
+            Effect::Open(operation) => self.open_operation(operation).await,
+            Effect::Close { op_id, state, at, check_at } => {
+                let ended = (*state != OpState::InDoubt).then_some(*at);
+                self.sql(
+                    "UPDATE operations SET state = $2, ended_at = $3, check_at = $4
+                     WHERE id = $1 AND state IN ('open', 'in_doubt')",
+                )
+                .bind(op_id)
+                .bind(state.as_str())
+                .bind(ended)
+                .bind(*check_at)
+                .run()
+                .await
+                // Somebody else closed it: theirs stands, and this entry must not be written a second time.
+                .and_then(|changed| if changed == 1 { Ok(()) } else { Err(Error::Taken) })
+            }
+            Effect::Item { job_id, n, result, at } => {
+                let ended = !matches!(result.state, ItemState::Running | ItemState::Unknown);
+                self.sql(
+                    "UPDATE job_items SET state = $3, code = $4, message = $5, granted_at = $6, ended_at = $7
+                     WHERE job_id = $1 AND n = $2 AND state IN ('pending', 'running', 'unknown')",
+                )
+                .bind(job_id)
+                .bind(*n)
+                .bind(result.state.as_str())
+                .bind(&result.code)
+                .bind(&result.message)
+                .bind(result.granted_at)
+                .bind(ended.then_some(*at))
+                .run()
+                .await
+                .map(drop)
+            }
+            Effect::PostGone { workspace_id, tenant_id, post_id } => {
+                for text in [
+                    "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",
+                    "DELETE FROM pauses WHERE workspace_id = $1 AND tenant_id = $2 AND post_id = $3",
+                ] {
+                    self.sql(text).bind(workspace_id).bind(tenant_id).bind(post_id).run().await?;
+                }
+                Ok(())
+            }
+            Effect::PostChanged { workspace_id, tenant_id, post_id, status, scheduled_at, at } => self
+                .sql(
+                    "UPDATE posts SET status = COALESCE($4, status), scheduled_at = COALESCE($5, scheduled_at), seen_at = $6
+                     WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",
+                )
+                .bind(workspace_id)
+                .bind(tenant_id)
+                .bind(post_id)
+                .bind(status.map(PostStatus::as_str))
+                .bind(*scheduled_at)
+                .bind(*at)
+                .run()
+                .await
+                .map(drop),
+            Effect::Paused { workspace_id, tenant_id, post_id, op_id, scheduled_at, at } => self
+                .sql(
+                    "INSERT INTO pauses (workspace_id, tenant_id, post_id, op_id, scheduled_at, paused_at)
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (workspace_id, tenant_id, post_id) DO NOTHING",
+                )
+                .bind(workspace_id)
+                .bind(tenant_id)
+                .bind(post_id)
+                .bind(op_id)
+                .bind(*scheduled_at)
+                .bind(*at)
+                .run()
+                .await
+                .map(drop),
+            Effect::Unpaused { workspace_id, tenant_id, post_id } => self
+                .sql("DELETE FROM pauses WHERE workspace_id = $1 AND tenant_id = $2 AND post_id = $3")
+                .bind(workspace_id)
+                .bind(tenant_id)
+                .bind(post_id)
+                .run()
+                .await
+                .map(drop),
+            Effect::TenantPut { workspace_id, user, at } => {
+                self.put_tenant(workspace_id, user, *at).await?;
+                self.touch_access().await
+            }
+            Effect::TenantDetached { workspace_id, tenant_id, at } => {
+                self.mark_detached(workspace_id, tenant_id, *at).await?;
+                self.touch_access().await
+            }
+            Effect::TenantLink { workspace_id, tenant_id, expires_at } => self
+                .sql("UPDATE tenants SET link_expires_at = $3 WHERE workspace_id = $1 AND id = $2")
+                .bind(workspace_id)
+                .bind(tenant_id)
+                .bind(*expires_at)
+                .run()
+                .await
+                .map(drop),
+        }
+    }
+
+    async fn open_operation(&mut self, o: &Operation) -> Result<()> {
+        if let Some((job_id, n)) = &o.item {
+            let taken = self
+                .sql("UPDATE job_items SET state = 'running', op_id = $3 WHERE job_id = $1 AND n = $2 AND state = 'pending'")
+                .bind(job_id)
+                .bind(*n)
+                .bind(&o.id)
+                .run()
+                .await?;
+            if taken != 1 {
+                return Err(Error::Taken);
+            }
+        }
+        self.sql(
+            "INSERT INTO operations (id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id,
+               item_n, node, started_at, check_at, checks)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0)",
+        )
+        .bind(&o.id)
+        .bind(&o.workspace_id)
+        .bind(&o.tenant_id)
+        .bind(o.verb.as_str())
+        .bind(&o.target)
+        .bind(Json(&o.actor))
+        .bind(Json(&o.asked))
+        .bind(o.snapshot.as_ref().map(Json))
+        .bind(o.state.as_str())
+        .bind(o.item.as_ref().map(|i| i.0.as_str()))
+        .bind(o.item.as_ref().map(|i| i.1))
+        .bind(&o.node)
+        .bind(o.started_at)
+        .bind(o.started_at)
+        .run()
+        .await
+        .map(drop)
+    }
+}
+
+impl Db {
+    /// Operations the reconciler should look at: in doubt and due, or open though their process is gone (`node` is not
+    /// ours, or they are older than any call can be).
+    pub async fn unsettled(&self, node: &str, now: Millis, call_started_before: Millis, limit: i64) -> Result<Vec<Operation>> {
+        // On the embedded engine no other process can be at work: what another node opened is orphaned at once.
+        let orphaned_after = self.pick(now + 1, call_started_before);
+        let rows: Vec<OperationRow> = self
+            .read(COLUMNS)
+            .push("state IN ('open', 'in_doubt') AND ((state = 'in_doubt' AND check_at <= ")
+            .arg(now)
+            .push(") OR (state = 'open' AND started_at < ")
+            .arg(call_started_before)
+            .push(") OR (state = 'open' AND node <> ")
+            .arg(node)
+            .push(" AND started_at < ")
+            .arg(orphaned_after)
+            .push(")) ORDER BY check_at, id LIMIT ")
+            .arg(limit)
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Puts the next look at an operation off.
+    pub async fn defer_operation(&self, id: &str, check_at: Millis) -> Result<()> {
+        self.write("UPDATE operations SET check_at = $2, checks = checks + 1 WHERE id = $1")
+            .bind(id)
+            .bind(check_at)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Operations of a workspace that have not ended, oldest first.
+    pub async fn open_operations(&self, workspace_id: &str, limit: i64) -> Result<Vec<Operation>> {
+        let rows: Vec<OperationRow> = self
+            .read(COLUMNS)
+            .push("state IN ('open', 'in_doubt') AND workspace_id = ")
+            .arg(workspace_id)
+            .push(" ORDER BY started_at, id LIMIT ")
+            .arg(limit)
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// An operation of a workspace, whatever its state.
+    pub async fn operation(&self, workspace_id: &str, id: &str) -> Result<Option<Operation>> {
+        let row: Option<OperationRow> =
+            self.read(COLUMNS).push("id = ").arg(id).and("workspace_id =", Some(workspace_id)).opt().await?;
+        row.map(TryInto::try_into).transpose()
+    }
+}
+
+impl TryFrom<OperationRow> for Operation {
+    type Error = Error;
+
+    fn try_from(row: OperationRow) -> Result<Self> {
+        Ok(Self {
+            verb: Verb::parse(&row.action).ok_or_else(|| Error::Corrupt("operation's action".into()))?,
+            state: OpState::parse(&row.state).ok_or_else(|| Error::Corrupt("operation's state".into()))?,
+            item: row.job_id.zip(row.item_n),
+            id: row.id,
+            workspace_id: row.workspace_id,
+            tenant_id: row.tenant_id,
+            target: row.target,
+            actor: row.actor.0,
+            asked: row.asked.0,
+            snapshot: row.snapshot.map(|s| s.0),
+            node: row.node,
+            started_at: row.started_at,
+            checks: row.checks,
+        })
+    }
+}

@@ -1,0 +1,369 @@
+//! The mirror: our copy of the posts, for lists and selection across tenants, and the record of what we paused.
+
+use super::{Db, Error, Json, Result, Sql, Tx, like_anywhere};
+use crate::{
+    clock::Millis,
+    domain::{
+        posts::{Pause, PlatformPost, Post, PostStatus},
+        words,
+    },
+};
+
+words! {
+    /// What a list of posts is ordered by.
+    PostSort {
+        ScheduledAsc = "scheduled",
+        ScheduledDesc = "-scheduled",
+        UpdatedDesc = "-updated",
+        CreatedDesc = "-created",
+    }
+}
+
+words! {
+    /// The statuses an operator can filter by: upstream's five, and those only we know.
+    StatusFilter {
+        Draft = "draft",
+        Paused = "paused",
+        Scheduled = "scheduled",
+        Published = "published",
+        PartiallyPublished = "partially_published",
+        AnyPublished = "any_published",
+        Failed = "failed",
+    }
+}
+
+/// What a list of posts asks for. Times are inclusive from, exclusive to, on the scheduled time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PostFilter {
+    pub tenants: Vec<String>,
+    pub statuses: Vec<StatusFilter>,
+    pub platforms: Vec<String>,
+    pub from: Option<Millis>,
+    pub to: Option<Millis>,
+    /// Only posts without a time.
+    pub no_time: bool,
+    /// Part of the content, or a whole id.
+    pub text: Option<String>,
+}
+
+/// A post with what only we know of it.
+#[derive(Debug, Clone)]
+pub struct MirroredPost {
+    pub post: Post,
+    pub pause: Option<Pause>,
+    pub seen_at: Millis,
+}
+
+/// A place in an ordered list: the sort value, the post's id and the tenant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub value: i64,
+    pub post_id: String,
+    pub tenant_id: String,
+}
+
+/// Posts without a time sort as this. The indexes of the migrations name the same number.
+const NO_TIME: i64 = 9_007_199_254_740_991;
+
+#[derive(sqlx::FromRow)]
+struct PostRow {
+    tenant_id: String,
+    id: String,
+    content: String,
+    status: String,
+    scheduled_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    platforms: Json<Vec<PlatformPost>>,
+    media: Json<Vec<String>>,
+    seen_at: i64,
+    paused_at: Option<i64>,
+    paused_scheduled_at: Option<i64>,
+}
+
+const SELECT: &str = "SELECT p.tenant_id, p.id, p.content, p.status, p.scheduled_at, p.created_at, p.updated_at, \
+    p.platforms, p.media, p.seen_at, u.paused_at, u.scheduled_at AS paused_scheduled_at";
+const FROM: &str = " FROM posts p LEFT JOIN pauses u ON u.workspace_id = p.workspace_id AND u.tenant_id = p.tenant_id \
+    AND u.post_id = p.id WHERE p.workspace_id = ";
+
+impl Db {
+    /// One page in the given order, strictly after `after`, or with `backwards` strictly before it (the page's rows are
+    /// in list order either way).
+    pub async fn posts(
+        &self,
+        workspace_id: &str,
+        filter: &PostFilter,
+        sort: PostSort,
+        at: Option<&Position>,
+        backwards: bool,
+        limit: i64,
+    ) -> Result<Vec<MirroredPost>> {
+        let mut sql = narrow(self.read(SELECT).push(FROM).arg(workspace_id), filter);
+        let (column, descending) = sort.column();
+        let descending = descending != backwards;
+        if let Some(at) = at {
+            sql = sql.push(" AND (").push(column).push(", p.id, p.tenant_id) ");
+            sql = sql.push(if descending { "< (" } else { "> (" });
+            sql = sql.arg(at.value).push(", ").arg(at.post_id.as_str()).push(", ").arg(at.tenant_id.as_str()).push(")");
+        }
+        sql = sql.push(" ORDER BY ").push(column);
+        sql = sql.push(if descending { " DESC, p.id DESC, p.tenant_id DESC" } else { ", p.id, p.tenant_id" });
+        let rows: Vec<PostRow> = sql.push(" LIMIT ").arg(limit).all().await?;
+        let mut posts = rows.into_iter().map(TryInto::try_into).collect::<Result<Vec<MirroredPost>>>()?;
+        if backwards {
+            posts.reverse();
+        }
+        Ok(posts)
+    }
+
+    /// How many posts the filter matches.
+    pub async fn count_posts(&self, workspace_id: &str, filter: &PostFilter) -> Result<i64> {
+        narrow(self.read("SELECT COUNT(*)").push(FROM).arg(workspace_id), filter).value().await
+    }
+
+    pub async fn post(&self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<Option<MirroredPost>> {
+        let sql = self.read(SELECT).push(FROM).arg(workspace_id);
+        let row: Option<PostRow> = sql.and("p.tenant_id =", Some(tenant_id)).and("p.id =", Some(id)).opt().await?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// Many posts by (tenant, id); those not mirrored are missing from the answer.
+    pub async fn posts_by_id(&self, workspace_id: &str, ids: &[(String, String)]) -> Result<Vec<MirroredPost>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(200) {
+            let mut sql = self.read(SELECT).push(FROM).arg(workspace_id).push(" AND (1 = 0");
+            for (tenant, id) in chunk {
+                sql = sql.push(" OR (p.tenant_id = ").arg(tenant.as_str()).push(" AND p.id = ").arg(id.as_str()).push(")");
+            }
+            let rows: Vec<PostRow> = sql.push(")").all().await?;
+            for row in rows {
+                found.push(row.try_into()?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Stores what a listing of a tenant's posts told. With `sweep_started`, the listing was complete: posts not seen
+    /// since then are gone, and are removed.
+    pub async fn mirror_posts(
+        &self,
+        workspace_id: &str,
+        tenant_id: &str,
+        posts: &[Post],
+        sweep_started: Option<Millis>,
+        now: Millis,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for post in posts {
+            tx.put_post(workspace_id, post, now).await?;
+        }
+        if let Some(started) = sweep_started {
+            tx.sql("DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND seen_at < $3")
+                .bind(workspace_id)
+                .bind(tenant_id)
+                .bind(started)
+                .run()
+                .await?;
+        }
+        // A pause ends when the post is scheduled again or gone, whoever did it.
+        tx.sql(
+            "DELETE FROM pauses WHERE workspace_id = $1 AND tenant_id = $2 AND NOT EXISTS (SELECT 1 FROM posts p
+               WHERE p.workspace_id = pauses.workspace_id AND p.tenant_id = pauses.tenant_id AND p.id = pauses.post_id
+                 AND p.status = 'draft')",
+        )
+        .bind(workspace_id)
+        .bind(tenant_id)
+        .run()
+        .await?;
+        tx.sql(
+            "UPDATE tenants SET synced_at = $3, swept_at = COALESCE($4, swept_at), sync_error = NULL, sync_error_at = NULL
+             WHERE workspace_id = $1 AND id = $2",
+        )
+        .bind(workspace_id)
+        .bind(tenant_id)
+        .bind(now)
+        .bind(sweep_started)
+        .run()
+        .await?;
+        tx.commit().await
+    }
+
+    /// The newest `updatedAt` mirrored of a tenant.
+    pub async fn newest_update(&self, workspace_id: &str, tenant_id: &str) -> Result<Option<Millis>> {
+        let row: (Option<i64>,) = self
+            .read("SELECT MAX(updated_at) FROM posts WHERE workspace_id = $1 AND tenant_id = $2")
+            .bind(workspace_id)
+            .bind(tenant_id)
+            .one()
+            .await?;
+        Ok(row.0)
+    }
+
+    /// Posts per status with a scheduled time in the span: (status, scheduled day or hour number, count).
+    pub async fn count_by_span(
+        &self,
+        workspace_id: &str,
+        from: Millis,
+        to: Millis,
+        span: Millis,
+    ) -> Result<Vec<(String, i64, i64)>> {
+        self.read(
+            "SELECT status, (scheduled_at - $2) / $4, COUNT(*) FROM posts
+             WHERE workspace_id = $1 AND COALESCE(scheduled_at, 9007199254740991) >= $2
+               AND COALESCE(scheduled_at, 9007199254740991) < $3
+             GROUP BY 1, 2 ORDER BY 2, 1",
+        )
+        .bind(workspace_id)
+        .bind(from)
+        .bind(to)
+        .bind(span)
+        .all()
+        .await
+    }
+
+    /// Per tenant: scheduled posts, posts failed since, and the last published post's time.
+    pub async fn tenant_post_counts(
+        &self,
+        workspace_id: &str,
+        tenants: &[String],
+        failed_since: Millis,
+    ) -> Result<Vec<(String, i64, i64, Option<i64>)>> {
+        self.read("SELECT tenant_id, CAST(SUM(CASE WHEN status = 'scheduled' THEN 1 ELSE 0 END) AS BIGINT),
+               CAST(SUM(CASE WHEN status = 'failed' AND updated_at >= ")
+            .arg(failed_since)
+            .push(" THEN 1 ELSE 0 END) AS BIGINT), MAX(CASE WHEN status IN ('published', 'partially_published') THEN scheduled_at END)
+             FROM posts WHERE workspace_id = ")
+            .arg(workspace_id)
+            .push(" AND tenant_id IN ")
+            .list(tenants.iter().map(String::as_str))
+            .push(" GROUP BY tenant_id")
+            .all()
+            .await
+    }
+
+    /// Failed and all platform posts per platform since a time, from posts that went out: (platform names, status, count).
+    pub async fn outcomes_by_platforms(&self, workspace_id: &str, since: Millis, until: Millis) -> Result<Vec<(String, String, i64)>> {
+        self.read(
+            "SELECT platform_names, status, COUNT(*) FROM posts
+             WHERE workspace_id = $1 AND COALESCE(scheduled_at, 9007199254740991) >= $2
+               AND COALESCE(scheduled_at, 9007199254740991) < $3
+               AND status IN ('published', 'partially_published', 'failed') GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        .bind(workspace_id)
+        .bind(since)
+        .bind(until)
+        .all()
+        .await
+    }
+}
+
+impl Tx {
+    pub(crate) async fn put_post(&mut self, workspace_id: &str, post: &Post, now: Millis) -> Result<()> {
+        let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
+        self.sql(
+            "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
+               platforms, platform_names, media, seen_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content, status = excluded.status,
+               scheduled_at = excluded.scheduled_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
+               platforms = excluded.platforms, platform_names = excluded.platform_names, media = excluded.media,
+               seen_at = excluded.seen_at",
+        )
+        .bind(workspace_id)
+        .bind(&post.tenant_id)
+        .bind(&post.id)
+        // PostgreSQL's text has no NUL; a post that holds one is shown without it.
+        .bind(post.content.replace('\0', ""))
+        .bind(post.status.as_str())
+        .bind(post.scheduled_at)
+        .bind(post.created_at)
+        .bind(post.updated_at)
+        .bind(Json(&post.platforms))
+        .bind(format!(",{},", names.join(",")))
+        .bind(Json(&post.media))
+        .bind(now)
+        .run()
+        .await
+        .map(drop)
+    }
+}
+
+impl PostSort {
+    /// The SQL expression and whether it descends.
+    fn column(self) -> (&'static str, bool) {
+        match self {
+            Self::ScheduledAsc => ("COALESCE(p.scheduled_at, 9007199254740991)", false),
+            Self::ScheduledDesc => ("COALESCE(p.scheduled_at, 9007199254740991)", true),
+            Self::UpdatedDesc => ("p.updated_at", true),
+            Self::CreatedDesc => ("p.created_at", true),
+        }
+    }
+
+    /// Where a post stands in this order.
+    pub fn position(self, post: &Post) -> Position {
+        let value = match self {
+            Self::ScheduledAsc | Self::ScheduledDesc => post.scheduled_at.unwrap_or(NO_TIME),
+            Self::UpdatedDesc => post.updated_at,
+            Self::CreatedDesc => post.created_at,
+        };
+        Position { value, post_id: post.id.clone(), tenant_id: post.tenant_id.clone() }
+    }
+}
+
+fn narrow<'c>(mut sql: Sql<'c>, filter: &PostFilter) -> Sql<'c> {
+    if !filter.tenants.is_empty() {
+        sql = sql.push(" AND p.tenant_id IN ").list(filter.tenants.iter().map(String::as_str));
+    }
+    if !filter.statuses.is_empty() {
+        sql = sql.push(" AND (1 = 0");
+        for status in &filter.statuses {
+            sql = sql.push(match status {
+                StatusFilter::Draft => " OR (p.status = 'draft' AND u.paused_at IS NULL)",
+                StatusFilter::Paused => " OR (p.status = 'draft' AND u.paused_at IS NOT NULL)",
+                StatusFilter::Scheduled => " OR p.status = 'scheduled'",
+                StatusFilter::Published => " OR p.status = 'published'",
+                StatusFilter::PartiallyPublished => " OR p.status = 'partially_published'",
+                StatusFilter::AnyPublished => " OR p.status IN ('published', 'partially_published')",
+                StatusFilter::Failed => " OR p.status = 'failed'",
+            });
+        }
+        sql = sql.push(")");
+    }
+    if !filter.platforms.is_empty() {
+        sql = sql.push(" AND (1 = 0");
+        for platform in &filter.platforms {
+            sql = sql.push(" OR p.platform_names LIKE ").arg(like_anywhere(&format!(",{platform},")));
+            sql = sql.push(r" ESCAPE '\'");
+        }
+        sql = sql.push(")");
+    }
+    if let Some(text) = &filter.text {
+        sql = sql.push(" AND (p.id = ").arg(text.as_str());
+        sql = sql.push(" OR LOWER(p.content) LIKE ").arg(like_anywhere(&text.to_lowercase())).push(r" ESCAPE '\')");
+    }
+    if filter.no_time {
+        sql = sql.push(" AND p.scheduled_at IS NULL");
+    }
+    sql.and("COALESCE(p.scheduled_at, 9007199254740991) >=", filter.from)
+        .and("COALESCE(p.scheduled_at, 9007199254740991) <", filter.to)
+}
+
+impl TryFrom<PostRow> for MirroredPost {
+    type Error = Error;
+
+    fn try_from(row: PostRow) -> Result<Self> {
+        let post = Post {
+            status: PostStatus::parse(&row.status).ok_or_else(|| Error::Corrupt("post status".into()))?,
+            tenant_id: row.tenant_id,
+            id: row.id,
+            content: row.content,
+            scheduled_at: row.scheduled_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            platforms: row.platforms.0,
+            media: row.media.0,
+        };
+        let pause = row.paused_at.map(|paused_at| Pause { paused_at, scheduled_at: row.paused_scheduled_at });
+        Ok(Self { post, pause, seen_at: row.seen_at })
+    }
+}

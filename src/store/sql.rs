@@ -1,0 +1,137 @@
+//! One statement: its text, its arguments and the place it will run. Text is `&'static str` with `$1` placeholders, so
+//! that user input cannot become SQL; both drivers take that form.
+
+use super::Result;
+use sqlx::{
+    Arguments, AssertSqlSafe, Encode, FromRow, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
+    Type,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+use std::{borrow::Cow, fmt::Write};
+
+/// A value both drivers can bind.
+pub(crate) trait Arg<'q>:
+    Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>
+{
+}
+impl<'q, T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>> Arg<'q> for T {}
+
+/// A row both drivers can produce: a tuple, or a struct that derives `FromRow`.
+pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
+
+enum On<'c> {
+    SqlitePool(&'c SqlitePool, SqliteArguments),
+    SqliteTx(&'c mut SqliteConnection, SqliteArguments),
+    PgPool(&'c PgPool, PgArguments),
+    PgTx(&'c mut PgConnection, PgArguments),
+}
+
+#[must_use]
+pub(crate) struct Sql<'c> {
+    text: Cow<'static, str>,
+    on: On<'c>,
+}
+
+/// Builds the driver's query for whichever engine the statement is attached to, and runs it.
+macro_rules! dispatch {
+    ($self:ident, $make:ident $(::<$t:ty>)?, $fetch:ident $($tail:tt)*) => {{
+        let text = AssertSqlSafe($self.text);
+        match $self.on {
+            On::SqlitePool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
+            On::SqliteTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
+            On::PgPool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
+            On::PgTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
+        }
+    }};
+}
+
+impl<'c> Sql<'c> {
+    pub fn on_sqlite(pool: &'c SqlitePool, text: &'static str) -> Self {
+        Self { text: text.into(), on: On::SqlitePool(pool, Default::default()) }
+    }
+
+    pub fn on_postgres(pool: &'c PgPool, text: &'static str) -> Self {
+        Self { text: text.into(), on: On::PgPool(pool, Default::default()) }
+    }
+
+    pub fn in_sqlite(tx: &'c mut SqliteConnection, text: &'static str) -> Self {
+        Self { text: text.into(), on: On::SqliteTx(tx, Default::default()) }
+    }
+
+    pub fn in_postgres(tx: &'c mut PgConnection, text: &'static str) -> Self {
+        Self { text: text.into(), on: On::PgTx(tx, Default::default()) }
+    }
+
+    /// Binds the next `$n`.
+    pub fn bind<'q>(mut self, value: impl Arg<'q>) -> Self {
+        let added = match &mut self.on {
+            On::SqlitePool(_, a) | On::SqliteTx(_, a) => a.add(value),
+            On::PgPool(_, a) | On::PgTx(_, a) => a.add(value),
+        };
+        added.expect("text, numbers, bytes and JSON of our own types always encode");
+        self
+    }
+
+    /// Appends literal SQL.
+    pub fn push(mut self, text: &'static str) -> Self {
+        self.text.to_mut().push_str(text);
+        self
+    }
+
+    /// Appends `$n` and binds it.
+    pub fn arg<'q>(self, value: impl Arg<'q>) -> Self {
+        let mut sql = self.bind(value);
+        let n = match &sql.on {
+            On::SqlitePool(_, a) | On::SqliteTx(_, a) => a.len(),
+            On::PgPool(_, a) | On::PgTx(_, a) => a.len(),
+        };
+        let _ = write!(sql.text.to_mut(), "${n}");
+        sql
+    }
+
+    /// ` AND <test> $n` when there is a value.
+    pub fn and<'q>(self, test: &'static str, value: Option<impl Arg<'q>>) -> Self {
+        match value {
+            Some(value) => self.push(" AND ").push(test).push(" ").arg(value),
+            None => self,
+        }
+    }
+
+    /// `($1, $2, …)`. An empty list matches nothing.
+    pub fn list<'q, T: Arg<'q>>(self, values: impl IntoIterator<Item = T>) -> Self {
+        let mut sql = self.push("(");
+        let mut any = false;
+        for value in values {
+            sql = sql.push(if any { ", " } else { "" }).arg(value);
+            any = true;
+        }
+        sql.push(if any { ")" } else { "NULL)" })
+    }
+
+    /// The number of rows changed.
+    pub async fn run(self) -> Result<u64> {
+        Ok(dispatch!(self, query_with, execute.await.map(|r| r.rows_affected()))?)
+    }
+
+    pub async fn all<T: Row>(self) -> Result<Vec<T>> {
+        Ok(dispatch!(self, query_as_with::<T>, fetch_all.await)?)
+    }
+
+    pub async fn one<T: Row>(self) -> Result<T> {
+        Ok(dispatch!(self, query_as_with::<T>, fetch_one.await)?)
+    }
+
+    pub async fn opt<T: Row>(self) -> Result<Option<T>> {
+        Ok(dispatch!(self, query_as_with::<T>, fetch_optional.await)?)
+    }
+
+    /// The one column of the one row.
+    pub async fn value<T>(self) -> Result<T>
+    where
+        (T,): Row,
+    {
+        Ok(self.one::<(T,)>().await?.0)
+    }
+}

@@ -1,0 +1,298 @@
+//! Tenants of a workspace, and how fresh the mirror of each is.
+
+use super::{Db, Result, Tx, like_anywhere};
+use crate::{
+    clock::Millis,
+    domain::{
+        audit::{Actor, Draft},
+        tenants::{ManagedUser, Sync, Tenant, TenantState},
+        workspaces::Frozen,
+    },
+};
+
+#[derive(sqlx::FromRow)]
+struct TenantRow {
+    workspace_id: String,
+    id: String,
+    username: String,
+    display_name: String,
+    created_at: i64,
+    frozen_at: Option<i64>,
+    frozen_reason: Option<String>,
+    detached_at: Option<i64>,
+    link_expires_at: Option<i64>,
+    synced_at: Option<i64>,
+    swept_at: Option<i64>,
+    sync_error: Option<String>,
+    sync_error_at: Option<i64>,
+}
+
+const COLUMNS: &str = "SELECT workspace_id, id, username, display_name, created_at, frozen_at, frozen_reason, detached_at, \
+    link_expires_at, synced_at, swept_at, sync_error, sync_error_at FROM tenants WHERE workspace_id = ";
+
+/// What a list of tenants asks for.
+#[derive(Debug, Clone, Default)]
+pub struct TenantFilter {
+    /// Part of the name or user name, or a whole id.
+    pub search: Option<String>,
+    pub state: Option<TenantState>,
+}
+
+/// How an import changed the tenants of a workspace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub added: usize,
+    pub returned: usize,
+    pub detached: usize,
+}
+
+impl Db {
+    pub async fn tenant(&self, workspace_id: &str, id: &str) -> Result<Option<Tenant>> {
+        let row: Option<TenantRow> = self.read(COLUMNS).arg(workspace_id).and("id =", Some(id)).opt().await?;
+        Ok(row.map(Into::into))
+    }
+
+    /// Tenants by display name, after the given (display name, id).
+    pub async fn tenants(
+        &self,
+        workspace_id: &str,
+        filter: &TenantFilter,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<Tenant>> {
+        let mut sql = narrow(self.read(COLUMNS).arg(workspace_id), filter);
+        if let Some((name, id)) = after {
+            sql = sql.push(" AND (display_name, id) > (").arg(name).push(", ").arg(id).push(")");
+        }
+        let rows: Vec<TenantRow> = sql.push(" ORDER BY display_name, id LIMIT ").arg(limit).all().await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    pub async fn count_tenants(&self, workspace_id: &str, filter: &TenantFilter) -> Result<i64> {
+        narrow(self.read("SELECT COUNT(*) FROM tenants WHERE workspace_id = ").arg(workspace_id), filter)
+            .value()
+            .await
+    }
+
+    /// What the hot path needs of every tenant: workspace, id, reason if frozen, whether detached.
+    pub async fn tenant_states(&self) -> Result<Vec<(String, String, Option<String>, bool)>> {
+        let rows: Vec<(String, String, Option<i64>, Option<String>, Option<i64>)> = self
+            .read("SELECT workspace_id, id, frozen_at, frozen_reason, detached_at FROM tenants")
+            .all()
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(workspace, id, frozen, reason, detached)| {
+                (workspace, id, frozen.map(|_| reason.unwrap_or_default()), detached.is_some())
+            })
+            .collect())
+    }
+
+    /// Makes the tenants of a workspace equal to upstream's managed users: adds, brings back, detaches.
+    pub async fn import_tenants(
+        &self,
+        actor: &Actor,
+        workspace_id: &str,
+        users: &[ManagedUser],
+        now: Millis,
+    ) -> Result<Imported> {
+        let mut tx = self.begin().await?;
+        let known: Vec<(String, Option<i64>)> =
+            tx.sql("SELECT id, detached_at FROM tenants WHERE workspace_id = $1").bind(workspace_id).all().await?;
+        let known: std::collections::HashMap<String, Option<i64>> = known.into_iter().collect();
+        let mut imported = Imported::default();
+        let mut entries = Vec::new();
+        for user in users {
+            let action = match known.get(&user.id) {
+                None => {
+                    imported.added += 1;
+                    Some("tenant.import")
+                }
+                Some(Some(_)) => {
+                    imported.returned += 1;
+                    Some("tenant.reattach")
+                }
+                Some(None) => None,
+            };
+            tx.put_tenant(workspace_id, user, now).await?;
+            if let Some(action) = action {
+                entries.push(
+                    Draft::done(actor, action)
+                        .workspace(workspace_id)
+                        .tenant(Some(&user.id))
+                        .target("tenant", &user.id)
+                        .set("displayName", user.display_name.as_str()),
+                );
+            }
+        }
+        let listed: std::collections::HashSet<&str> = users.iter().map(|u| u.id.as_str()).collect();
+        let mut left: Vec<_> =
+            known.iter().filter(|(id, gone)| gone.is_none() && !listed.contains(id.as_str())).collect();
+        left.sort();
+        for (id, _) in left {
+            imported.detached += 1;
+            tx.mark_detached(workspace_id, id, now).await?;
+            let entry = Draft::done(actor, "tenant.detach").workspace(workspace_id).tenant(Some(id));
+            entries.push(entry.target("tenant", id).reason("no longer listed upstream"));
+        }
+        tx.sql("UPDATE workspaces SET imported_at = $2, import_error = NULL WHERE id = $1")
+            .bind(workspace_id)
+            .bind(now)
+            .run()
+            .await?;
+        tx.touch_access().await?;
+        if !entries.is_empty() {
+            tx.append(now, &entries.iter().collect::<Vec<_>>()).await?;
+        }
+        tx.commit().await?;
+        Ok(imported)
+    }
+
+    pub async fn note_import_error(&self, workspace_id: &str, error: &str) -> Result<()> {
+        self.write("UPDATE workspaces SET import_error = $2 WHERE id = $1")
+            .bind(workspace_id)
+            .bind(error)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Freezes (with a reason, shown to the tenant) or unfreezes.
+    pub async fn freeze_tenant(
+        &self,
+        actor: &Actor,
+        workspace_id: &str,
+        id: &str,
+        reason: Option<&str>,
+        now: Millis,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.sql("UPDATE tenants SET frozen_at = $3, frozen_reason = $4 WHERE workspace_id = $1 AND id = $2")
+            .bind(workspace_id)
+            .bind(id)
+            .bind(reason.map(|_| now))
+            .bind(reason)
+            .run()
+            .await?;
+        tx.touch_access().await?;
+        let action = if reason.is_some() { "tenant.freeze" } else { "tenant.unfreeze" };
+        let entry = Draft::done(actor, action)
+            .workspace(workspace_id)
+            .tenant(Some(id))
+            .target("tenant", id)
+            .reason(reason.unwrap_or_default());
+        tx.append(now, &[&entry]).await?;
+        tx.commit().await
+    }
+
+    /// Tenants whose mirror is oldest, those never synced first: (workspace, tenant, synced, swept). Failed ones wait
+    /// until `retry_before`.
+    pub async fn stalest_tenants(
+        &self,
+        synced_before: Millis,
+        retry_before: Millis,
+        limit: i64,
+    ) -> Result<Vec<(String, String, Option<i64>, Option<i64>)>> {
+        self.read(
+            "SELECT t.workspace_id, t.id, t.synced_at, t.swept_at FROM tenants t JOIN workspaces w ON w.id = t.workspace_id
+             WHERE t.detached_at IS NULL AND w.suspended_at IS NULL
+               AND COALESCE(t.synced_at, 0) < $1 AND COALESCE(t.sync_error_at, 0) < $2
+             ORDER BY COALESCE(t.synced_at, 0), t.id LIMIT $3",
+        )
+        .bind(synced_before)
+        .bind(retry_before)
+        .bind(limit)
+        .all()
+        .await
+    }
+
+    /// Ages of the mirror over the attached tenants: (tenants, never synced, failing, oldest synced_at).
+    pub async fn sync_summary(&self, workspace_id: &str) -> Result<(i64, i64, i64, Option<i64>)> {
+        self.read(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN synced_at IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(CASE WHEN sync_error IS NOT NULL THEN 1 ELSE 0 END), 0) AS BIGINT), MIN(synced_at)
+             FROM tenants WHERE workspace_id = $1 AND detached_at IS NULL",
+        )
+        .bind(workspace_id)
+        .one()
+        .await
+    }
+
+    pub async fn note_sync_error(&self, workspace_id: &str, id: &str, error: &str, now: Millis) -> Result<()> {
+        self.write("UPDATE tenants SET sync_error = $3, sync_error_at = $4 WHERE workspace_id = $1 AND id = $2")
+            .bind(workspace_id)
+            .bind(id)
+            .bind(error)
+            .bind(now)
+            .run()
+            .await
+            .map(drop)
+    }
+}
+
+impl Tx {
+    /// Adds a tenant or brings it up to date; a detached one is attached again.
+    pub(crate) async fn put_tenant(&mut self, workspace_id: &str, user: &ManagedUser, now: Millis) -> Result<()> {
+        self.sql(
+            "INSERT INTO tenants (workspace_id, id, username, display_name, created_at, link_expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (workspace_id, id) DO UPDATE SET username = excluded.username,
+               display_name = excluded.display_name, detached_at = NULL, link_expires_at = excluded.link_expires_at",
+        )
+        .bind(workspace_id)
+        .bind(&user.id)
+        .bind(&user.username)
+        .bind(&user.display_name)
+        .bind(now)
+        .bind(user.link_expires_at)
+        .run()
+        .await
+        .map(drop)
+    }
+
+    pub(crate) async fn mark_detached(&mut self, workspace_id: &str, id: &str, now: Millis) -> Result<()> {
+        self.sql("UPDATE tenants SET detached_at = $3 WHERE workspace_id = $1 AND id = $2")
+            .bind(workspace_id)
+            .bind(id)
+            .bind(now)
+            .run()
+            .await
+            .map(drop)
+    }
+}
+
+fn narrow<'c>(mut sql: super::Sql<'c>, filter: &TenantFilter) -> super::Sql<'c> {
+    if let Some(search) = &filter.search {
+        let pattern = like_anywhere(&search.to_lowercase());
+        sql = sql.push(" AND (id = ").arg(search.as_str());
+        sql = sql.push(" OR LOWER(display_name) LIKE ").arg(pattern.as_str()).push(r" ESCAPE '\'");
+        sql = sql.push(" OR LOWER(username) LIKE ").arg(pattern).push(r" ESCAPE '\')");
+    }
+    sql.push(match filter.state {
+        None => "",
+        Some(TenantState::Active) => " AND detached_at IS NULL AND frozen_at IS NULL",
+        Some(TenantState::Frozen) => " AND detached_at IS NULL AND frozen_at IS NOT NULL",
+        Some(TenantState::Detached) => " AND detached_at IS NOT NULL",
+    })
+}
+
+impl From<TenantRow> for Tenant {
+    fn from(row: TenantRow) -> Self {
+        Self {
+            workspace_id: row.workspace_id,
+            id: row.id,
+            username: row.username,
+            display_name: row.display_name,
+            created_at: row.created_at,
+            frozen: row.frozen_at.map(|at| Frozen { at, reason: row.frozen_reason.unwrap_or_default() }),
+            detached_at: row.detached_at,
+            link_expires_at: row.link_expires_at,
+            sync: Sync {
+                synced_at: row.synced_at,
+                swept_at: row.swept_at,
+                error: row.sync_error,
+                error_at: row.sync_error_at,
+            },
+        }
+    }
+}
