@@ -84,6 +84,10 @@ impl MasterKey {
 }
 
 impl DataKey {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Encrypts `secret` for the row that `place` names (table, column, row id).
     pub fn seal(&self, place: [&str; 3], secret: &str) -> Result<Vec<u8>, CannotOpen> {
         encrypt(&self.key, &[&self.id, place[0], place[1], place[2]], secret.as_bytes())

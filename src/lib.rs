@@ -10,3 +10,9 @@ pub mod envelope;
 pub mod audit;
 /// The database: the only SQL.
 pub mod store;
+/// The key files.
+pub mod keyring;
+/// The only HTTP client.
+pub mod upstream;
+/// Keys, tenants and workspaces in memory.
+pub mod access;

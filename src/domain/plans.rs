@@ -262,7 +262,7 @@ mod tests {
         let none = post(PostStatus::Draft, None, "draft");
         let skip = PlanOptions::default();
         let publish = PlanOptions { publish_past_due: true, ..skip.clone() };
-        let resume = |options, post| decide(BulkAction::Resume, options, post, around, NOW);
+        let resume = |options: &PlanOptions, post: &Post| decide(BulkAction::Resume, options, post, around, NOW);
         assert_eq!(resume(&skip, &past), Err(SkipReason::PastTime));
         assert_eq!(resume(&skip, &none), Err(SkipReason::NoTime));
         assert_eq!(resume(&publish, &past), Ok(None));
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn deletes_spare_what_is_live_or_about_to_be() {
         let none = Circumstances::default();
-        let delete = |post| decide(BulkAction::Delete, &PlanOptions::default(), post, none, NOW);
+        let delete = |post: &Post| decide(BulkAction::Delete, &PlanOptions::default(), post, none, NOW);
         assert_eq!(delete(&post(PostStatus::Published, None, "published")), Err(SkipReason::Published));
         assert_eq!(delete(&post(PostStatus::Failed, None, "published")), Err(SkipReason::Published));
         assert_eq!(delete(&post(PostStatus::Scheduled, Some(NOW + DAY), "pending")), Err(SkipReason::Processing));

@@ -1,0 +1,167 @@
+//! Who may do what, in memory: live keys, tenants' states and workspaces with their opened keys. Rebuilt after every
+//! change on this node, and within [`POLL`] of a change on another. The hot path reads nothing else.
+
+use crate::{
+    clock::{Clock, Millis},
+    domain::{keys::Key, secrets, workspaces::Workspace},
+    envelope::CannotOpen,
+    keyring::Keyring,
+    store::{self, Db},
+    upstream::Endpoint,
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How often other nodes' changes are looked for; a revoked key lives on there at most this long (5 s are promised).
+pub const POLL: Duration = Duration::from_secs(2);
+
+/// A workspace ready to be called for.
+pub struct Account {
+    pub workspace: Workspace,
+    pub endpoint: Endpoint,
+}
+
+/// A tenant as far as admission goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub frozen: Option<String>,
+    pub detached: bool,
+}
+
+#[derive(Default)]
+struct Snapshot {
+    version: i64,
+    keys: HashMap<[u8; 32], Arc<Key>>,
+    accounts: HashMap<String, Arc<Account>>,
+    tenants: HashMap<(String, String), Standing>,
+}
+
+#[derive(Debug)]
+pub enum Error {
+    Store(store::Error),
+    Secret(CannotOpen),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Secret(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The picture, and the uses of keys waiting to be written down.
+pub struct Access {
+    db: Db,
+    clock: Clock,
+    keyring: Arc<Keyring>,
+    now: ArcSwap<Snapshot>,
+    uses: Mutex<HashMap<String, (Millis, String)>>,
+    /// One rebuild at a time, so that an older picture never replaces a newer one.
+    rebuild: tokio::sync::Mutex<()>,
+}
+
+impl Access {
+    pub async fn open(db: Db, clock: Clock, keyring: Arc<Keyring>) -> Result<Self, Error> {
+        let access = Self {
+            db,
+            clock,
+            keyring,
+            now: ArcSwap::default(),
+            uses: Mutex::default(),
+            rebuild: tokio::sync::Mutex::default(),
+        };
+        access.reload().await?;
+        Ok(access)
+    }
+
+    /// Rebuilds the picture. Called after each change made on this node, before its answer.
+    pub async fn reload(&self) -> Result<(), Error> {
+        let _one = self.rebuild.lock().await;
+        // The version is read first: a change during the rebuild makes the next poll rebuild again.
+        let version = self.db.access_version().await?;
+        let keys = self.db.live_keys(self.clock.now()).await?;
+        let keys = keys.into_iter().filter_map(|k| Some((k.mac.try_into().ok()?, Arc::new(k.key)))).collect();
+        let mut sealed: HashMap<String, Vec<u8>> = self.db.sealed_keys().await?.into_iter().collect();
+        let mut accounts = HashMap::new();
+        for workspace in self.db.workspaces().await? {
+            // Added between the two reads: the next poll has it.
+            let Some(blob) = sealed.remove(&workspace.id) else { continue };
+            let key =
+                self.keyring.open_secret(upstream_key_place(&workspace.id), &blob).map_err(Error::Secret)?;
+            let endpoint =
+                Endpoint { workspace_id: workspace.id.clone(), base_url: workspace.base_url.clone(), key };
+            accounts.insert(workspace.id.clone(), Arc::new(Account { workspace, endpoint }));
+        }
+        let tenants = self.db.tenant_states().await?;
+        let tenants = tenants
+            .into_iter()
+            .map(|(workspace, id, frozen, detached)| ((workspace, id), Standing { frozen, detached }))
+            .collect();
+        self.now.store(Arc::new(Snapshot { version, keys, accounts, tenants }));
+        Ok(())
+    }
+
+    /// Rebuilds if another node has changed something.
+    pub async fn poll(&self) -> Result<(), Error> {
+        if self.db.access_version().await? != self.now.load().version {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// The live key behind a presented secret. A wrong checksum is refused without a look-up.
+    pub fn key(&self, secret: &str) -> Option<Arc<Key>> {
+        let kind = secrets::checked_kind(secret)?;
+        let key = self.now.load().keys.get(&self.keyring.mac(secret)).cloned()?;
+        (key.kind == kind && key.is_live(self.clock.now())).then_some(key)
+    }
+
+    /// A workspace, ready to be called for.
+    pub fn account(&self, workspace_id: &str) -> Option<Arc<Account>> {
+        self.now.load().accounts.get(workspace_id).cloned()
+    }
+
+    /// All workspaces.
+    pub fn accounts(&self) -> Vec<Arc<Account>> {
+        self.now.load().accounts.values().cloned().collect()
+    }
+
+    /// How a tenant of a workspace stands; `None` if it is no tenant of it.
+    pub fn tenant(&self, workspace_id: &str, id: &str) -> Option<Standing> {
+        self.now.load().tenants.get(&(workspace_id.to_owned(), id.to_owned())).cloned()
+    }
+
+    /// Remembers that a key was used, until [`Self::flush_uses`].
+    pub fn note_use(&self, key_id: &str, from: &str) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert(key_id.to_owned(), (self.clock.now(), from.to_owned()));
+    }
+
+    /// Writes the remembered uses down.
+    pub async fn flush_uses(&self) -> store::Result<()> {
+        let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let mut uses: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
+        uses.sort();
+        self.db.note_key_uses(&uses).await
+    }
+}
+
+/// The row identity an upstream key is encrypted for.
+pub fn upstream_key_place(workspace_id: &str) -> [&str; 3] {
+    ["workspaces", "upstream_key", workspace_id]
+}
