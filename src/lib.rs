@@ -16,3 +16,7 @@ pub mod keyring;
 pub mod upstream;
 /// Keys, tenants and workspaces in memory.
 pub mod access;
+/// Keeping our copy of the posts fresh.
+pub mod mirror;
+/// The one road upstream.
+pub mod proxy;

@@ -1,0 +1,224 @@
+//! The one road upstream (design §5), used by the tenant door, the pages and the jobs alike: admission, policy, durable
+//! intent, call, durable outcome. No audit, no call; and what is in doubt is recorded as in doubt.
+
+mod change;
+mod posts;
+mod tenants;
+
+pub use change::Changed;
+
+use crate::{
+    access::{Access, Account},
+    audit::{Unavailable, Writer},
+    clock::Clock,
+    domain::{
+        audit::{Actor, Draft, Outcome},
+        ids,
+        keys::Scope,
+    },
+    mirror::Mirror,
+    store::{self, Db},
+    upstream::{self, Call, Method, Patience, Reply, Upstream},
+};
+use std::sync::Arc;
+
+/// On whose behalf a call is made.
+#[derive(Clone)]
+pub struct Caller {
+    pub actor: Actor,
+    pub account: Arc<Account>,
+    /// The tenant acted for; `None` is the workspace owner's own account.
+    pub tenant: Option<String>,
+    pub request_id: String,
+    /// The client label to pass on.
+    pub client: Option<String>,
+    /// The job item this call is for.
+    pub item: Option<(String, i64)>,
+    pub patience: Patience,
+}
+
+/// Why a call was not made, or has no answer of upstream's to pass on.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The id is not an ObjectId.
+    InvalidId,
+    ScopeMissing(Scope),
+    /// Tenant or workspace, with the reason given.
+    Frozen(String),
+    /// Upstream refused the workspace's key.
+    Suspended,
+    NotManaged,
+    /// The status that blocks the delete.
+    DeleteBlocked(&'static str),
+    PastTime,
+    /// Nothing was sent because it could not be written down.
+    Audit(Unavailable),
+    /// Another worker has this job item.
+    ItemTaken,
+    /// Nothing happened upstream, or nothing that matters (a reading call).
+    Upstream(upstream::Error),
+    /// May have happened; the reconciler will tell.
+    Unknown { op_id: String, error: String },
+    /// Upstream's answer could not be used; what happened is being looked up.
+    BadReply { op_id: String },
+    Store(store::Error),
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Refusal {
+    /// Stable word for answers, entries and item codes (`contract.md`, errors the gateway adds).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidId => "invalid_id",
+            Self::ScopeMissing(_) => "scope_missing",
+            Self::Frozen(_) => "frozen",
+            Self::Suspended => "workspace_suspended",
+            Self::NotManaged => "not_managed",
+            Self::DeleteBlocked(_) => "delete_blocked",
+            Self::PastTime => "past_time",
+            Self::Audit(_) => "audit_unavailable",
+            Self::ItemTaken => "item_taken",
+            Self::Upstream(error) => error.code(),
+            Self::Unknown { .. } => "outcome_unknown",
+            Self::BadReply { .. } => "upstream_bad_reply",
+            Self::Store(_) => "internal",
+        }
+    }
+}
+
+/// The road and what it is made of.
+pub struct Road {
+    pub db: Db,
+    pub clock: Clock,
+    pub access: Arc<Access>,
+    pub upstream: Arc<Upstream>,
+    pub audit: Writer,
+    pub mirror: Arc<Mirror>,
+    /// This process, in operations it opens.
+    pub node: String,
+}
+
+/// The reading calls that pass through as they are.
+#[derive(Debug, Clone)]
+pub enum Read {
+    GetPost(String),
+    ListPosts(Vec<(String, String)>),
+    Connections,
+}
+
+impl Road {
+    /// Step 2: scope, workspace, tenant. A refusal leaves a `denied` entry.
+    pub async fn admit(&self, caller: &Caller, scope: Option<(&crate::domain::keys::Scopes, Scope)>) -> Result<(), Refusal> {
+        let refusal = match self.standing(caller, scope) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        self.deny(caller, "access.refuse", refusal.code(), None).await?;
+        Err(refusal)
+    }
+
+    fn standing(&self, caller: &Caller, scope: Option<(&crate::domain::keys::Scopes, Scope)>) -> Result<(), Refusal> {
+        if let Some((scopes, needed)) = scope
+            && !scopes.has(needed)
+        {
+            return Err(Refusal::ScopeMissing(needed));
+        }
+        let workspace = &caller.account.workspace;
+        if let Some(tenant) = &caller.tenant {
+            match self.access.tenant(&workspace.id, tenant) {
+                Some(standing) if !standing.detached => {
+                    if let Some(reason) = standing.frozen {
+                        return Err(Refusal::Frozen(reason));
+                    }
+                }
+                _ => return Err(Refusal::NotManaged),
+            }
+        }
+        if let Some(frozen) = &workspace.frozen {
+            return Err(Refusal::Frozen(frozen.reason.clone()));
+        }
+        if workspace.suspended_at.is_some() {
+            return Err(Refusal::Suspended);
+        }
+        Ok(())
+    }
+
+    /// Writes down that something was refused. The target is named only if it has the shape of an id.
+    pub async fn deny(&self, caller: &Caller, action: &'static str, code: &str, target: Option<(&str, &str)>) -> Result<(), Refusal> {
+        let mut draft = Draft::new(&caller.actor, action, Outcome::Denied)
+            .workspace(&caller.account.workspace.id)
+            .tenant(caller.tenant.as_deref())
+            .set("code", code);
+        if let Some((kind, id)) = target {
+            draft = draft.target(kind, id);
+        }
+        if let Some((job_id, _)) = &caller.item {
+            draft.job_id = Some(job_id.clone());
+        }
+        self.audit.record(vec![draft], Vec::new()).await.map_err(Refusal::Audit)
+    }
+
+    /// A reading call, passed through as it is. Not audited.
+    pub async fn read(&self, caller: &Caller, read: Read) -> Result<Reply, Refusal> {
+        let user = caller.tenant.as_deref();
+        let mut call = match &read {
+            Read::GetPost(id) => {
+                if !ids::is_object_id(id) {
+                    return Err(Refusal::InvalidId);
+                }
+                Call::get(&["get-post", id], user, &caller.request_id)
+            }
+            Read::ListPosts(query) => {
+                Call { query: query.clone(), ..Call::get(&["list-posts"], user, &caller.request_id) }
+            }
+            Read::Connections => Call::get(&["platform-connections"], user, &caller.request_id),
+        };
+        call.client.clone_from(&caller.client);
+        let reply =
+            self.upstream.send(&caller.account.endpoint, &call, caller.patience).await.map_err(Refusal::Upstream)?;
+        self.check_reply(caller, &reply).await?;
+        Ok(reply)
+    }
+
+    /// An answer that must not be passed on: 401 means that the workspace's key is refused, whoever called (the caller's
+    /// own key was fine), and an answer that is not JSON is none.
+    async fn check_reply(&self, caller: &Caller, reply: &Reply) -> Result<(), Refusal> {
+        if reply.status == 401 {
+            self.suspend(caller, reply).await;
+            return Err(Refusal::Suspended);
+        }
+        if reply.json().is_none() {
+            let detail = format!("status {} without a JSON body", reply.status);
+            return Err(Refusal::Upstream(upstream::Error::BadReply(detail)));
+        }
+        Ok(())
+    }
+
+    /// Stops all calls of a workspace whose key upstream refuses, instead of a storm of them.
+    async fn suspend(&self, caller: &Caller, reply: &Reply) {
+        let reason = format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
+        let workspace_id = &caller.account.workspace.id;
+        let actor = Actor::system("upstream");
+        let stored =
+            self.db.suspend_workspace(&actor, workspace_id, Some(&reason), self.clock.now()).await.map_err(|e| e.to_string());
+        let stored = match stored {
+            Ok(()) => self.access.reload().await.map_err(|e| e.to_string()),
+            error => error,
+        };
+        if let Err(error) = stored {
+            tracing::error!(workspace_id, error, "a refused upstream key could not be noted");
+        }
+    }
+
+    /// A changing call's request.
+    fn call(&self, caller: &Caller, method: Method, segments: &[&str]) -> Call {
+        let mut call = Call::with(method, segments, caller.tenant.as_deref(), &caller.request_id);
+        call.client.clone_from(&caller.client);
+        call
+    }
+}

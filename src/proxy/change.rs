@@ -1,0 +1,240 @@
+//! Steps 6 to 8 for every call that changes something: intent, call, outcome. Each step is durable before the next.
+
+use super::{Caller, Refusal, Road};
+use crate::{
+    audit::Unavailable,
+    clock::{Millis, SECOND},
+    domain::{
+        audit::{Draft, Outcome, UpstreamResult},
+        ids,
+        jobs::ItemState,
+        operations::{Asked, OpState, Operation, Snapshot, Verb},
+        times,
+    },
+    store::{
+        self,
+        operations::{Effect, ItemResult},
+    },
+    upstream::{self, Call, Reply},
+};
+use serde_json::Value;
+
+/// The first look of the reconciler at something in doubt comes after this.
+const FIRST_CHECK: Millis = SECOND;
+
+/// Upstream's answer to a change, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub reply: Reply,
+    pub state: OpState,
+    /// The time upstream gave, for an update.
+    pub granted_at: Option<Millis>,
+    pub op_id: String,
+}
+
+/// What is to be changed.
+pub(super) struct Change {
+    pub verb: Verb,
+    pub target: String,
+    pub asked: Asked,
+    pub snapshot: Option<Snapshot>,
+    pub call: Call,
+    /// Fields for the entries: what is asked for.
+    pub shown: Vec<(&'static str, Value)>,
+    pub was: Vec<(&'static str, Value)>,
+    pub reason: Option<String>,
+}
+
+/// What a usable answer does to our own data.
+pub(super) struct Settled {
+    pub effects: Vec<Effect>,
+    pub granted_at: Option<Millis>,
+    /// Whether a success's body is one (a delete's is `{"success":true}`, a link has a URL).
+    pub usable: bool,
+}
+
+impl Road {
+    /// Runs a change. `settle` turns a successful answer into effects on our own data.
+    pub(super) async fn change(
+        &self,
+        caller: &Caller,
+        change: Change,
+        settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
+    ) -> Result<Changed, Refusal> {
+        let op_id = ids::new_id();
+        let begun = self.clock.now();
+        let operation = Operation {
+            id: op_id.clone(),
+            workspace_id: caller.account.workspace.id.clone(),
+            tenant_id: caller.tenant.clone(),
+            verb: change.verb,
+            target: change.target.clone(),
+            actor: caller.actor.clone(),
+            asked: change.asked.clone(),
+            snapshot: change.snapshot.clone(),
+            state: OpState::Open,
+            item: caller.item.clone(),
+            node: self.node.clone(),
+            started_at: begun,
+            checks: 0,
+        };
+        let mut intent = self.entry(caller, &change, &op_id, Outcome::Intent);
+        intent.reason.clone_from(&change.reason);
+        self.audit.record(vec![intent], vec![Effect::Open(Box::new(operation))]).await.map_err(|error| match error {
+            Unavailable::Store(store::Error::Taken) => Refusal::ItemTaken,
+            other => Refusal::Audit(other),
+        })?;
+
+        let sent = self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await;
+
+        let now = self.clock.now();
+        let mut effects = Vec::new();
+        let mut granted_at = None;
+        let (state, mut usable) = classify(&sent);
+        let mut state = state;
+        if let (OpState::Succeeded, Ok(reply)) = (state, &sent) {
+            let settled = settle(reply, &op_id, now);
+            granted_at = settled.granted_at;
+            if settled.usable {
+                effects = settled.effects;
+            } else {
+                (state, usable) = (OpState::InDoubt, false);
+            }
+        }
+        if state == OpState::Gone {
+            effects.extend(self.gone_effects(caller, &change));
+        }
+        let outcome = outcome(state);
+        let mut entry = self.entry(caller, &change, &op_id, outcome);
+        let (code, message) = words(&sent);
+        entry.upstream = Some(UpstreamResult {
+            status: sent.as_ref().ok().map(|r| r.status),
+            latency_ms: sent.as_ref().map_or_else(|_| now - begun, |r| r.latency_ms),
+            code: code.clone(),
+        });
+        if let Some(at) = granted_at {
+            entry = entry.set("grantedTime", times::to_iso(at));
+        }
+        effects.push(Effect::Close { op_id: op_id.clone(), state, at: now, check_at: now + FIRST_CHECK });
+        if let Some((job_id, n)) = &caller.item {
+            let state = state.item_state();
+            let failed = matches!(state, ItemState::Failed | ItemState::Unknown);
+            let result = ItemResult {
+                state,
+                code: code.clone().filter(|_| failed),
+                message: message.clone().filter(|_| failed),
+                granted_at,
+            };
+            effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: now });
+        }
+        let stored = self.audit.record(vec![entry], effects).await;
+        if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused) {
+            self.mirror.note_change(&caller.account.workspace.id, tenant);
+        }
+        if let Err(error) = stored {
+            // It may well have happened, but is not on record: the operation stays open for the reconciler.
+            tracing::error!(op_id, %error, "an outcome could not be stored");
+            return Err(Refusal::Unknown { op_id, error: error.to_string() });
+        }
+        if let Ok(reply) = &sent
+            && reply.status == 401
+        {
+            self.suspend(caller, reply).await;
+            return Err(Refusal::Suspended);
+        }
+        match sent {
+            Err(error) if state == OpState::InDoubt => Err(Refusal::Unknown { op_id, error: error.to_string() }),
+            Err(error) => Err(Refusal::Upstream(error)),
+            Ok(_) if !usable => Err(Refusal::BadReply { op_id }),
+            Ok(reply) if state == OpState::InDoubt => {
+                Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })
+            }
+            Ok(reply) => Ok(Changed { reply, state, granted_at, op_id }),
+        }
+    }
+
+    fn entry(&self, caller: &Caller, change: &Change, op_id: &str, outcome: Outcome) -> Draft {
+        let kind = if matches!(change.verb, Verb::PostDelete | Verb::PostUpdate) { "post" } else { "tenant" };
+        let tenant = match change.verb {
+            Verb::TenantDetach | Verb::TenantLink => Some(change.target.as_str()),
+            _ => caller.tenant.as_deref(),
+        };
+        let mut draft = Draft::new(&caller.actor, change.verb.as_str(), outcome)
+            .workspace(&caller.account.workspace.id)
+            .tenant(tenant);
+        if ids::is_object_id(&change.target) {
+            draft = draft.target(kind, &change.target);
+        }
+        for (name, value) in &change.shown {
+            draft = draft.set(name, value.clone());
+        }
+        for (name, value) in &change.was {
+            draft = draft.was(name, value.clone());
+        }
+        draft.op_id = Some(op_id.to_owned());
+        draft.job_id = caller.item.as_ref().map(|i| i.0.clone());
+        draft
+    }
+
+    /// What a 404 tells about our own data.
+    pub(super) fn gone_effects(&self, caller: &Caller, change: &Change) -> Vec<Effect> {
+        let workspace_id = caller.account.workspace.id.clone();
+        match (change.verb, &caller.tenant) {
+            (Verb::PostDelete | Verb::PostUpdate, Some(tenant)) => {
+                vec![Effect::PostGone { workspace_id, tenant_id: tenant.clone(), post_id: change.target.clone() }]
+            }
+            (Verb::TenantDetach, _) => {
+                vec![Effect::TenantDetached { workspace_id, tenant_id: change.target.clone(), at: self.clock.now() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where a call ended, and whether an answer, if there is one, can be passed on.
+fn classify(sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
+    match sent {
+        Err(error) if error.may_have_happened() => (OpState::InDoubt, false),
+        Err(_) => (OpState::Failed, false),
+        Ok(reply) => match reply.status {
+            200..=299 => (OpState::Succeeded, true),
+            404 if reply.json().is_some() => (OpState::Gone, true),
+            // The documented texts of a 500 mean that it was not applied (design §13); any other 500 means nothing.
+            500 if documented(reply) => (OpState::Failed, true),
+            500..=599 => (OpState::InDoubt, true),
+            _ => (OpState::Refused, reply.json().is_some()),
+        },
+    }
+}
+
+/// The texts of `contract.md` that come with a rolled-back change.
+fn documented(reply: &Reply) -> bool {
+    matches!(
+        reply.error_text().as_deref(),
+        Some("Failed to update post" | "Failed to delete post group" | "Internal server error")
+    )
+}
+
+fn outcome(state: OpState) -> Outcome {
+    match state {
+        OpState::Succeeded => Outcome::Succeeded,
+        OpState::Gone => Outcome::Gone,
+        OpState::Refused => Outcome::Refused,
+        OpState::Applied => Outcome::Applied,
+        OpState::NotApplied => Outcome::NotApplied,
+        OpState::InDoubt | OpState::Open => Outcome::InDoubt,
+        OpState::Failed => Outcome::Failed,
+    }
+}
+
+/// A stable code and upstream's own words, for what did not succeed.
+fn words(sent: &Result<Reply, upstream::Error>) -> (Option<String>, Option<String>) {
+    match sent {
+        Err(error) => (Some(error.code().to_owned()), Some(error.to_string())),
+        Ok(reply) if reply.is_success() => (None, None),
+        Ok(reply) => {
+            let code = reply.error_code().unwrap_or_else(|| format!("http_{}", reply.status));
+            (Some(code.chars().take(64).collect()), reply.error_text().map(|t| t.chars().take(300).collect()))
+        }
+    }
+}

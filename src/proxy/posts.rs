@@ -1,0 +1,298 @@
+//! Deleting and updating a post: the policy before the intent, and what a success does to the mirror.
+
+use super::{
+    Caller, Changed, Refusal, Road,
+    change::{Change, Settled},
+};
+use crate::{
+    clock::MINUTE,
+    domain::{
+        audit::{ActorType, Draft, Outcome, UpstreamResult},
+        ids,
+        jobs::ItemState,
+        operations::{Asked, OpState, Snapshot, Verb},
+        posts::{Pause, Post, PostStatus, blocked_delete},
+        times,
+        updates::Update,
+    },
+    mirror::RefreshError,
+    store::operations::{Effect, ItemResult},
+    upstream::{
+        Method, Reply,
+        types::{FoundPost, read_granted},
+    },
+};
+use serde_json::Value;
+
+impl Road {
+    /// Deletes a post, under the workspace's delete policy. A post that upstream does not know (any more) is `gone`:
+    /// nothing is sent but the look-up, and upstream's 404 is the answer.
+    pub async fn delete_post(&self, caller: &Caller, post_id: &str, reason: Option<&str>) -> Result<Changed, Refusal> {
+        if !ids::is_object_id(post_id) {
+            return Err(Refusal::InvalidId);
+        }
+        let call = crate::upstream::Call::get(&["get-post", post_id], caller.tenant.as_deref(), &caller.request_id);
+        let reply =
+            self.upstream.send(&caller.account.endpoint, &call, caller.patience).await.map_err(Refusal::Upstream)?;
+        self.check_reply(caller, &reply).await?;
+        if reply.status == 404 {
+            return self.note_gone(caller, post_id, reply).await;
+        }
+        if !reply.is_success() {
+            return self.note_refused(caller, post_id, reply).await;
+        }
+        let found: FoundPost = serde_json::from_slice(&reply.body)
+            .map_err(|e| Refusal::Upstream(crate::upstream::Error::BadReply(e.to_string())))?;
+        let statuses = found.posts.iter().map(|p| p.status.as_str());
+        let policy = caller.account.workspace.delete_policy;
+        if let Some(status) = blocked_delete(policy, statuses, found.processing()) {
+            self.deny(caller, Verb::PostDelete.as_str(), "delete_blocked", Some(("post", post_id))).await?;
+            return Err(Refusal::DeleteBlocked(status));
+        }
+        let mirrored = self.mirrored(caller, post_id).await?.map(|m| m.0);
+        let snapshot = snapshot(mirrored.as_ref(), Some(&found));
+        let change = Change {
+            verb: Verb::PostDelete,
+            target: post_id.to_owned(),
+            asked: Asked::default(),
+            shown: Vec::new(),
+            was: shown_before(&snapshot),
+            snapshot: Some(snapshot),
+            call: self.call(caller, Method::Delete, &["delete-post", post_id]),
+            reason: reason.map(str::to_owned),
+        };
+        let gone = self.gone_effects(caller, &change);
+        self.change(caller, change, |reply, _, _| Settled {
+            effects: gone,
+            granted_at: None,
+            usable: reply.json().is_some_and(|body| body.get("success") == Some(&Value::Bool(true))),
+        })
+        .await
+    }
+
+    /// Changes a post's status or time. Refused if upstream would publish at once, unless `publish_now`.
+    pub async fn update_post(
+        &self,
+        caller: &Caller,
+        post_id: &str,
+        update: &Update,
+        publish_now: bool,
+        reason: Option<&str>,
+    ) -> Result<Changed, Refusal> {
+        if !ids::is_object_id(post_id) {
+            return Err(Refusal::InvalidId);
+        }
+        if !publish_now {
+            let on_record = match update.needs_time_on_record() {
+                true => match self.time_on_record(caller, post_id).await? {
+                    Some(time) => time,
+                    // Upstream does not know the post: its own 404 is the answer, and nothing can be published.
+                    None => Some(i64::MAX),
+                },
+                false => None,
+            };
+            if update.publishes_at_once(on_record, self.clock.now()) {
+                self.deny(caller, Verb::PostUpdate.as_str(), "past_time", Some(("post", post_id))).await?;
+                return Err(Refusal::PastTime);
+            }
+        }
+        let mirrored = self.mirrored(caller, post_id).await?;
+        let before = mirrored.as_ref().map(|m| &m.0);
+        let was_scheduled = before.is_some_and(|p| p.status == PostStatus::Scheduled);
+        let time_before = before.and_then(|p| p.scheduled_at);
+        let snapshot = before.map(|post| snapshot(Some(post), None));
+        let body = serde_json::to_vec(&update.body).unwrap_or_default();
+        let mut call = self.call(caller, Method::Put, &["update-post", post_id]);
+        call.body = Some(body.into());
+        let mut shown: Vec<(&'static str, Value)> = Vec::new();
+        if let Some(status) = update.status {
+            shown.push(("status", status.as_str().into()));
+        }
+        if let Some(at) = update.scheduled_at {
+            shown.push(("scheduledTime", times::to_iso(at).into()));
+        }
+        if publish_now {
+            shown.push(("publishNow", true.into()));
+        }
+        let change = Change {
+            verb: Verb::PostUpdate,
+            target: post_id.to_owned(),
+            asked: Asked {
+                status: update.status.map(|s| s.as_str().to_owned()),
+                scheduled_at: update.scheduled_at,
+                username: None,
+            },
+            shown,
+            was: snapshot.as_ref().map(shown_before).unwrap_or_default(),
+            snapshot,
+            call,
+            reason: reason.map(str::to_owned),
+        };
+        let place = caller.tenant.clone().map(|tenant| (caller.account.workspace.id.clone(), tenant, post_id.to_owned()));
+        // Only what an operator pauses is ours to resume in bulk; a tenant's own draft is the tenant's.
+        let pauses = update.status == Some(PostStatus::Draft) && was_scheduled && caller.actor.kind() == ActorType::Admin;
+        let resumes = update.status == Some(PostStatus::Scheduled);
+        self.change(caller, change, move |reply, op_id, at| {
+            let granted = read_granted(reply);
+            let mut effects = Vec::new();
+            if let Some((workspace_id, tenant_id, post_id)) = place {
+                if pauses {
+                    effects.push(Effect::Paused {
+                        workspace_id: workspace_id.clone(),
+                        tenant_id: tenant_id.clone(),
+                        post_id: post_id.clone(),
+                        op_id: op_id.to_owned(),
+                        scheduled_at: time_before,
+                        at,
+                    });
+                }
+                if resumes {
+                    let (workspace_id, tenant_id) = (workspace_id.clone(), tenant_id.clone());
+                    effects.push(Effect::Unpaused { workspace_id, tenant_id, post_id: post_id.clone() });
+                }
+                let (status, scheduled_at) = (granted.status, granted.scheduled_at);
+                effects.push(Effect::PostChanged { workspace_id, tenant_id, post_id, status, scheduled_at, at });
+            }
+            let usable = reply.json().is_some_and(|body| body.get("success") == Some(&Value::Bool(true)));
+            Settled { effects, granted_at: granted.scheduled_at, usable }
+        })
+        .await
+    }
+
+    /// The time upstream has on record for a post: `None` if it does not know the post, `Some(None)` if there is no time.
+    async fn time_on_record(&self, caller: &Caller, post_id: &str) -> Result<Option<Option<i64>>, Refusal> {
+        let Some(tenant) = &caller.tenant else { return self.owners_time_on_record(caller, post_id).await };
+        let refresh = |error| match error {
+            RefreshError::Store(error) => Refusal::Store(error),
+            RefreshError::Upstream(crate::upstream::types::Failure::Failed(error)) => Refusal::Upstream(error),
+            RefreshError::Upstream(refused) => {
+                Refusal::Upstream(crate::upstream::Error::BadReply(refused.to_string()))
+            }
+        };
+        // `get-post` tells no time; the list does, and the mirror is the list.
+        self.mirror.ensure_fresh(&caller.account, tenant, 0, caller.patience).await.map_err(refresh)?;
+        if let Some((post, _)) = self.mirrored(caller, post_id).await? {
+            return Ok(Some(post.scheduled_at));
+        }
+        self.mirror.sweep(&caller.account, tenant, caller.patience).await.map_err(refresh)?;
+        Ok(self.mirrored(caller, post_id).await?.map(|(post, _)| post.scheduled_at))
+    }
+
+    /// The owner's own account is not mirrored: its list is searched.
+    async fn owners_time_on_record(&self, caller: &Caller, post_id: &str) -> Result<Option<Option<i64>>, Refusal> {
+        for page in 1.. {
+            let query = [("limit", "100"), ("sortBy", "updatedAt"), ("page", &page.to_string())];
+            let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let reply = self.read(caller, super::Read::ListPosts(query)).await?;
+            let body = reply.json().unwrap_or_default();
+            let posts = body["posts"].as_array().cloned().unwrap_or_default();
+            if let Some(post) = posts.iter().find(|p| p["postGroupId"] == post_id) {
+                return Ok(Some(post["scheduledTime"].as_str().and_then(times::from_iso)));
+            }
+            if body["pagination"]["hasNextPage"] != true {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn mirrored(&self, caller: &Caller, post_id: &str) -> Result<Option<(Post, Option<Pause>)>, Refusal> {
+        let Some(tenant) = &caller.tenant else { return Ok(None) };
+        let found = self.db.post(&caller.account.workspace.id, tenant, post_id).await?;
+        Ok(found.map(|m| (m.post, m.pause)))
+    }
+
+    /// The post is not there: one entry, and the mirror forgets it.
+    async fn note_gone(&self, caller: &Caller, post_id: &str, reply: Reply) -> Result<Changed, Refusal> {
+        let mut effects = Vec::new();
+        if let Some(tenant) = &caller.tenant {
+            let workspace_id = caller.account.workspace.id.clone();
+            effects.push(Effect::PostGone { workspace_id, tenant_id: tenant.clone(), post_id: post_id.to_owned() });
+        }
+        self.note_unsent(caller, post_id, reply, OpState::Gone, effects).await
+    }
+
+    /// Upstream refused even to show the post.
+    async fn note_refused(&self, caller: &Caller, post_id: &str, reply: Reply) -> Result<Changed, Refusal> {
+        if reply.status >= 500 {
+            let detail = format!("PostPost answered {} to the look-up before the delete", reply.status);
+            return Err(Refusal::Upstream(crate::upstream::Error::BadReply(detail)));
+        }
+        self.note_unsent(caller, post_id, reply, OpState::Refused, Vec::new()).await
+    }
+
+    async fn note_unsent(
+        &self,
+        caller: &Caller,
+        post_id: &str,
+        reply: Reply,
+        state: OpState,
+        mut effects: Vec<Effect>,
+    ) -> Result<Changed, Refusal> {
+        let gone = state == OpState::Gone;
+        let code = (!gone).then(|| reply.error_code().unwrap_or_else(|| format!("http_{}", reply.status)));
+        let mut entry = Draft::new(
+            &caller.actor,
+            Verb::PostDelete.as_str(),
+            if gone { Outcome::Gone } else { Outcome::Refused },
+        )
+        .workspace(&caller.account.workspace.id)
+        .tenant(caller.tenant.as_deref())
+        .target("post", post_id);
+        entry.upstream =
+            Some(UpstreamResult { status: Some(reply.status), latency_ms: reply.latency_ms, code: code.clone() });
+        if let Some((job_id, n)) = &caller.item {
+            entry.job_id = Some(job_id.clone());
+            let state = if gone { ItemState::Gone } else { ItemState::Failed };
+            let message = (!gone).then(|| reply.error_text().unwrap_or_default());
+            let result = ItemResult { state, code, message, granted_at: None };
+            effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: self.clock.now() });
+        }
+        self.audit.record(vec![entry], effects).await.map_err(Refusal::Audit)?;
+        Ok(Changed { reply, state, granted_at: None, op_id: String::new() })
+    }
+
+    /// How old a mirror may be for a job's drift check.
+    pub const DRIFT_AGE: i64 = MINUTE;
+}
+
+/// What is kept of a post before it is changed.
+fn snapshot(mirrored: Option<&Post>, found: Option<&FoundPost>) -> Snapshot {
+    Snapshot {
+        existed: found.is_some(),
+        status: mirrored.map(|p| p.status.as_str().to_owned()),
+        scheduled_at: mirrored.and_then(|p| p.scheduled_at),
+        updated_at: mirrored.map(|p| p.updated_at),
+        content: mirrored.map(|p| p.content.clone()).or_else(|| found?.posts.first().map(|p| p.content.clone())),
+        platforms: match (mirrored, found) {
+            (Some(post), _) => post.platforms.clone(),
+            (None, Some(found)) => found
+                .posts
+                .iter()
+                .map(|p| crate::domain::posts::PlatformPost {
+                    id: format!("{}-{}", p.platform, p.platform_id),
+                    platform: p.platform.clone(),
+                    status: p.status.clone(),
+                })
+                .collect(),
+            (None, None) => Vec::new(),
+        },
+        media: mirrored.map(|p| p.media.clone()).unwrap_or_default(),
+        link_expires_at: None,
+    }
+}
+
+/// The allow-listed fields of an entry's "before".
+fn shown_before(snapshot: &Snapshot) -> Vec<(&'static str, Value)> {
+    let mut was: Vec<(&'static str, Value)> = Vec::new();
+    if let Some(status) = &snapshot.status {
+        was.push(("status", status.as_str().into()));
+    }
+    if let Some(at) = snapshot.scheduled_at {
+        was.push(("scheduledTime", times::to_iso(at).into()));
+    }
+    if !snapshot.platforms.is_empty() {
+        was.push(("platforms", snapshot.platforms.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().into()));
+    }
+    was
+}
