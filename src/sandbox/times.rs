@@ -1,0 +1,102 @@
+//! Times on the wire and in the database: ISO 8601 UTC with milliseconds outside, milliseconds inside.
+//!
+//! The database keeps integers so that comparing and sorting need no parsing. Nothing else here reads the
+//! clock than `now`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, de};
+
+/// The present, in milliseconds UTC.
+pub(super) fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// `2026-03-15T14:00:00.000Z`.
+pub(super) fn text(millis: i64) -> String {
+    Timestamp::from_millisecond(millis)
+        .map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+        .unwrap_or_else(|_| "1970-01-01T00:00:00.000Z".to_owned())
+}
+
+/// The accepted forms of the contract: date, `T`, time with seconds, optional fraction, `Z` or a numeric
+/// offset. Everything else that a lenient parser would take (spaces, lower case, no zone) is refused.
+pub(super) fn parse(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let shape = b"dddd-dd-ddTdd:dd:dd";
+    if bytes.len() <= shape.len() || !fits(&bytes[..shape.len()], shape) {
+        return None;
+    }
+    let mut rest = &bytes[shape.len()..];
+    if let [b'.', fraction @ ..] = rest {
+        let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 || digits > 9 {
+            return None;
+        }
+        rest = &fraction[digits..];
+    }
+    let zone = rest == b"Z" || fits(rest, b"+dd:dd") || fits(rest, b"-dd:dd");
+    // A leap second would be moved by the parser without saying so.
+    if !zone || &bytes[17..19] == b"60" {
+        return None;
+    }
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
+/// A bound of a date range: a full time as above, or a date alone (midnight UTC), as upstream's parser reads it.
+pub(super) fn parse_bound(text: &str) -> Option<i64> {
+    if fits(text.as_bytes(), b"dddd-dd-dd") { parse(&format!("{text}T00:00:00Z")) } else { parse(text) }
+}
+
+fn fits(bytes: &[u8], shape: &[u8]) -> bool {
+    bytes.len() == shape.len()
+        && bytes.iter().zip(shape).all(|(b, s)| if *s == b'd' { b.is_ascii_digit() } else { b == s })
+}
+
+/// A time in the body of a control call.
+#[derive(Clone, Copy)]
+pub(super) struct Stamp(pub(super) i64);
+
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        parse(&text).map(Stamp).ok_or_else(|| de::Error::custom(format!("not an ISO 8601 time: {text}")))
+    }
+}
+
+/// Tells `null` (`Some(None)`) from absent (`None`, by `#[serde(default)]`) in a control body.
+pub(super) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_and_refused_forms() {
+        let at = parse("2026-03-15T10:00:00.000Z");
+        assert_eq!(at.map(text).as_deref(), Some("2026-03-15T10:00:00.000Z"));
+        for same in ["2026-03-15T10:00:00Z", "2026-03-15T10:00:00+00:00", "2026-03-15T12:30:00.0+02:30"] {
+            assert_eq!(parse(same), at, "{same}");
+        }
+        for bad in [
+            "",
+            "2026-03-15",
+            "2026-03-15T10:00Z",
+            "2026-03-15 10:00:00Z",
+            "2026-03-15T10:00:00",
+            "2026-03-15t10:00:00z",
+            "2026-02-30T10:00:00Z",
+            "2026-03-15T10:00:60Z",
+            "2026-03-15T10:00:00.Z",
+            "2026-03-15T10:00:00+0000",
+            "15.03.2026",
+            "tomorrow",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+        assert_eq!(parse_bound("2026-03-15").map(text).as_deref(), Some("2026-03-15T00:00:00.000Z"));
+    }
+}

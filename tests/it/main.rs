@@ -1,0 +1,3 @@
+//! The integration tests: one crate, so that they link once. A module per part, named as in `src/`.
+
+mod sandbox;
