@@ -20,3 +20,5 @@ pub mod access;
 pub mod mirror;
 /// The one road upstream.
 pub mod proxy;
+/// The PostPost look-alike; imports nothing of ours.
+pub mod sandbox;
