@@ -1,0 +1,227 @@
+//! The composition root: a configuration becomes an [`App`], an HTTP server and workers. Pools, writer and workers live on
+//! one multi-threaded runtime; the server's own threads only speak HTTP and hand the work over.
+
+use crate::{
+    access::{self, Access},
+    audit::Writer,
+    clock::Clock,
+    config::Config,
+    domain::ids,
+    envelope,
+    http, jobs,
+    keyring::{self, Keyring},
+    mirror::Mirror,
+    proxy::Road,
+    store::{self, Db},
+    upstream::{self, Upstream, pacing::Pacing},
+};
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io,
+    net::TcpListener,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
+
+/// Requests worked on at once; more than this are answered 503 instead of being queued up.
+pub const MAX_REQUESTS: usize = 1_024;
+/// How long a stop waits for requests and workers (security.md §6).
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Everything a handler or worker may use.
+pub struct App {
+    pub config: Config,
+    /// Origin people use, without a slash.
+    pub public_url: String,
+    pub clock: Clock,
+    pub db: Db,
+    pub keyring: Arc<Keyring>,
+    pub access: Arc<Access>,
+    pub upstream: Arc<Upstream>,
+    pub pacing: Arc<Pacing>,
+    pub mirror: Arc<Mirror>,
+    pub audit: Writer,
+    pub road: Road,
+    /// The shared runtime.
+    pub runtime: Handle,
+    /// One permit per request under way.
+    pub requests: Arc<Semaphore>,
+    /// Password checks at once: each takes 19 MiB and a core.
+    pub password_checks: Semaphore,
+    pub stopping: watch::Receiver<bool>,
+    pub jobs: jobs::Bell,
+    pub login: http::LoginState,
+}
+
+#[derive(Debug)]
+pub enum Error {
+    Folder(std::path::PathBuf, io::Error),
+    /// Another process has the data folder.
+    Locked(std::path::PathBuf),
+    Listen(std::net::SocketAddr, io::Error),
+    Store(store::Error),
+    Keyring(keyring::Error),
+    Access(access::Error),
+    Upstream(upstream::Error),
+    Server(io::Error),
+}
+
+/// A running gateway.
+pub struct Running {
+    pub app: Arc<App>,
+    /// Origin it listens on, such as `http://127.0.0.1:8080`.
+    pub url: String,
+    /// The one-time set-up link, when there is no admin yet.
+    pub setup_link: Option<String>,
+    stop: watch::Sender<bool>,
+    server: http::Server,
+    workers: Vec<tokio::task::JoinHandle<()>>,
+    _lock: Option<File>,
+}
+
+impl Running {
+    /// Opens everything, listens, and starts the workers. Answers when the port accepts.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, Error> {
+        let lock = prepare_folder(&config)?;
+        let listener = TcpListener::bind(config.listen).map_err(|e| Error::Listen(config.listen, e))?;
+        let address = listener.local_addr().map_err(|e| Error::Listen(config.listen, e))?;
+        let db = Db::connect(&config.database_url).await.map_err(Error::Store)?;
+        db.migrate().await.map_err(Error::Store)?;
+        restrict_database_file(&config.database_url);
+        let node = ids::new_id();
+        if db.is_embedded() {
+            // Nobody else can hold one: the lock file says so.
+            db.end_all_leases().await.map_err(Error::Store)?;
+        }
+        let keyring = Arc::new(Keyring::open(&config.data, &db, &clock).await.map_err(Error::Keyring)?);
+        let access = Arc::new(
+            Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?,
+        );
+        let upstream =
+            Arc::new(Upstream::new(clock.clone(), config.tuning.upstream_timeouts).map_err(Error::Upstream)?);
+        let pacing = Arc::new(Pacing::new(config.tuning.pace));
+        let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone()));
+        let audit = Writer::start(db.clone(), clock.clone());
+        let road = Road {
+            db: db.clone(),
+            clock: clock.clone(),
+            access: access.clone(),
+            upstream: upstream.clone(),
+            audit: audit.clone(),
+            mirror: mirror.clone(),
+            node,
+        };
+        let (stop, stopping) = watch::channel(false);
+        let url = format!("http://{address}");
+        let app = Arc::new(App {
+            public_url: config.public_url.clone().unwrap_or_else(|| url.clone()),
+            clock,
+            db,
+            keyring,
+            access,
+            upstream,
+            pacing,
+            mirror,
+            audit,
+            road,
+            runtime: Handle::current(),
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            password_checks: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            stopping,
+            jobs: jobs::Bell::default(),
+            login: http::LoginState::default(),
+            config,
+        });
+        let setup_link = offer_setup(&app).await.map_err(Error::Store)?;
+        let server = http::Server::start(app.clone(), listener).map_err(Error::Server)?;
+        let workers = jobs::start(&app);
+        Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
+    }
+
+    /// Stops in order: no new requests, then those under way and the workers end, then what is in memory is written
+    /// down. Gives up waiting after 25 s; what is left is safe, as after a crash.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let app = self.app;
+        let drain = async {
+            self.server.stop().await;
+            for worker in self.workers {
+                let _ = worker.await;
+            }
+            let _ = app.requests.acquire_many(MAX_REQUESTS as u32).await;
+        };
+        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+            tracing::warn!("some work did not end in time; it is settled at the next start");
+        }
+        if let Err(error) = app.access.flush_uses().await {
+            tracing::warn!(%error, "last uses of keys were not written down");
+        }
+        app.db.close().await;
+    }
+}
+
+/// Makes the data folder, for its owner alone, and on the embedded engine takes its lock.
+fn prepare_folder(config: &Config) -> Result<Option<File>, Error> {
+    let folder = &config.data;
+    fs::create_dir_all(folder).map_err(|e| Error::Folder(folder.clone(), e))?;
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    if !config.database_url.starts_with("sqlite:") {
+        return Ok(None);
+    }
+    let path = folder.join("gatehouse.lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| Error::Folder(path.clone(), e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(path)),
+        Err(fs::TryLockError::Error(e)) => Err(Error::Folder(path, e)),
+    }
+}
+
+/// The database file is for its owner alone; its companions inherit the mode.
+fn restrict_database_file(url: &str) {
+    let Some(path) = url.strip_prefix("sqlite:") else { return };
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::set_permissions(Path::new(&format!("{path}{suffix}")), fs::Permissions::from_mode(0o600));
+    }
+}
+
+/// Makes a one-time set-up link if nobody can log in yet.
+async fn offer_setup(app: &App) -> store::Result<Option<String>> {
+    if app.db.count_admins().await? > 0 {
+        return Ok(None);
+    }
+    let token = envelope::random_token();
+    let until = app.clock.now() + crate::domain::admins::SETUP_LINK_LIFE;
+    app.db.put_setup_link(&envelope::token_hash(&token), until).await?;
+    Ok(Some(format!("{}/setup/{token}", app.public_url)))
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Locked(path) => write!(f, "another gatehouse uses this data folder ({} is locked)", path.display()),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Store(error) => error.fmt(f),
+            Self::Keyring(error) => error.fmt(f),
+            Self::Access(error) => error.fmt(f),
+            Self::Upstream(error) => error.fmt(f),
+            Self::Server(error) => write!(f, "the HTTP server cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

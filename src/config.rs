@@ -1,0 +1,256 @@
+//! The one configuration: flags over environment over file over defaults, checked once at the start. Environment
+//! variables are read here and nowhere else. Secrets do not live here; `Debug` shows a database URL without its password.
+
+use clap::Args;
+use serde::Deserialize;
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use url::Url;
+
+/// What a person can set. Every field is also `GATEHOUSE_<NAME>` and a line in `gatehouse.toml`.
+#[derive(Args, Deserialize, Debug, Clone, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long)]
+    pub listen: Option<SocketAddr>,
+    /// Address people use in the browser, such as https://gate.example.com [default: http://<listen>]
+    #[arg(long)]
+    pub public_url: Option<String>,
+    /// sqlite:<file> or postgres://… [default: sqlite file in the data folder]
+    #[arg(long)]
+    pub database_url: Option<String>,
+    /// Folder of the database and the key files [default: gatehouse-data]
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Addresses of proxies whose X-Forwarded-For is believed, with commas between
+    #[arg(long)]
+    pub trusted_proxies: Option<String>,
+    /// What to log, such as info or gatehouse=debug [default: info]
+    #[arg(long)]
+    pub log: Option<String>,
+    /// Allow plain http on other addresses than loopback
+    #[arg(long)]
+    #[serde(default)]
+    pub insecure_http: bool,
+}
+
+/// The checked configuration.
+#[derive(Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// Origin people use, without a slash; `None` until the port is known.
+    pub public_url: Option<String>,
+    pub database_url: String,
+    pub data: PathBuf,
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    pub log: String,
+    pub insecure_http: bool,
+    pub tuning: Tuning,
+}
+
+/// Times and paces that only tests and the demo change.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// Total time of a reading and of a changing call upstream (security.md §6).
+    pub upstream_timeouts: (Duration, Duration),
+    /// Between two background calls of a workspace (design §7: 10 a second).
+    pub pace: Duration,
+    /// How old a mirror gets before it is refreshed, and before it is swept completely.
+    pub mirror_age: Duration,
+    pub sweep_age: Duration,
+    /// A call that has no answer counts as not applied only after this long: it may still be under way upstream.
+    pub settle_after: Duration,
+    /// How often the workers look for work when nobody wakes them.
+    pub tick: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            upstream_timeouts: (Duration::from_secs(15), Duration::from_secs(30)),
+            pace: Duration::from_millis(100),
+            mirror_age: Duration::from_secs(120),
+            sweep_age: Duration::from_secs(3600),
+            settle_after: Duration::from_secs(60),
+            tick: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A setting that cannot be used: its name and why.
+#[derive(Debug)]
+pub struct Error(pub &'static str, pub String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0, self.1)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Settings {
+    /// What is set in the environment.
+    fn from_env() -> Result<Self, Error> {
+        let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let listen = match var("GATEHOUSE_LISTEN") {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| Error("GATEHOUSE_LISTEN", format!("{text} is not ADDRESS:PORT")))?),
+        };
+        Ok(Self {
+            listen,
+            public_url: var("GATEHOUSE_PUBLIC_URL"),
+            database_url: var("GATEHOUSE_DATABASE_URL"),
+            data: var("GATEHOUSE_DATA").map(PathBuf::from),
+            trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
+            log: var("GATEHOUSE_LOG"),
+            insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
+        })
+    }
+
+    /// What stands in a file; an absent file says nothing.
+    fn from_file(path: &std::path::Path, must_exist: bool) -> Result<Self, Error> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|e| Error("gatehouse.toml", e.to_string())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Self::default()),
+            Err(e) => Err(Error("gatehouse.toml", format!("{}: {e}", path.display()))),
+        }
+    }
+
+    /// These settings, and where they say nothing, the other's.
+    fn over(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            public_url: self.public_url.or(other.public_url),
+            database_url: self.database_url.or(other.database_url),
+            data: self.data.or(other.data),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            log: self.log.or(other.log),
+            insecure_http: self.insecure_http || other.insecure_http,
+        }
+    }
+}
+
+impl Config {
+    /// Flags over environment over file over defaults.
+    pub fn load(flags: Settings, file: Option<PathBuf>) -> Result<Self, Error> {
+        let path = file.clone().unwrap_or_else(|| PathBuf::from("gatehouse.toml"));
+        let settings =
+            flags.over(Settings::from_env()?).over(Settings::from_file(&path, file.is_some())?);
+        Self::from_settings(settings)
+    }
+
+    /// Checks settings as a whole.
+    pub fn from_settings(settings: Settings) -> Result<Self, Error> {
+        let listen = settings.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let data = settings.data.unwrap_or_else(|| PathBuf::from("gatehouse-data"));
+        let database_url = match settings.database_url {
+            Some(url) if url.starts_with("sqlite:") || url.starts_with("postgres://") || url.starts_with("postgresql://") => url,
+            Some(_) => return Err(Error("database_url", "must start with sqlite: or postgres://".into())),
+            None => format!("sqlite:{}", data.join("gatehouse.db").display()),
+        };
+        let public_url = settings.public_url.map(|url| check_public_url(&url)).transpose()?;
+        let secure = public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+        let loopback = listen.ip().is_loopback();
+        if !loopback && !secure && !settings.insecure_http {
+            return Err(Error(
+                "listen",
+                format!(
+                    "{listen} is not loopback: put a TLS proxy in front and set public_url to its https address, or pass --insecure-http"
+                ),
+            ));
+        }
+        let trusted_proxies = settings
+            .trusted_proxies
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|a| !a.is_empty())
+            .map(|a| a.parse().map_err(|_| Error("trusted_proxies", format!("{a} is not an IP address"))))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            listen,
+            public_url,
+            database_url,
+            data,
+            trusted_proxies,
+            log: settings.log.unwrap_or_else(|| "info".into()),
+            insecure_http: !loopback && !secure,
+            tuning: Tuning::default(),
+        })
+    }
+}
+
+fn check_public_url(text: &str) -> Result<String, Error> {
+    let bad = |reason: &str| Error("public_url", format!("{text}: {reason}"));
+    let url = Url::parse(text).map_err(|_| bad("not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(bad("must be http://HOST or https://HOST"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(bad("must be an origin: no path, query or user name"));
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("public_url", &self.public_url)
+            .field("database_url", &redacted(&self.database_url))
+            .field("data", &self.data)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("log", &self.log)
+            .field("insecure_http", &self.insecure_http)
+            .field("tuning", &self.tuning)
+            .finish()
+    }
+}
+
+/// A database URL without its password.
+fn redacted(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            let _ = parsed.set_password(Some("redacted"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_needs_a_word_beyond_loopback() {
+        let with = |listen: &str, url: Option<&str>, insecure_http| {
+            Config::from_settings(Settings {
+                listen: Some(listen.parse().unwrap()),
+                public_url: url.map(Into::into),
+                insecure_http,
+                ..Settings::default()
+            })
+        };
+        assert!(with("127.0.0.1:1", None, false).is_ok());
+        assert!(with("0.0.0.0:1", None, false).is_err());
+        assert!(with("0.0.0.0:1", Some("http://gate.example"), false).is_err());
+        assert!(with("0.0.0.0:1", Some("https://gate.example/"), false).is_ok_and(|c| !c.insecure_http));
+        assert!(with("0.0.0.0:1", None, true).is_ok_and(|c| c.insecure_http));
+        assert!(with("127.0.0.1:1", Some("https://gate.example/path"), false).is_err());
+    }
+
+    #[test]
+    fn flags_win_and_passwords_are_not_shown() {
+        let flags = Settings { log: Some("debug".into()), ..Settings::default() };
+        let file = Settings { log: Some("warn".into()), data: Some("d".into()), ..Settings::default() };
+        let merged = flags.over(file);
+        assert_eq!((merged.log.as_deref(), merged.data), (Some("debug"), Some("d".into())));
+        let config = Config::from_settings(Settings {
+            database_url: Some("postgres://u:hunter2@h/d".into()),
+            ..Settings::default()
+        });
+        assert!(!format!("{:?}", config.unwrap()).contains("hunter2"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Who calls, on the tenant door: the key from one of three headers, and for a workspace key the tenant acted for. Texts
+//! and statuses are PostPost's (`contract.md`, authentication errors). Memory only; no look-up in the database.
+
+use super::super::{Call, Error};
+use crate::{
+    app::App,
+    domain::{
+        audit::{Actor, ActorType, Draft, Outcome},
+        ids,
+        keys::{Key, KeyKind, Scopes},
+    },
+    proxy::Caller,
+    upstream::Patience,
+};
+
+/// The presented key: `x-api-key`, the older `x-publora-key`, or a bearer token.
+pub fn presented(call: &Call) -> Option<&str> {
+    let bearer = || {
+        let (scheme, token) = call.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    };
+    ["x-api-key", "x-publora-key"].iter().find_map(|name| call.header(name)).or_else(bearer).filter(|k| !k.is_empty())
+}
+
+/// The caller behind a call, or the refusal PostPost's clients know.
+pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error> {
+    let Some(secret) = presented(call) else {
+        return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
+    };
+    let refused = || Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" };
+    let Some(key) = app.access.key(secret).filter(|k| k.kind != KeyKind::Audit) else {
+        app.login.note_refused_key(call.ip);
+        return Err(refused());
+    };
+    let account = app.access.account(&key.workspace_id).ok_or_else(refused)?;
+    app.access.note_use(&key.id, &call.ip.to_string());
+    let mut caller = Caller {
+        actor: actor(&key, call),
+        account,
+        tenant: key.tenant_id.clone(),
+        request_id: call.request_id.clone(),
+        client: client_label(call),
+        item: None,
+        patience: Patience::DOOR,
+    };
+    let user = call.header("x-postpost-user-id").or_else(|| call.header("x-publora-user-id"));
+    if let Some(user) = user {
+        if !ids::is_object_id(user) {
+            return Err(Error::bad("invalid_user_id", "Invalid x-postpost-user-id"));
+        }
+        match (&key.tenant_id, app.access.tenant(&key.workspace_id, user)) {
+            // A tenant key naming its own tenant: no-op, as upstream has it.
+            (Some(own), _) if own == user => {}
+            (Some(_), _) => {
+                let text = "Workspace access is not enabled for this key";
+                deny(app, &caller, user).await?;
+                return Err(Error::Forbidden { code: "workspace_access", text: text.into() });
+            }
+            (None, Some(standing)) if !standing.detached => caller.tenant = Some(user.to_owned()),
+            (None, _) => {
+                deny(app, &caller, user).await?;
+                return Err(Error::Forbidden { code: "not_managed", text: "User is not managed by key".into() });
+            }
+        }
+    }
+    Ok((caller, key.scopes.clone()))
+}
+
+/// Naming a user that is not one's own leaves an entry, and nothing is sent upstream.
+async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
+    let draft = Draft::new(&caller.actor, "access.refuse", Outcome::Denied)
+        .workspace(&caller.account.workspace.id)
+        .tenant(caller.tenant.as_deref())
+        .target("tenant", user)
+        .set("code", "not_managed");
+    app.audit.record(vec![draft], Vec::new()).await.map_err(Error::from)
+}
+
+/// The key as an actor in audit entries.
+pub fn actor(key: &Key, call: &Call) -> Actor {
+    let mut actor = Actor::new(ActorType::Key, &key.id, &key.name);
+    actor.key_prefix = Some(key.prefix.clone());
+    actor.context = call.context();
+    actor
+}
+
+/// The client label to pass on: a short plain word, else none.
+fn client_label(call: &Call) -> Option<String> {
+    let label = call.header("x-postpost-client").or_else(|| call.header("x-publora-client"))?;
+    let plain = (1..=64).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    plain.then(|| label.to_owned())
+}

@@ -1,0 +1,195 @@
+//! The one error of the doors and its one table: status, stable code, text that may be shown. Two renderers: JSON here, a
+//! page in `admin`. What must not be shown is logged once, with the request id.
+
+use super::{Answer, call::header};
+use crate::{access, audit::Unavailable, domain::Invalid, proxy::Refusal, store, upstream};
+use serde_json::{Value, json};
+
+#[derive(Debug)]
+pub enum Error {
+    /// 400 with upstream's own wording or ours.
+    Bad { code: &'static str, text: String },
+    /// 401; the code and the text, which are PostPost's on the tenant door.
+    Unauthorized { code: &'static str, text: &'static str },
+    /// No session: the browser is sent to the log-in page.
+    LoginNeeded,
+    Forbidden { code: &'static str, text: String },
+    NotFound,
+    /// With the methods there are.
+    MethodNotAllowed(String),
+    /// A form's second submission while the first is under way.
+    Conflict(&'static str),
+    TooLarge(usize),
+    TooLong,
+    UnsupportedMediaType,
+    SlowBody,
+    /// 422: a field of a form.
+    Invalid(Invalid),
+    /// With the seconds to wait.
+    TooMany(u64),
+    Overloaded,
+    Refused(Refusal),
+    /// An answer of upstream's to pass on in a page.
+    Upstream { status: u16, text: String },
+    Store(store::Error),
+    Internal(String),
+}
+
+/// What is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub status: u16,
+    pub code: &'static str,
+    pub text: String,
+    /// Seconds.
+    pub retry_after: Option<u64>,
+    /// To ask for what became of it.
+    pub operation_id: Option<String>,
+}
+
+impl Error {
+    pub fn bad(code: &'static str, text: impl Into<String>) -> Self {
+        Self::Bad { code, text: text.into() }
+    }
+
+    pub fn describe(&self) -> Described {
+        let (status, code, text): (u16, &'static str, String) = match self {
+            Self::Bad { code, text } => (400, code, text.clone()),
+            Self::Unauthorized { code, text } => (401, code, (*text).into()),
+            Self::LoginNeeded => (401, "login_needed", "Log in to see this page".into()),
+            Self::Forbidden { code, text } => (403, code, text.clone()),
+            Self::NotFound => (404, "not_found", "Not found".into()),
+            Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
+            Self::Conflict(text) => (409, "conflict", (*text).into()),
+            Self::TooLarge(max) => (413, "body_too_large", format!("The body is larger than {max} bytes")),
+            Self::TooLong => (414, "uri_too_long", "The address is longer than 8,192 bytes".into()),
+            Self::UnsupportedMediaType => (415, "unsupported_media_type", "The body must be application/json".into()),
+            Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
+            Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
+            Self::TooMany(_) => (429, "rate_limited", "Too many attempts. Wait and try again".into()),
+            Self::Overloaded => (503, "overloaded", "Too many requests at once. Try again".into()),
+            Self::Refused(refusal) => return describe_refusal(refusal),
+            Self::Upstream { status, text } => (*status, "upstream_refused", text.clone()),
+            Self::Store(store::Error::NoSpace(_)) => {
+                (507, "no_space", "The gateway's disk is full or read-only: nothing was changed".into())
+            }
+            Self::Store(_) | Self::Internal(_) => (500, "internal", "Internal server error".into()),
+        };
+        let retry_after = match self {
+            Self::TooMany(seconds) => Some(*seconds),
+            Self::Overloaded => Some(1),
+            _ => None,
+        };
+        Described { status, code, text, retry_after, operation_id: None }
+    }
+
+    /// What a person who runs the gateway should read, if there is more than what is shown.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => Some(error.to_string()),
+            Self::Internal(detail) => Some(detail.clone()),
+            Self::Refused(Refusal::Store(error)) => Some(error.to_string()),
+            Self::Refused(Refusal::Audit(error)) => Some(error.to_string()),
+            Self::Refused(Refusal::Upstream(error)) => Some(error.to_string()),
+            Self::Refused(Refusal::Unknown { error, .. }) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    pub fn to_json(&self, request_id: &str) -> Answer {
+        let described = self.describe();
+        let mut body = json!({ "error": described.text, "code": described.code, "requestId": request_id });
+        if let Some(id) = &described.operation_id {
+            body["operationId"] = Value::from(id.as_str());
+        }
+        let mut answer = Answer::json(described.status, &body);
+        self.add_headers(&described, &mut answer);
+        answer
+    }
+
+    /// The headers the error's kind brings with it.
+    pub fn add_headers(&self, described: &Described, answer: &mut Answer) {
+        if let Some(seconds) = described.retry_after {
+            answer.headers.push(header("retry-after", seconds.to_string()));
+        }
+        if let Self::MethodNotAllowed(methods) = self {
+            answer.headers.push(header("allow", methods.as_str()));
+        }
+    }
+}
+
+/// `contract.md`, "Errors the gateway adds on `/api/v1`".
+fn describe_refusal(refusal: &Refusal) -> Described {
+    let code = refusal.code();
+    let (status, text): (u16, String) = match refusal {
+        Refusal::InvalidId => (400, "Invalid post group ID".into()),
+        Refusal::ScopeMissing(scope) => (403, format!("This key lacks the scope {scope}")),
+        Refusal::Frozen(reason) => (423, format!("Frozen: {reason}")),
+        Refusal::Suspended => (503, "Calls of this workspace are suspended: PostPost refused its key".into()),
+        Refusal::NotManaged => (403, "User is not managed by key".into()),
+        Refusal::DeleteBlocked(status) => {
+            (400, format!("Cannot delete post: post is currently in {status} status"))
+        }
+        Refusal::PastTime => (400, "Scheduled time cannot be in the past".into()),
+        Refusal::Audit(Unavailable::Store(store::Error::NoSpace(_))) => {
+            (503, "The gateway's disk is full: nothing was sent".into())
+        }
+        Refusal::Audit(_) => (503, "The audit log cannot be written: nothing was sent".into()),
+        Refusal::ItemTaken => (409, "This is being done already".into()),
+        Refusal::Upstream(upstream::Error::Unreachable(_)) => {
+            (502, "PostPost cannot be reached: nothing happened".into())
+        }
+        Refusal::Upstream(upstream::Error::Timeout) => (504, "PostPost did not answer in time".into()),
+        Refusal::Upstream(upstream::Error::Redirect(_)) => {
+            (502, "PostPost answered with a redirect, which is not followed".into())
+        }
+        Refusal::Upstream(_) => (502, "PostPost's answer could not be used".into()),
+        Refusal::Unknown { .. } => {
+            (504, "PostPost did not answer: the change may have happened. Ask for the operation's outcome".into())
+        }
+        Refusal::BadReply { .. } => {
+            (502, "PostPost's answer could not be used: the change may have happened".into())
+        }
+        Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
+        Refusal::Store(_) => (500, "Internal server error".into()),
+    };
+    let retry_after = matches!(refusal, Refusal::Audit(_) | Refusal::Suspended).then_some(5);
+    let operation_id = match refusal {
+        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } => Some(op_id.clone()),
+        _ => None,
+    };
+    Described { status, code, text, retry_after, operation_id }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(error: Unavailable) -> Self {
+        Self::Refused(Refusal::Audit(error))
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<access::Error> for Error {
+    fn from(error: access::Error) -> Self {
+        match error {
+            access::Error::Store(error) => Self::Store(error),
+            access::Error::Secret(error) => Self::Internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The HTTP server and its three doors. A request becomes a plain [`Call`], is worked on in a task of the shared runtime,
+//! and becomes a plain [`Answer`]: the server's own threads are single-threaded runtimes that never touch the database,
+//! a client that hangs up does not stop what it began, and a panic is one 500.
+
+pub mod admin;
+pub mod api;
+mod call;
+mod csv;
+mod error;
+mod export;
+pub mod manage;
+mod route;
+mod server;
+
+pub use admin::{LoginState, note_refused_logins};
+pub use call::{Answer, Body, Call, header};
+pub use error::{Described, Error};
+pub use route::{Door, Route, route};
+pub use server::Server;
+
+/// Every route of every door, with the fallback door for what none of them knows. The site map.
+pub fn routes() -> Vec<Route> {
+    [api::routes(), manage::routes(), admin::routes()].into_iter().flatten().collect()
+}

@@ -1,0 +1,65 @@
+//! A route: method, path, the door it belongs to, and what it does. Tables of routes are data, so that tests can walk them.
+
+use super::{Answer, Call, Error};
+use crate::app::App;
+use futures_util::future::{BoxFuture, FutureExt};
+use std::{future::Future, sync::Arc};
+
+/// Which door: decides how errors look and how large bodies may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Api,
+    Manage,
+    Admin,
+}
+
+impl Door {
+    /// The door of a path, whether a route knows it or not.
+    pub fn of(path: &str) -> Self {
+        if path == "/api" || path.starts_with("/api/") {
+            Self::Api
+        } else if path == "/manage" || path.starts_with("/manage/") {
+            Self::Manage
+        } else {
+            Self::Admin
+        }
+    }
+
+    /// Largest body in bytes. Forms can tick thousands of rows.
+    pub fn body_max(self) -> usize {
+        match self {
+            Self::Api | Self::Manage => 256 << 10,
+            Self::Admin => 4 << 20,
+        }
+    }
+
+    /// The error as this door shows it.
+    pub fn render(self, app: &App, call: &Call, error: &Error) -> Answer {
+        match self {
+            Self::Api | Self::Manage => error.to_json(&call.request_id),
+            Self::Admin => super::admin::render_error(app, call, error),
+        }
+    }
+}
+
+pub type Handler = Arc<dyn Fn(Arc<App>, Call) -> BoxFuture<'static, Result<Answer, Error>> + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Route {
+    pub method: &'static str,
+    /// With `{name}` parts.
+    pub path: &'static str,
+    /// What a caller needs, in words, for tests and documents: a scope, a right, or `anyone`.
+    pub needs: String,
+    pub handler: Handler,
+}
+
+/// Makes a route of an async function.
+pub fn route<F, Fut>(method: &'static str, path: &'static str, needs: impl Into<String>, handler: F) -> Route
+where
+    F: Fn(Arc<App>, Call) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer, Error>> + Send + 'static,
+{
+    let handler: Handler = Arc::new(move |app, call| handler(app, call).boxed());
+    Route { method, path, needs: needs.into(), handler }
+}

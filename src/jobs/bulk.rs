@@ -1,0 +1,288 @@
+//! The bulk runner: leased jobs, items in turn between tenants, each checked for drift just before its call. A killed
+//! process loses nothing and repeats nothing: an item leaves `pending` in the same transaction as its intent.
+
+use crate::{
+    access::Account,
+    app::App,
+    clock::SECOND,
+    domain::{
+        admins::Right,
+        audit::{Draft, Outcome},
+        ids,
+        jobs::{ItemState, Job, JobItem, JobState, Wanted},
+        plans::{BulkAction, SkipReason},
+        posts::PostStatus,
+        updates::Update,
+    },
+    proxy::{Caller, Changed, Refusal, Road},
+    store::{
+        self,
+        operations::{Effect, ItemResult},
+    },
+    upstream::Patience,
+};
+use futures_util::{StreamExt, stream};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+/// Items under way at once, per job.
+const IN_FLIGHT: usize = 8;
+/// Items fetched at a time.
+const BATCH: i64 = 40;
+/// How long a lease lasts without being renewed, and how often it is.
+const LEASE: i64 = 60 * SECOND;
+/// A pause when upstream cannot be reached: items stay as they are.
+const UNREACHABLE_PAUSE: Duration = Duration::from_secs(3);
+
+/// Whether the rest of a batch should go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    /// Upstream or the log is away; try the same items again later.
+    BackOff,
+}
+
+/// The worker: one job per workspace at a time, the workspaces side by side.
+pub async fn run(app: Arc<App>) {
+    let mut stopping = app.stopping.clone();
+    while !*stopping.borrow() {
+        if let Err(error) = round(&app).await {
+            tracing::warn!(%error, "a round of bulk jobs failed; the next one tries again");
+        }
+        tokio::select! {
+            () = app.jobs.0.notified() => {}
+            () = tokio::time::sleep(app.config.tuning.tick) => {}
+            _ = stopping.changed() => {}
+        }
+    }
+}
+
+/// Advances the oldest job of every workspace until it ends, pauses or the app stops.
+pub async fn round(app: &Arc<App>) -> store::Result<()> {
+    let mut workspaces = HashSet::new();
+    let mut first = Vec::new();
+    for job in app.db.unfinished_jobs().await? {
+        let paused = job.state == JobState::Paused && job.wanted == Wanted::Pause;
+        if !paused && workspaces.insert(job.workspace_id.clone()) {
+            first.push(job);
+        }
+    }
+    let results = stream::iter(first).map(|job| advance(app, job)).buffer_unordered(16).collect::<Vec<_>>().await;
+    results.into_iter().collect()
+}
+
+async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
+    let lease = format!("job:{}", job.id);
+    let renew = async || {
+        let now = app.clock.now();
+        app.db.take_lease(&lease, &app.road.node, now, now + LEASE).await
+    };
+    if renew().await?.is_none() {
+        return Ok(());
+    }
+    loop {
+        // Read again each time: the operator may have asked for something else.
+        let Some(job) = app.db.job(&job.workspace_id, &job.id).await? else { break };
+        if *app.stopping.borrow() || job.state.is_final() || renew().await?.is_none() {
+            break;
+        }
+        match job.wanted {
+            Wanted::Cancel => {
+                app.db.finish_job(&job, JobState::Cancelled, app.clock.now()).await?;
+                break;
+            }
+            Wanted::Pause => {
+                app.db.set_job_state(&job.id, &[JobState::Queued, JobState::Running], JobState::Paused, app.clock.now()).await?;
+                break;
+            }
+            Wanted::Run => {
+                app.db.set_job_state(&job.id, &[JobState::Queued, JobState::Paused], JobState::Running, app.clock.now()).await?;
+            }
+        }
+        let items = app.db.next_items(&job.id, BATCH).await?;
+        if items.is_empty() {
+            // What another process left running is the reconciler's; the job ends when that is settled.
+            if job.counts.running > 0 {
+                break;
+            }
+            app.db.finish_job(&job, JobState::Completed, app.clock.now()).await?;
+            break;
+        }
+        if let Some(account) = app.access.account(&job.workspace_id)
+            && run_batch(app, &account, &job, items).await? == Flow::BackOff
+        {
+            tokio::time::sleep(UNREACHABLE_PAUSE.min(app.config.tuning.tick * 3)).await;
+        }
+    }
+    app.db.release_lease(&lease, &app.road.node).await
+}
+
+async fn run_batch(app: &Arc<App>, account: &Arc<Account>, job: &Job, items: Vec<JobItem>) -> store::Result<Flow> {
+    if account.workspace.suspended_at.is_some() || account.workspace.frozen.is_some() {
+        return Ok(Flow::BackOff);
+    }
+    if !still_allowed(app, job).await? {
+        app.db.ask_job(&crate::domain::audit::Actor::system("bulk"), job, Wanted::Cancel, app.clock.now()).await?;
+        return Ok(Flow::GoOn);
+    }
+    let limited: std::sync::Mutex<HashSet<String>> = std::sync::Mutex::default();
+    let mut running = stream::iter(items)
+        .map(|item| {
+            let limited = &limited;
+            async move {
+                if *app.stopping.borrow() || limited.lock().is_ok_and(|l| l.contains(&item.tenant_id)) {
+                    return Ok(Flow::GoOn);
+                }
+                let tenant = item.tenant_id.clone();
+                match run_item(app, account, job, item).await? {
+                    ItemEnd::Done => Ok(Flow::GoOn),
+                    ItemEnd::TryLater => Ok(Flow::BackOff),
+                    ItemEnd::Limited => {
+                        // `contract.md` trap 4: further attempts can make upstream write to the owner.
+                        app.db.skip_tenant(&job.id, &tenant, SkipReason::LimitReached.as_str(), app.clock.now()).await?;
+                        if let Ok(mut limited) = limited.lock() {
+                            limited.insert(tenant);
+                        }
+                        Ok(Flow::GoOn)
+                    }
+                }
+            }
+        })
+        .buffer_unordered(IN_FLIGHT);
+    let mut flow = Flow::GoOn;
+    while let Some(result) = running.next().await {
+        let result: store::Result<Flow> = result;
+        if result? == Flow::BackOff {
+            flow = Flow::BackOff;
+            // The rest of the batch would fail the same way; what is under way is dropped only at an await before its
+            // intent, or ends through the reconciler. Waiting for it is cleaner.
+            while running.next().await.is_some() {}
+        }
+    }
+    Ok(flow)
+}
+
+/// Rights are looked up at the time of the work, not only when it was asked for (security.md item 30).
+async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
+    let Some((admin, _)) = app.db.admin(&job.actor.id).await? else { return Ok(false) };
+    if admin.disabled_at.is_some() {
+        return Ok(false);
+    }
+    let roles = app.db.roles(&admin.id).await?;
+    Ok(admin.instance_owner || roles.iter().any(|(w, role)| *w == job.workspace_id && role.may(Right::Operate)))
+}
+
+enum ItemEnd {
+    Done,
+    TryLater,
+    Limited,
+}
+
+async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -> store::Result<ItemEnd> {
+    let now = app.clock.now();
+    let skip = async |reason: SkipReason| {
+        app.db.skip_item(&job.id, item.n, reason.as_str(), reason.text(), now).await.map(|()| ItemEnd::Done)
+    };
+    match app.access.tenant(&account.workspace.id, &item.tenant_id) {
+        None => return skip(SkipReason::TenantDetached).await,
+        Some(standing) if standing.detached => return skip(SkipReason::TenantDetached).await,
+        Some(standing) if standing.frozen.is_some() => return skip(SkipReason::TenantFrozen).await,
+        Some(_) => {}
+    }
+    // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
+    if app.mirror.ensure_fresh(account, &item.tenant_id, Road::DRIFT_AGE, Patience::BACKGROUND).await.is_err() {
+        return Ok(ItemEnd::TryLater);
+    }
+    let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
+        return note_gone(app, job, &item).await;
+    };
+    let post = mirrored.post;
+    let changed = post.status != item.expected_status
+        || post.scheduled_at != item.expected_at
+        || post.updated_at != item.expected_updated_at;
+    if changed {
+        return skip(SkipReason::Changed).await;
+    }
+    if job.action == BulkAction::Resume && mirrored.pause.is_none() {
+        return skip(SkipReason::NotPausedByUs).await;
+    }
+    let caller = Caller {
+        actor: job.actor.clone(),
+        account: account.clone(),
+        tenant: Some(item.tenant_id.clone()),
+        request_id: ids::new_id(),
+        client: None,
+        item: Some((job.id.clone(), item.n)),
+        patience: Patience::BACKGROUND,
+    };
+    app.pacing.turn(&account.workspace.id).await;
+    let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
+    let result = match job.action {
+        BulkAction::Delete => app.road.delete_post(&caller, &item.post_id, reason).await,
+        BulkAction::Pause => {
+            let update = Update::new(Some(PostStatus::Draft), None);
+            app.road.update_post(&caller, &item.post_id, &update, false, reason).await
+        }
+        BulkAction::Resume => {
+            let update = Update::new(Some(PostStatus::Scheduled), None);
+            // The plan gave it no time only where the operator chose to publish what is past due.
+            let publish_now = item.target_at.is_none() && job.options.publish_past_due;
+            app.road.update_post(&caller, &item.post_id, &update, publish_now, reason).await
+        }
+        BulkAction::Reschedule => {
+            let update = Update::new(None, item.target_at);
+            app.road.update_post(&caller, &item.post_id, &update, false, reason).await
+        }
+    };
+    judge(app, account, job, &item, result).await
+}
+
+/// Turns the road's answer into the item's end. Outcomes of calls that were made are on record already, in the
+/// transaction of their entry; here are only those of calls that were not made.
+async fn judge(app: &App, account: &Account, job: &Job, item: &JobItem, result: Result<Changed, Refusal>) -> store::Result<ItemEnd> {
+    let now = app.clock.now();
+    let workspace = &account.workspace.id;
+    let refusal = match result {
+        Ok(changed) => {
+            let pushed_back = (changed.reply.status == 429)
+                .then(|| Duration::from_secs(changed.reply.retry_after.unwrap_or(1)));
+            app.pacing.note(workspace, pushed_back);
+            let limited = changed.reply.status == 403 && changed.reply.error_code().is_some();
+            return Ok(if limited { ItemEnd::Limited } else { ItemEnd::Done });
+        }
+        Err(refusal) => refusal,
+    };
+    let skip = async |reason: SkipReason| {
+        app.db.skip_item(&job.id, item.n, reason.as_str(), reason.text(), now).await.map(|()| ItemEnd::Done)
+    };
+    match refusal {
+        Refusal::DeleteBlocked("published" | "partially_published") => skip(SkipReason::Published).await,
+        Refusal::DeleteBlocked(_) => skip(SkipReason::Processing).await,
+        Refusal::PastTime => skip(SkipReason::PastTime).await,
+        Refusal::NotManaged => skip(SkipReason::TenantDetached).await,
+        Refusal::Store(error) => Err(error),
+        // On record as running or unknown; the reconciler settles it. Or another worker's.
+        Refusal::Unknown { .. } | Refusal::BadReply { .. } | Refusal::ItemTaken => {
+            app.pacing.note(workspace, Some(Duration::ZERO));
+            Ok(ItemEnd::Done)
+        }
+        // The item may have failed on record already (no connection after the intent); if not, it stays pending.
+        Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => Ok(ItemEnd::TryLater),
+        Refusal::InvalidId | Refusal::ScopeMissing(_) => skip(SkipReason::Changed).await,
+    }
+}
+
+/// The refreshed mirror does not hold the post any more: a complete sweep found it deleted.
+async fn note_gone(app: &App, job: &Job, item: &JobItem) -> store::Result<ItemEnd> {
+    let action = if job.action == BulkAction::Delete { "post.delete" } else { "post.update" };
+    let mut entry = Draft::new(&job.actor, action, Outcome::Gone)
+        .workspace(&job.workspace_id)
+        .tenant(Some(&item.tenant_id))
+        .target("post", &item.post_id);
+    entry.job_id = Some(job.id.clone());
+    let result = ItemResult { state: ItemState::Gone, code: None, message: None, granted_at: None };
+    let effect = Effect::Item { job_id: job.id.clone(), n: item.n, result, at: app.clock.now() };
+    match app.audit.record(vec![entry], vec![effect]).await {
+        Ok(()) => Ok(ItemEnd::Done),
+        Err(_) => Ok(ItemEnd::TryLater),
+    }
+}

@@ -1,0 +1,69 @@
+//! Background work: bulk jobs, the mirror, the reconciler, housekeeping. Each worker is one loop that ends when the app
+//! stops; what it does is resumed by the next process from what is stored.
+
+pub mod bulk;
+pub mod planning;
+pub mod reconciler;
+pub mod sync;
+
+use crate::{
+    access::POLL,
+    app::App,
+    clock::{DAY, HOUR, MINUTE},
+    domain::admins::{SESSION_ABSOLUTE, SESSION_IDLE},
+};
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{sync::Notify, task::JoinHandle};
+
+/// Rung when a job was made or asked to go on, so that nobody waits for the next look.
+#[derive(Default)]
+pub struct Bell(Notify);
+
+impl Bell {
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Starts all workers on the current runtime.
+pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(bulk::run(app.clone())),
+        tokio::spawn(sync::run(app.clone())),
+        tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
+        tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
+        tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),
+    ]
+}
+
+/// Runs `work` again and again until the app stops.
+async fn every<F, E>(app: Arc<App>, pause: Duration, name: &str, work: impl Fn(Arc<App>) -> F)
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut stopping = app.stopping.clone();
+    while !*stopping.borrow() {
+        if let Err(error) = work(app.clone()).await {
+            tracing::warn!(worker = name, %error, "a round failed; the next one tries again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.changed() => {}
+        }
+    }
+}
+
+async fn poll_access(app: Arc<App>) -> Result<(), crate::access::Error> {
+    app.access.poll().await
+}
+
+/// Writes down what is gathered in memory and forgets what has served its time.
+async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
+    let now = app.clock.now();
+    app.access.flush_uses().await?;
+    crate::http::note_refused_logins(&app).await?;
+    app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;
+    app.db.sweep_reveals(now - 10 * MINUTE).await?;
+    app.db.sweep_plans(now - HOUR).await
+}
