@@ -1,0 +1,2 @@
+//! The HTML door of the operators. Must not be imported by the other doors.
+pub mod views;

@@ -1,0 +1,2 @@
+//! The doors. Mounts them; must not hold rules of its own.
+pub mod admin;
