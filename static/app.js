@@ -148,7 +148,7 @@
       bar.classList.toggle("idle", !matching && n === 0);
       $("[data-bulk-count]", bar).textContent = matching
         ? number.format(n) + " of " + number.format(total) + " selected" : plural(n, "post", "posts") + " selected";
-      for (const node of $$("[data-bulk-n]", bar)) node.textContent = " " + plural(n, "post", "posts");
+      for (const node of $$("[data-bulk-n]", bar)) node.textContent = " " + number.format(n);
       for (const button of $$("button[name=action]", bar)) button.disabled = n === 0;
       if (all) {
         all.checked = ticked > 0 && ticked === boxes.length;
@@ -280,7 +280,8 @@
       source.addEventListener("error", () => {
         errors += 1;
         show("Not live", "");
-        if (errors >= 2) { stop(); poll(); }
+        // A refused stream is not tried again by the browser.
+        if (errors >= 2 || source.readyState === EventSource.CLOSED) { stop(); poll(); }
       });
     };
     const poll = async () => {

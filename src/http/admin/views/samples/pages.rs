@@ -310,7 +310,7 @@ fn keys(s: &Sample, add: &mut Add) {
         created: s.at("3 Jan 2026, 09:12 UTC", ""),
         last_used: (i % 4 != 3).then(|| s.at("15 Mar 2026, 14:27 UTC", "3 min ago")),
         last_address: s.t("10.0.0.4"),
-        expires: (i % 2 == 0).then(|| s.at("20 Mar 2026, 14:30 UTC", "in 5 d")),
+        expires: (i.is_multiple_of(2)).then(|| s.at("20 Mar 2026, 14:30 UTC", "in 5 d")),
         status: Badge::key(["expiring", "active", "active", "revoked", "expired"][i % 5]),
         active: i < 3,
     };
