@@ -1,0 +1,97 @@
+//! The HTML door of the operators. `routes` is the site map; every page goes through one of the wrappers in `visit`,
+//! which look up the session, the workspace and the right before a handler runs. Must not be imported by the other doors.
+
+mod audit;
+mod bulk;
+mod dashboard;
+mod errors;
+mod form;
+mod jobs;
+mod keys;
+mod login;
+mod passwords;
+mod plans;
+mod posts;
+mod present;
+mod secrets;
+mod settings;
+mod statics;
+mod tenants;
+pub mod views;
+mod visit;
+mod workspaces;
+
+pub use errors::render_error;
+pub use login::{LoginState, note_refused_logins};
+pub use passwords::hash as hash_password;
+
+use super::{Route, route};
+use crate::domain::admins::Right::{Audit, Export, Manage, Operate, Read};
+use visit::Needs::{In, InstanceOwner, SignedIn};
+use visit::{form, page};
+
+/// The site map of the pages.
+pub fn routes() -> Vec<Route> {
+    let w = |right| In(right);
+    vec![
+        route("GET", "/healthz", "anyone", statics::healthz),
+        route("GET", "/static/{hash}/{file}", "anyone", statics::show),
+        route("GET", "/setup/{token}", "anyone", login::setup_form),
+        route("POST", "/setup/{token}", "anyone", login::setup),
+        route("GET", "/login", "anyone", login::form),
+        route("POST", "/login", "anyone", login::login),
+        form("/logout", SignedIn, login::logout),
+        page("/", SignedIn, dashboard::show),
+        page("/settings", SignedIn, settings::show),
+        form("/settings", SignedIn, settings::update),
+        form("/settings/password", SignedIn, settings::set_password),
+        form("/settings/sessions/{id}/revoke", SignedIn, settings::revoke_session),
+        page("/audit", InstanceOwner, audit::list_all),
+        page("/audit/{seq}", InstanceOwner, audit::show_any),
+        form("/audit/export", InstanceOwner, audit::export_all),
+        page("/workspaces", SignedIn, workspaces::list),
+        page("/workspaces/new", InstanceOwner, workspaces::new),
+        form("/workspaces", InstanceOwner, workspaces::create),
+        page("/w/{ws}", w(Read), workspaces::show),
+        form("/w/{ws}/key", w(Manage), workspaces::replace_key),
+        form("/w/{ws}/policy", w(Manage), workspaces::set_policy),
+        form("/w/{ws}/freeze", w(Manage), workspaces::freeze),
+        form("/w/{ws}/unfreeze", w(Manage), workspaces::unfreeze),
+        form("/w/{ws}/import", w(Operate), workspaces::import),
+        page("/w/{ws}/tenants", w(Read), tenants::list),
+        page("/w/{ws}/tenants/new", w(Operate), tenants::new),
+        form("/w/{ws}/tenants", w(Operate), tenants::create),
+        page("/w/{ws}/tenants/{id}", w(Read), tenants::show),
+        form("/w/{ws}/tenants/{id}/freeze", w(Operate), tenants::freeze),
+        form("/w/{ws}/tenants/{id}/unfreeze", w(Operate), tenants::unfreeze),
+        form("/w/{ws}/tenants/{id}/link", w(Operate), tenants::link),
+        page("/w/{ws}/tenants/{id}/detach", w(Operate), tenants::detach_form),
+        form("/w/{ws}/tenants/{id}/detach", w(Operate), tenants::detach),
+        page("/w/{ws}/keys", w(Read), keys::list),
+        page("/w/{ws}/keys/new", w(Operate), keys::new),
+        form("/w/{ws}/keys", w(Operate), keys::create),
+        page("/w/{ws}/keys/{id}", w(Read), keys::show),
+        page("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke_form),
+        form("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke),
+        page("/w/{ws}/secrets/{id}", w(Operate), secrets::show),
+        page("/w/{ws}/posts", w(Read), posts::list),
+        page("/w/{ws}/posts/{tenant}/{post}", w(Read), posts::show),
+        form("/w/{ws}/plans", w(Operate), plans::create),
+        page("/w/{ws}/plans/{id}", w(Operate), plans::show),
+        form("/w/{ws}/plans/{id}/options", w(Operate), plans::set_options),
+        form("/w/{ws}/plans/{id}/confirm", w(Operate), plans::confirm),
+        page("/w/{ws}/jobs", w(Read), jobs::list),
+        page("/w/{ws}/jobs/{id}", w(Read), jobs::show),
+        page("/w/{ws}/jobs/{id}/progress.json", w(Read), bulk::progress),
+        page("/w/{ws}/jobs/{id}/events", w(Read), bulk::events),
+        page("/w/{ws}/jobs/{id}/results.csv", w(Read), bulk::results_csv),
+        page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
+        form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
+        form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
+        page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),
+        form("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel),
+        page("/w/{ws}/audit", w(Audit), audit::list),
+        page("/w/{ws}/audit/{seq}", w(Audit), audit::show),
+        form("/w/{ws}/audit/export", w(Export), audit::export),
+    ]
+}

@@ -1,0 +1,167 @@
+//! From our types to what pages print: times, badges, notices, rows that several pages share.
+
+use super::{
+    super::Answer,
+    views::{AuditRow, Badge, Banner, CopyId, Count, Moment},
+};
+use crate::{
+    app::App,
+    clock::{DAY, HOUR, MINUTE, Millis, SECOND},
+    domain::{audit::Entry, times, workspaces::Workspace},
+};
+use askama::Template;
+use std::collections::HashMap;
+
+/// A page, or a 500 if its template fails.
+pub fn page(page: &impl Template) -> Answer {
+    page_with_status(200, page)
+}
+
+pub fn page_with_status(status: u16, page: &impl Template) -> Answer {
+    match page.render() {
+        Ok(html) => Answer::html(status, html),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            Answer::new(500, "text/plain; charset=utf-8", "Internal server error")
+        }
+    }
+}
+
+/// `15 Mar 2026, 14:30 UTC` with how long ago or ahead.
+pub fn moment(at: Millis, now: Millis) -> Moment {
+    let stamp = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    Moment {
+        iso: times::to_iso(at),
+        absolute: stamp.strftime("%-d %b %Y, %H:%M UTC").to_string(),
+        relative: relative(at, now),
+    }
+}
+
+/// The same with seconds, for the audit log and jobs.
+pub fn exact_moment(at: Millis, now: Millis) -> Moment {
+    let stamp = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    Moment { absolute: stamp.strftime("%-d %b %Y, %H:%M:%S UTC").to_string(), ..moment(at, now) }
+}
+
+fn relative(at: Millis, now: Millis) -> String {
+    let apart = (at - now).abs();
+    let text = match apart {
+        a if a < MINUTE => return if at > now { "in a moment".into() } else { "just now".into() },
+        a if a < HOUR => format!("{} min", a / MINUTE),
+        a if a < 2 * DAY => format!("{} h", a / HOUR),
+        a => format!("{} d", a / DAY),
+    };
+    if at > now { format!("in {text}") } else { format!("{text} ago") }
+}
+
+/// "2 min 10 s", for spans.
+pub fn span(millis: Millis) -> String {
+    match millis.max(0) {
+        m if m < MINUTE => format!("{} s", m / SECOND),
+        m if m < HOUR => format!("{} min {} s", m / MINUTE, m % MINUTE / SECOND),
+        m => format!("{} h {} min", m / HOUR, m % HOUR / MINUTE),
+    }
+}
+
+/// A count from the database.
+pub fn count(n: i64) -> Count {
+    Count(n.max(0).unsigned_abs())
+}
+
+/// What a redirect's `?done=` says. Fixed texts only: a link must not be able to put words on our pages.
+pub fn flash(word: &str) -> Option<Banner> {
+    let text = match word {
+        "workspace_added" => "Workspace added. Its tenants were imported; their posts are being mirrored.",
+        "key_replaced" => "The upstream key was verified and replaced.",
+        "policy_set" => "Delete policy changed.",
+        "frozen" => "Frozen. Calls are refused with 423 from now on.",
+        "unfrozen" => "Unfrozen. Calls are let through again.",
+        "imported" => "Managed users imported.",
+        "tenant_added" => "Tenant created.",
+        "detached" => "Tenant detached. The user and its posts stay at PostPost.",
+        "revoked" => "Key revoked. It is refused from now on.",
+        "saved" => "Saved.",
+        "password_set" => "Password changed. Your other sessions were signed out.",
+        "session_ended" => "Session ended.",
+        "job_started" => "Confirmed. The job runs in the background; you can leave this page.",
+        "pausing" => "Pausing after the items in flight.",
+        "resumed" => "The job goes on.",
+        "cancelling" => "Cancelling after the items in flight.",
+        _ => return None,
+    };
+    Some(Banner::new("ok", text))
+}
+
+/// What stands on every page of a workspace whose upstream is in trouble.
+pub fn upstream_notice(app: &App, workspace: &Workspace) -> Option<String> {
+    if let (Some(at), Some(reason)) = (workspace.suspended_at, &workspace.suspended_reason) {
+        let since = moment(at, app.clock.now()).absolute;
+        return Some(format!("Calls are suspended since {since}. {reason}. Replace the key to go on."));
+    }
+    let since = app.upstream.unreachable_since(&workspace.id)?;
+    let since = moment(since, app.clock.now()).absolute;
+    Some(format!("PostPost unreachable since {since}. These pages show the gateway's own copy."))
+}
+
+/// "40 s", "3 min": how old the mirror is.
+pub fn age(at: Millis, now: Millis) -> String {
+    match (now - at).max(0) {
+        a if a < MINUTE => format!("{} s", a / SECOND),
+        a if a < 2 * HOUR => format!("{} min", a / MINUTE),
+        a => format!("{} h", a / HOUR),
+    }
+}
+
+/// Rows of the audit log. `names` gives tenants' display names; `base` is where entries' pages are.
+pub fn audit_rows(entries: &[Entry], names: &HashMap<String, String>, workspaces: &HashMap<String, String>, base: &str, now: Millis) -> Vec<AuditRow> {
+    let json = |entry: &Entry, part: &str, field: &str| {
+        let value: serde_json::Value = serde_json::from_str(entry.detail(part)?).ok()?;
+        value.get(field)?.as_str().map(str::to_owned)
+    };
+    entries
+        .iter()
+        .map(|entry| {
+            let (target, target_url) = target(entry);
+            let tenant = entry.tenant_id.as_deref();
+            let workspace = entry.workspace_id.as_deref();
+            AuditRow {
+                seq: entry.seq.max(0).unsigned_abs(),
+                url: format!("{base}/{}", entry.seq),
+                at: exact_moment(entry.at, now),
+                actor: json(entry, "names", "actor").unwrap_or_else(|| entry.actor_id.clone()),
+                actor_type: match entry.actor_type {
+                    crate::domain::audit::ActorType::Admin => "Admin",
+                    crate::domain::audit::ActorType::Key => "API key",
+                    crate::domain::audit::ActorType::System => "System",
+                    crate::domain::audit::ActorType::Anonymous => "Anonymous",
+                }
+                .into(),
+                action: entry.action.clone(),
+                target,
+                target_url,
+                workspace: workspace.map(|id| workspaces.get(id).cloned().unwrap_or_else(|| id.into())).unwrap_or_default(),
+                tenant: tenant.map(|id| names.get(id).cloned().unwrap_or_else(|| id.into())).unwrap_or_default(),
+                outcome: Badge::outcome(entry.outcome.as_str()),
+                address: json(entry, "context", "ip").unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// An entry's first target in words, and where its page is.
+fn target(entry: &Entry) -> (String, String) {
+    let fixed: serde_json::Value = serde_json::from_slice(&entry.bytes).unwrap_or_default();
+    let first = &fixed["targets"][0];
+    let (Some(kind), Some(id)) = (first["type"].as_str(), first["id"].as_str()) else { return Default::default() };
+    let text = format!("{kind} {}", CopyId::short("", id).short);
+    let Some(ws) = &entry.workspace_id else { return (text, String::new()) };
+    let url = match (kind, &entry.tenant_id) {
+        ("post", Some(tenant)) => format!("/w/{ws}/posts/{tenant}/{id}"),
+        ("tenant", _) => format!("/w/{ws}/tenants/{id}"),
+        ("key", _) => format!("/w/{ws}/keys/{id}"),
+        ("job", _) => format!("/w/{ws}/jobs/{id}"),
+        ("workspace", _) => format!("/w/{id}"),
+        _ => String::new(),
+    };
+    (text, url)
+}

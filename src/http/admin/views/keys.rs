@@ -1,0 +1,134 @@
+//! Pages of gateway keys and of secrets shown once. Only `SecretPage` may hold a secret.
+
+use askama::Template;
+
+use super::audit::AuditRow;
+use super::forms::{Choice, ChoiceGroup, Field, Summary};
+use super::parts::{Badge, CopyId, Count, Moment, Pager, Tab};
+use super::shell::Shell;
+
+/// `/w/{ws}/keys`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/list.html")]
+pub struct KeyListPage {
+    pub shell: Shell,
+    pub ws: String,
+    /// `?status=` as tabs.
+    pub tabs: Vec<Tab>,
+    pub result_line: String,
+    pub filtered: bool,
+    pub rows: Vec<KeyRow>,
+    pub pager: Pager,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct KeyRow {
+    pub id: String,
+    pub name: String,
+    /// "Tenant key", "Workspace key", "Audit token"
+    pub kind: String,
+    /// `sk_gh4f…9c1e`
+    pub display: String,
+    /// Of a tenant key.
+    pub tenant: Option<String>,
+    pub tenant_id: String,
+    /// "posts: read, write · media: read"
+    pub scopes: String,
+    pub created_by: String,
+    pub created: Moment,
+    /// None: "Never".
+    pub last_used: Option<Moment>,
+    pub last_address: String,
+    /// None: "Never".
+    pub expires: Option<Moment>,
+    pub status: Badge,
+    /// Can be revoked.
+    pub active: bool,
+}
+
+/// `/w/{ws}/keys/new`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/new.html")]
+pub struct NewKeyPage {
+    pub shell: Shell,
+    pub ws: String,
+    pub form: KeyForm,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct KeyForm {
+    pub error: Option<String>,
+    /// "name"
+    pub name: Field,
+    /// "kind"; choices `tenant workspace audit`
+    pub kind: Field,
+    pub kinds: Vec<Choice>,
+    /// "tenant"; an empty value is none
+    pub tenant: Field,
+    pub tenants: Vec<Choice>,
+    /// "scopes"; repeated
+    pub scopes: Field,
+    pub scope_groups: Vec<ChoiceGroup>,
+    /// "expiry"; choices `30 90 365 never`
+    pub expiry: Field,
+    pub expiries: Vec<Choice>,
+}
+
+impl KeyForm {
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.error, &[&self.name, &self.kind, &self.tenant, &self.scopes, &self.expiry])
+    }
+}
+
+/// `/w/{ws}/keys/{id}`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/show.html")]
+pub struct KeyPage {
+    pub shell: Shell,
+    pub ws: String,
+    pub key: KeyRow,
+    pub id: CopyId,
+    /// One line per scope.
+    pub scopes: Vec<String>,
+    pub audit: Vec<AuditRow>,
+}
+
+/// `/w/{ws}/keys/{id}/revoke`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/revoke.html")]
+pub struct RevokeKeyPage {
+    pub shell: Shell,
+    pub ws: String,
+    pub key: KeyRow,
+    /// "Used 3 min ago from 10.0.0.4": a strong warning.
+    pub recent_use: Option<String>,
+    /// Calls in the last 24 h, when counted.
+    pub calls: Option<Count>,
+}
+
+/// `/w/{ws}/secrets/{id}`: a key or a connection link, one time.
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "secrets/show.html")]
+pub struct SecretPage {
+    pub shell: Shell,
+    /// "API key" or "Connection link"
+    pub kind: String,
+    /// The key's name, or the tenant's.
+    pub name: String,
+    /// None: it was shown before and cannot be shown again.
+    pub secret: Option<String>,
+    /// "Never", "15 Apr 2026, 14:30 UTC"
+    pub expires: String,
+    /// A ready command line; must name the secret as `$GATEHOUSE_KEY`, not contain it.
+    pub example: Option<String>,
+    /// What the already-shown variant tells to do: "Create another key and revoke this one."
+    pub advice: String,
+    /// Where "I have stored it" leads.
+    pub continue_url: String,
+}
+
+impl SecretPage {
+    pub fn is_link(&self) -> bool {
+        self.kind != "API key"
+    }
+}

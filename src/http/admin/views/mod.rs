@@ -1,0 +1,43 @@
+//! What the HTML pages print: one struct per template, filled by the handlers.
+//!
+//! A view model is ready to print. It must not look anything up, decide who may do what, or know a domain or store
+//! type: the modules here import each other and askama, nothing else of the crate.
+
+mod audit;
+mod charts;
+mod dashboard;
+mod errors;
+mod forms;
+mod jobs;
+mod keys;
+mod parts;
+mod people;
+mod plans;
+mod posts;
+mod settings;
+mod shell;
+mod tenants;
+mod workspaces;
+
+#[cfg(test)]
+mod samples;
+
+pub use audit::{AuditFilter, AuditListPage, AuditPage, AuditRow, Change, ExportForm, Fact};
+pub use charts::{Bar, Bars, Day, DayBars};
+pub use dashboard::{Attention, DashboardPage, OpenOperation, Step, Tile};
+pub use errors::ErrorPage;
+pub use forms::{Choice, ChoiceGroup, Field, Summary};
+pub use jobs::{
+    CancelPage, Counters, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
+};
+pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage, SecretPage};
+pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
+pub use people::{LoginPage, SetupPage};
+pub use plans::{Breakdown, BreakdownRow, PlanItem, PlanOptions, PlanPage, PlanState, SkipRow};
+pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
+pub use settings::{SessionRow, SettingsPage};
+pub use shell::{AdminRef, Shell, WorkspaceRef};
+pub use tenants::{Connection, DetachPage, NewTenantPage, TenantListPage, TenantPage, TenantRow};
+pub use workspaces::{
+    Frozen, ImportResult, NewWorkspacePage, WorkspaceListPage, WorkspacePage, WorkspaceRow,
+};
