@@ -5,6 +5,7 @@
 mod bulk;
 mod content;
 mod html;
+mod keys;
 mod pages;
 
 use std::cell::Cell;
