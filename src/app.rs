@@ -7,8 +7,7 @@ use crate::{
     clock::Clock,
     config::Config,
     domain::ids,
-    envelope,
-    http, jobs,
+    envelope, http, jobs,
     keyring::{self, Keyring},
     mirror::Mirror,
     proxy::Road,
@@ -101,9 +100,8 @@ impl Running {
             db.end_all_leases().await.map_err(Error::Store)?;
         }
         let keyring = Arc::new(Keyring::open(&config.data, &db, &clock).await.map_err(Error::Keyring)?);
-        let access = Arc::new(
-            Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?,
-        );
+        let access =
+            Arc::new(Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?);
         let upstream =
             Arc::new(Upstream::new(clock.clone(), config.tuning.upstream_timeouts).map_err(Error::Upstream)?);
         let pacing = Arc::new(Pacing::new(config.tuning.pace));
@@ -213,7 +211,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Locked(path) => write!(f, "another gatehouse uses this data folder ({} is locked)", path.display()),
+            Self::Locked(path) => {
+                write!(f, "another gatehouse uses this data folder ({} is locked)", path.display())
+            }
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Store(error) => error.fmt(f),
             Self::Keyring(error) => error.fmt(f),

@@ -95,7 +95,9 @@ impl Settings {
         let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let listen = match var("GATEHOUSE_LISTEN") {
             None => None,
-            Some(text) => Some(text.parse().map_err(|_| Error("GATEHOUSE_LISTEN", format!("{text} is not ADDRESS:PORT")))?),
+            Some(text) => Some(
+                text.parse().map_err(|_| Error("GATEHOUSE_LISTEN", format!("{text} is not ADDRESS:PORT")))?,
+            ),
         };
         Ok(Self {
             listen,
@@ -135,8 +137,7 @@ impl Config {
     /// Flags over environment over file over defaults.
     pub fn load(flags: Settings, file: Option<PathBuf>) -> Result<Self, Error> {
         let path = file.clone().unwrap_or_else(|| PathBuf::from("gatehouse.toml"));
-        let settings =
-            flags.over(Settings::from_env()?).over(Settings::from_file(&path, file.is_some())?);
+        let settings = flags.over(Settings::from_env()?).over(Settings::from_file(&path, file.is_some())?);
         Self::from_settings(settings)
     }
 
@@ -145,7 +146,13 @@ impl Config {
         let listen = settings.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let data = settings.data.unwrap_or_else(|| PathBuf::from("gatehouse-data"));
         let database_url = match settings.database_url {
-            Some(url) if url.starts_with("sqlite:") || url.starts_with("postgres://") || url.starts_with("postgresql://") => url,
+            Some(url)
+                if url.starts_with("sqlite:")
+                    || url.starts_with("postgres://")
+                    || url.starts_with("postgresql://") =>
+            {
+                url
+            }
             Some(_) => return Err(Error("database_url", "must start with sqlite: or postgres://".into())),
             None => format!("sqlite:{}", data.join("gatehouse.db").display()),
         };

@@ -105,7 +105,8 @@ impl DataKey {
 fn encrypt(key: &[u8; 32], place: &[&str], secret: &[u8]) -> Result<Vec<u8>, CannotOpen> {
     let aead = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| CannotOpen)?;
     let mut sealed = secret.to_vec();
-    let nonce = aead.seal_in_place_append_tag(Aad::from(associated(place)), &mut sealed).map_err(|_| CannotOpen)?;
+    let nonce =
+        aead.seal_in_place_append_tag(Aad::from(associated(place)), &mut sealed).map_err(|_| CannotOpen)?;
     let mut out = vec![VERSION];
     out.extend_from_slice(nonce.as_ref());
     out.extend_from_slice(&sealed);

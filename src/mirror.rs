@@ -80,7 +80,9 @@ impl Mirror {
 
     /// The tenants to refresh soon; each is given out once.
     pub fn take_changed(&self) -> Vec<(String, String)> {
-        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
+            .into_iter()
+            .collect()
     }
 
     /// Returns when a tenant was changed, or after `at_most`.
@@ -107,7 +109,12 @@ impl Mirror {
     }
 
     /// Lists all of a tenant's posts again, which also finds those deleted elsewhere.
-    pub async fn sweep(&self, account: &Account, tenant_id: &str, patience: Patience) -> Result<(), RefreshError> {
+    pub async fn sweep(
+        &self,
+        account: &Account,
+        tenant_id: &str,
+        patience: Patience,
+    ) -> Result<(), RefreshError> {
         let lock = self.lock(&account.workspace.id, tenant_id);
         let _one = lock.lock().await;
         self.refresh(account, tenant_id, true, patience).await
@@ -120,8 +127,11 @@ impl Mirror {
         full: bool,
         patience: Patience,
     ) -> Result<(), RefreshError> {
-        let result =
-            if full { self.full(account, tenant_id, patience).await } else { self.recent(account, tenant_id, patience).await };
+        let result = if full {
+            self.full(account, tenant_id, patience).await
+        } else {
+            self.recent(account, tenant_id, patience).await
+        };
         if let Err(error) = &result {
             let text: String = error.to_string().chars().take(300).collect();
             self.db.note_sync_error(&account.workspace.id, tenant_id, &text, self.clock.now()).await?;
@@ -130,7 +140,12 @@ impl Mirror {
     }
 
     /// Newest changes first, until one that is known already.
-    async fn recent(&self, account: &Account, tenant_id: &str, patience: Patience) -> Result<(), RefreshError> {
+    async fn recent(
+        &self,
+        account: &Account,
+        tenant_id: &str,
+        patience: Patience,
+    ) -> Result<(), RefreshError> {
         let workspace_id = &account.workspace.id;
         let known = self.db.newest_update(workspace_id, tenant_id).await?.unwrap_or(0);
         let mut fresh: Vec<Post> = Vec::new();
@@ -171,7 +186,8 @@ impl Mirror {
                 return Ok(());
             }
         }
-        Err(Failure::Failed(Error::BadReply("the list of posts kept changing during the sweep".into())).into())
+        Err(Failure::Failed(Error::BadReply("the list of posts kept changing during the sweep".into()))
+            .into())
     }
 
     async fn page(
@@ -191,7 +207,8 @@ impl Mirror {
         if let Err(Failure::Refused(reply)) = &result
             && reply.status == 429
         {
-            self.pacing.note(&account.workspace.id, Some(Duration::from_secs(reply.retry_after.unwrap_or(1))));
+            self.pacing
+                .note(&account.workspace.id, Some(Duration::from_secs(reply.retry_after.unwrap_or(1))));
         }
         Ok(result?)
     }

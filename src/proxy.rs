@@ -58,9 +58,14 @@ pub enum Refusal {
     /// Nothing happened upstream, or nothing that matters (a reading call).
     Upstream(upstream::Error),
     /// May have happened; the reconciler will tell.
-    Unknown { op_id: String, error: String },
+    Unknown {
+        op_id: String,
+        error: String,
+    },
     /// Upstream's answer could not be used; what happened is being looked up.
-    BadReply { op_id: String },
+    BadReply {
+        op_id: String,
+    },
     Store(store::Error),
 }
 
@@ -113,7 +118,11 @@ pub enum Read {
 
 impl Road {
     /// Step 2: scope, workspace, tenant. A refusal leaves a `denied` entry.
-    pub async fn admit(&self, caller: &Caller, scope: Option<(&crate::domain::keys::Scopes, Scope)>) -> Result<(), Refusal> {
+    pub async fn admit(
+        &self,
+        caller: &Caller,
+        scope: Option<(&crate::domain::keys::Scopes, Scope)>,
+    ) -> Result<(), Refusal> {
         let refusal = match self.standing(caller, scope) {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
@@ -122,7 +131,11 @@ impl Road {
         Err(refusal)
     }
 
-    fn standing(&self, caller: &Caller, scope: Option<(&crate::domain::keys::Scopes, Scope)>) -> Result<(), Refusal> {
+    fn standing(
+        &self,
+        caller: &Caller,
+        scope: Option<(&crate::domain::keys::Scopes, Scope)>,
+    ) -> Result<(), Refusal> {
         if let Some((scopes, needed)) = scope
             && !scopes.has(needed)
         {
@@ -149,7 +162,13 @@ impl Road {
     }
 
     /// Writes down that something was refused. The target is named only if it has the shape of an id.
-    pub async fn deny(&self, caller: &Caller, action: &'static str, code: &str, target: Option<(&str, &str)>) -> Result<(), Refusal> {
+    pub async fn deny(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        code: &str,
+        target: Option<(&str, &str)>,
+    ) -> Result<(), Refusal> {
         let mut draft = Draft::new(&caller.actor, action, Outcome::Denied)
             .workspace(&caller.account.workspace.id)
             .tenant(caller.tenant.as_deref())
@@ -179,8 +198,11 @@ impl Road {
             Read::Connections => Call::get(&["platform-connections"], user, &caller.request_id),
         };
         call.client.clone_from(&caller.client);
-        let reply =
-            self.upstream.send(&caller.account.endpoint, &call, caller.patience).await.map_err(Refusal::Upstream)?;
+        let reply = self
+            .upstream
+            .send(&caller.account.endpoint, &call, caller.patience)
+            .await
+            .map_err(Refusal::Upstream)?;
         self.check_reply(caller, &reply).await?;
         Ok(reply)
     }
@@ -201,11 +223,15 @@ impl Road {
 
     /// Stops all calls of a workspace whose key upstream refuses, instead of a storm of them.
     async fn suspend(&self, caller: &Caller, reply: &Reply) {
-        let reason = format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
+        let reason =
+            format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
         let workspace_id = &caller.account.workspace.id;
         let actor = Actor::system("upstream");
-        let stored =
-            self.db.suspend_workspace(&actor, workspace_id, Some(&reason), self.clock.now()).await.map_err(|e| e.to_string());
+        let stored = self
+            .db
+            .suspend_workspace(&actor, workspace_id, Some(&reason), self.clock.now())
+            .await
+            .map_err(|e| e.to_string());
         let stored = match stored {
             Ok(()) => self.access.reload().await.map_err(|e| e.to_string()),
             error => error,

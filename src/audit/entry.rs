@@ -124,7 +124,10 @@ mod tests {
             .target("post", "507f191e810c19729de860ea")
             .reason("spring clean");
         let details = details(&draft, || [7; 32]);
-        assert_eq!(details.iter().map(|d| d.part.as_str()).collect::<Vec<_>>(), ["names", "context", "reason"]);
+        assert_eq!(
+            details.iter().map(|d| d.part.as_str()).collect::<Vec<_>>(),
+            ["names", "context", "reason"]
+        );
         assert_eq!(details[0].body, r#"{"actor":"CI \"bot\""}"#);
         let place = Place {
             seq: 4,

@@ -73,7 +73,8 @@ pub const SESSIONS_PER_ADMIN: i64 = 5;
 pub const SETUP_LINK_LIFE: Millis = 24 * HOUR;
 
 /// Words too common to be a password, whatever surrounds them (security.md item 3).
-const COMMON: &[&str] = &["password", "gatehouse", "postpost", "qwertyuiop", "letmein", "123456789", "iloveyou"];
+const COMMON: &[&str] =
+    &["password", "gatehouse", "postpost", "qwertyuiop", "letmein", "123456789", "iloveyou"];
 
 /// Checks a new password: 15 to 1,024 bytes, not made of one repeated character, not built around a common word.
 /// Any Unicode is allowed and nothing is trimmed or folded.

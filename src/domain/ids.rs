@@ -34,7 +34,9 @@ mod tests {
         assert!(is_own_id(&new_id()));
         assert!(!is_own_id("../../etc/passwd"));
         assert!(is_object_id("507f1f77bcf86cd799439011"));
-        for bad in ["507F1f77bcf86cd799439011", "507f1f77bcf86cd79943901", "507f1f77bcf86cd79943901g", "", ".."] {
+        for bad in
+            ["507F1f77bcf86cd799439011", "507f1f77bcf86cd79943901", "507f1f77bcf86cd79943901g", "", ".."]
+        {
             assert!(!is_object_id(bad), "{bad}");
         }
         assert!(is_request_id("abc-1.2_3") && !is_request_id("a b") && !is_request_id(&"x".repeat(65)));

@@ -144,7 +144,9 @@ impl NewKey {
             return Err(Invalid::new("name", "Enter a name of 1 to 100 characters"));
         }
         match (self.kind, &self.tenant_id) {
-            (KeyKind::Tenant, None) => return Err(Invalid::new("tenant", "Choose the tenant this key acts for")),
+            (KeyKind::Tenant, None) => {
+                return Err(Invalid::new("tenant", "Choose the tenant this key acts for"));
+            }
             (KeyKind::Workspace | KeyKind::Audit, Some(_)) => {
                 return Err(Invalid::new("tenant", "Only a tenant key has a tenant"));
             }

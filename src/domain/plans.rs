@@ -156,7 +156,8 @@ pub fn decide(
     if in_hand && !(around.delete_any && action == BulkAction::Delete) {
         return Err(Processing);
     }
-    let due_soon = post.status == PostStatus::Scheduled && post.scheduled_at.is_some_and(|at| at <= now + DUE_SOON);
+    let due_soon =
+        post.status == PostStatus::Scheduled && post.scheduled_at.is_some_and(|at| at <= now + DUE_SOON);
     match action {
         BulkAction::Delete => match post.status {
             _ if around.delete_any => Ok(None),
@@ -205,10 +206,8 @@ pub fn shift(amount: &str, unit: &str) -> Result<Move, Invalid> {
         "days" => DAY,
         _ => return Err(Invalid::new("unit", "Choose minutes, hours or days")),
     };
-    let amount: i64 = amount
-        .trim()
-        .parse()
-        .map_err(|_| Invalid::new("amount", "Enter a whole number, such as 2 or -1"))?;
+    let amount: i64 =
+        amount.trim().parse().map_err(|_| Invalid::new("amount", "Enter a whole number, such as 2 or -1"))?;
     match amount.checked_mul(unit) {
         Some(by) if by != 0 && by.abs() <= 3660 * DAY => Ok(Move::Shift { by }),
         _ => Err(Invalid::new("amount", "Enter a number other than 0, within ten years")),
@@ -216,7 +215,12 @@ pub fn shift(amount: &str, unit: &str) -> Result<Move, Invalid> {
 }
 
 /// What has to be typed before this many posts are touched, if anything (ui.md §2.3): verb and exact count.
-pub fn typed_confirmation(action: BulkAction, count: usize, tenants: usize, matching: bool) -> Option<String> {
+pub fn typed_confirmation(
+    action: BulkAction,
+    count: usize,
+    tenants: usize,
+    matching: bool,
+) -> Option<String> {
     let large = count > 1_000 || matching;
     let needed = match action {
         BulkAction::Delete => count > 10 || tenants > 1 || matching,
@@ -228,9 +232,8 @@ pub fn typed_confirmation(action: BulkAction, count: usize, tenants: usize, matc
 
 /// Whether what was typed is what was asked for: trimmed, case ignored, thousands separators ignored.
 pub fn typed_matches(wanted: &str, typed: &str) -> bool {
-    let plain = |text: &str| {
-        text.replace(',', "").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-    };
+    let plain =
+        |text: &str| text.replace(',', "").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     plain(wanted) == plain(typed)
 }
 
@@ -250,7 +253,11 @@ mod tests {
             scheduled_at: at,
             created_at: 0,
             updated_at: 0,
-            platforms: vec![PlatformPost { id: "twitter-1".into(), platform: "twitter".into(), status: platform.into() }],
+            platforms: vec![PlatformPost {
+                id: "twitter-1".into(),
+                platform: "twitter".into(),
+                status: platform.into(),
+            }],
             media: vec![],
         }
     }
@@ -262,7 +269,8 @@ mod tests {
         let none = post(PostStatus::Draft, None, "draft");
         let skip = PlanOptions::default();
         let publish = PlanOptions { publish_past_due: true, ..skip.clone() };
-        let resume = |options: &PlanOptions, post: &Post| decide(BulkAction::Resume, options, post, around, NOW);
+        let resume =
+            |options: &PlanOptions, post: &Post| decide(BulkAction::Resume, options, post, around, NOW);
         assert_eq!(resume(&skip, &past), Err(SkipReason::PastTime));
         assert_eq!(resume(&skip, &none), Err(SkipReason::NoTime));
         assert_eq!(resume(&publish, &past), Ok(None));
@@ -278,8 +286,14 @@ mod tests {
         let delete = |post: &Post| decide(BulkAction::Delete, &PlanOptions::default(), post, none, NOW);
         assert_eq!(delete(&post(PostStatus::Published, None, "published")), Err(SkipReason::Published));
         assert_eq!(delete(&post(PostStatus::Failed, None, "published")), Err(SkipReason::Published));
-        assert_eq!(delete(&post(PostStatus::Scheduled, Some(NOW + DAY), "pending")), Err(SkipReason::Processing));
-        assert_eq!(delete(&post(PostStatus::Scheduled, Some(NOW + MINUTE), "scheduled")), Err(SkipReason::DueSoon));
+        assert_eq!(
+            delete(&post(PostStatus::Scheduled, Some(NOW + DAY), "pending")),
+            Err(SkipReason::Processing)
+        );
+        assert_eq!(
+            delete(&post(PostStatus::Scheduled, Some(NOW + MINUTE), "scheduled")),
+            Err(SkipReason::DueSoon)
+        );
         assert_eq!(delete(&post(PostStatus::Scheduled, Some(NOW + DAY), "scheduled")), Ok(None));
         assert_eq!(delete(&post(PostStatus::Draft, None, "draft")), Ok(None));
     }
@@ -293,7 +307,9 @@ mod tests {
         assert_eq!(moved(Move::Shift { by: -2 * DAY }), Err(SkipReason::PastTime));
         assert_eq!(moved(Move::Set { at: NOW + DAY }), Err(SkipReason::AlreadyDone));
         assert_eq!(shift("-90", "minutes"), Ok(Move::Shift { by: -90 * MINUTE }));
-        assert!(shift("0", "days").is_err() && shift("x", "days").is_err() && shift("9999999", "days").is_err());
+        assert!(
+            shift("0", "days").is_err() && shift("x", "days").is_err() && shift("9999999", "days").is_err()
+        );
     }
 
     #[test]

@@ -26,7 +26,16 @@ impl PostStatus {
 
 /// The platforms PostPost publishes to.
 pub const PLATFORMS: &[&str] = &[
-    "twitter", "linkedin", "instagram", "threads", "tiktok", "youtube", "facebook", "bluesky", "mastodon", "telegram",
+    "twitter",
+    "linkedin",
+    "instagram",
+    "threads",
+    "tiktok",
+    "youtube",
+    "facebook",
+    "bluesky",
+    "mastodon",
+    "telegram",
     "pinterest",
 ];
 
@@ -97,9 +106,8 @@ mod tests {
 
     #[test]
     fn the_delete_table() {
-        let blocked = |statuses: &[&str], group| {
-            blocked_delete(DeletePolicy::Protect, statuses.iter().copied(), group)
-        };
+        let blocked =
+            |statuses: &[&str], group| blocked_delete(DeletePolicy::Protect, statuses.iter().copied(), group);
         assert_eq!(blocked(&["draft"], false), None);
         assert_eq!(blocked(&["scheduled", "failed"], false), None);
         assert_eq!(blocked(&["failed"], false), None);

@@ -57,9 +57,7 @@ impl Update {
         };
         let scheduled_at = match given("scheduledTime") {
             None => None,
-            Some(value) => {
-                Some(value.as_str().and_then(times::from_iso).ok_or(UpdateError::BadTime)?)
-            }
+            Some(value) => Some(value.as_str().and_then(times::from_iso).ok_or(UpdateError::BadTime)?),
         };
         if status.is_none() && scheduled_at.is_none() {
             return Err(UpdateError::NothingGiven);
@@ -105,7 +103,8 @@ mod tests {
     #[test]
     fn bodies() {
         use UpdateError::*;
-        for empty in [json!({}), json!({"status": ""}), json!({"scheduledTime": null}), json!({"status": 0})] {
+        for empty in [json!({}), json!({"status": ""}), json!({"scheduledTime": null}), json!({"status": 0})]
+        {
             assert_eq!(parse(empty), Err(NothingGiven));
         }
         for bad in [json!({"status": "published"}), json!({"status": 7}), json!({"status": ["draft"]})] {
@@ -114,7 +113,8 @@ mod tests {
         for bad in [json!({"scheduledTime": "2026-03-15"}), json!({"scheduledTime": 12})] {
             assert_eq!(parse(bad), Err(BadTime));
         }
-        let both = parse(json!({"status": "scheduled", "scheduledTime": "2026-03-15T10:00:00Z", "x": 1})).unwrap();
+        let both =
+            parse(json!({"status": "scheduled", "scheduledTime": "2026-03-15T10:00:00Z", "x": 1})).unwrap();
         assert_eq!((both.status, both.scheduled_at), (Some(PostStatus::Scheduled), Some(1_773_568_800_000)));
         assert_eq!(both.body["x"], 1);
     }

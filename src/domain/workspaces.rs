@@ -91,7 +91,10 @@ pub fn check_upstream_key(text: &str) -> Result<&str, Invalid> {
     let key = text.trim();
     let printable = key.bytes().all(|b| b.is_ascii_graphic());
     if !key.starts_with("sk_") || key.len() < 20 || key.len() > 512 || !printable {
-        return Err(Invalid::new("upstream_key", "A PostPost key starts with sk_ and has at least 20 characters"));
+        return Err(Invalid::new(
+            "upstream_key",
+            "A PostPost key starts with sk_ and has at least 20 characters",
+        ));
     }
     Ok(key)
 }

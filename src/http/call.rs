@@ -60,7 +60,8 @@ impl Call {
 
     /// Where it comes from, for audit entries.
     pub fn context(&self) -> Context {
-        let text = |name: &str| self.header(name).map(|v| v.chars().filter(|c| !c.is_control()).take(300).collect());
+        let text =
+            |name: &str| self.header(name).map(|v| v.chars().filter(|c| !c.is_control()).take(300).collect());
         Context {
             ip: Some(self.ip.to_string()),
             user_agent: text("user-agent"),
@@ -81,11 +82,7 @@ impl Call {
 
 impl Answer {
     pub fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            headers: vec![header("content-type", content_type)],
-            body: Body::Bytes(body.into()),
-        }
+        Self { status, headers: vec![header("content-type", content_type)], body: Body::Bytes(body.into()) }
     }
 
     pub fn json(status: u16, body: &serde_json::Value) -> Self {

@@ -15,7 +15,8 @@ pub fn record<'a>(fields: impl IntoIterator<Item = &'a str>) -> io::Result<Vec<u
 }
 
 fn neutral(field: &str) -> String {
-    let dangerous = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠');
+    let dangerous =
+        |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠');
     match field.chars().next() {
         Some(first) if dangerous(first) => format!("'{field}"),
         _ => field.to_owned(),

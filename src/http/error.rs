@@ -8,12 +8,21 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub enum Error {
     /// 400 with upstream's own wording or ours.
-    Bad { code: &'static str, text: String },
+    Bad {
+        code: &'static str,
+        text: String,
+    },
     /// 401; the code and the text, which are PostPost's on the tenant door.
-    Unauthorized { code: &'static str, text: &'static str },
+    Unauthorized {
+        code: &'static str,
+        text: &'static str,
+    },
     /// No session: the browser is sent to the log-in page.
     LoginNeeded,
-    Forbidden { code: &'static str, text: String },
+    Forbidden {
+        code: &'static str,
+        text: String,
+    },
     NotFound,
     /// With the methods there are.
     MethodNotAllowed(String),
@@ -30,7 +39,10 @@ pub enum Error {
     Overloaded,
     Refused(Refusal),
     /// An answer of upstream's to pass on in a page.
-    Upstream { status: u16, text: String },
+    Upstream {
+        status: u16,
+        text: String,
+    },
     Store(store::Error),
     Internal(String),
 }
@@ -63,7 +75,9 @@ impl Error {
             Self::Conflict(text) => (409, "conflict", (*text).into()),
             Self::TooLarge(max) => (413, "body_too_large", format!("The body is larger than {max} bytes")),
             Self::TooLong => (414, "uri_too_long", "The address is longer than 8,192 bytes".into()),
-            Self::UnsupportedMediaType => (415, "unsupported_media_type", "The body must be application/json".into()),
+            Self::UnsupportedMediaType => {
+                (415, "unsupported_media_type", "The body must be application/json".into())
+            }
             Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
             Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
             Self::TooMany(_) => (429, "rate_limited", "Too many attempts. Wait and try again".into()),
@@ -144,9 +158,10 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (502, "PostPost answered with a redirect, which is not followed".into())
         }
         Refusal::Upstream(_) => (502, "PostPost's answer could not be used".into()),
-        Refusal::Unknown { .. } => {
-            (504, "PostPost did not answer: the change may have happened. Ask for the operation's outcome".into())
-        }
+        Refusal::Unknown { .. } => (
+            504,
+            "PostPost did not answer: the change may have happened. Ask for the operation's outcome".into(),
+        ),
         Refusal::BadReply { .. } => {
             (502, "PostPost's answer could not be used: the change may have happened".into())
         }

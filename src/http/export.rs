@@ -26,9 +26,27 @@ words! {
 const PAGE: i64 = 500;
 
 const COLUMNS: [&str; 21] = [
-    "seq", "time", "actor_type", "actor_id", "actor_name", "key_prefix", "action", "outcome", "workspace", "tenant",
-    "targets", "reason", "ip", "user_agent", "request_id", "upstream_status", "upstream_latency_ms", "operation", "job",
-    "before", "after",
+    "seq",
+    "time",
+    "actor_type",
+    "actor_id",
+    "actor_name",
+    "key_prefix",
+    "action",
+    "outcome",
+    "workspace",
+    "tenant",
+    "targets",
+    "reason",
+    "ip",
+    "user_agent",
+    "request_id",
+    "upstream_status",
+    "upstream_latency_ms",
+    "operation",
+    "job",
+    "before",
+    "after",
 ];
 
 /// Reads a filter from query or form pairs. Unknown names, repeated names and values that are none are refused: a filter
@@ -51,7 +69,9 @@ pub fn audit_filter(pairs: &[(String, String)], ignored: &[&str]) -> Result<Audi
         let bad = |what: &str| Error::bad("invalid_filter", format!("{name}: {what}"));
         let plain = || value.len() <= 200 && !value.chars().any(char::is_control);
         match name.as_str() {
-            "actor" | "action" | "tenant" | "target" | "job" | "operation" if !plain() => return Err(bad("too long")),
+            "actor" | "action" | "tenant" | "target" | "job" | "operation" if !plain() => {
+                return Err(bad("too long"));
+            }
             "actor" => filter.actor = Some(value.to_owned()),
             "action" => filter.action = Some(value.to_owned()),
             "tenant" => filter.tenant_id = Some(value.to_owned()),
@@ -78,7 +98,12 @@ pub fn moment(text: &str, whole_day: Millis) -> Option<Millis> {
 }
 
 /// Streams what the filter matches, up to the entry that records the export itself.
-pub async fn audit(app: &Arc<App>, actor: &Actor, filter: AuditFilter, format: Format) -> Result<Answer, Error> {
+pub async fn audit(
+    app: &Arc<App>,
+    actor: &Actor,
+    filter: AuditFilter,
+    format: Format,
+) -> Result<Answer, Error> {
     let rows = app.db.audit_count(&filter).await?;
     let mut entry = Draft::done(actor, "audit.export").set("format", format.as_str()).set("entries", rows);
     entry.workspace.clone_from(&filter.workspace_id);
@@ -126,7 +151,8 @@ pub async fn audit(app: &Arc<App>, actor: &Actor, filter: AuditFilter, format: F
 
 /// A file to save. The name is ours, never a caller's.
 pub fn download(name: &str, media: &str, body: Body) -> Answer {
-    let mut answer = Answer::new(200, media, "").with("content-disposition", format!("attachment; filename=\"{name}\""));
+    let mut answer =
+        Answer::new(200, media, "").with("content-disposition", format!("attachment; filename=\"{name}\""));
     answer.body = body;
     answer
 }
@@ -189,7 +215,9 @@ fn csv_line(entry: &Entry) -> io::Result<Vec<u8>> {
     let of = |object: &Option<Value>, name: &str| text(object.as_ref().and_then(|o| o.get(name)));
     let targets: Vec<String> = fixed["targets"]
         .as_array()
-        .map(|targets| targets.iter().map(|t| format!("{}:{}", text(t.get("type")), text(t.get("id")))).collect())
+        .map(|targets| {
+            targets.iter().map(|t| format!("{}:{}", text(t.get("type")), text(t.get("id")))).collect()
+        })
         .unwrap_or_default();
     let fields = [
         entry.seq.to_string(),

@@ -122,12 +122,23 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
             let described = error.describe();
             if described.status >= 500 {
                 let detail = error.detail().unwrap_or_default();
-                tracing::error!(request_id = call.request_id, status = described.status, code = described.code, detail, "request failed");
+                tracing::error!(
+                    request_id = call.request_id,
+                    status = described.status,
+                    code = described.code,
+                    detail,
+                    "request failed"
+                );
             }
             door.render(&app, &call, &error)
         }
     };
-    tracing::debug!(request_id = call.request_id, method = call.method, path = call.path, status = answer.status);
+    tracing::debug!(
+        request_id = call.request_id,
+        method = call.method,
+        path = call.path,
+        status = answer.status
+    );
     write(&app, door, &call, answer)
 }
 

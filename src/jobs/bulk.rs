@@ -66,7 +66,8 @@ pub async fn round(app: &Arc<App>) -> store::Result<()> {
             first.push(job);
         }
     }
-    let results = stream::iter(first).map(|job| advance(app, job)).buffer_unordered(16).collect::<Vec<_>>().await;
+    let results =
+        stream::iter(first).map(|job| advance(app, job)).buffer_unordered(16).collect::<Vec<_>>().await;
     results.into_iter().collect()
 }
 
@@ -91,11 +92,25 @@ async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
                 break;
             }
             Wanted::Pause => {
-                app.db.set_job_state(&job.id, &[JobState::Queued, JobState::Running], JobState::Paused, app.clock.now()).await?;
+                app.db
+                    .set_job_state(
+                        &job.id,
+                        &[JobState::Queued, JobState::Running],
+                        JobState::Paused,
+                        app.clock.now(),
+                    )
+                    .await?;
                 break;
             }
             Wanted::Run => {
-                app.db.set_job_state(&job.id, &[JobState::Queued, JobState::Paused], JobState::Running, app.clock.now()).await?;
+                app.db
+                    .set_job_state(
+                        &job.id,
+                        &[JobState::Queued, JobState::Paused],
+                        JobState::Running,
+                        app.clock.now(),
+                    )
+                    .await?;
             }
         }
         let items = app.db.next_items(&job.id, BATCH).await?;
@@ -116,12 +131,19 @@ async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
     app.db.release_lease(&lease, &app.road.node).await
 }
 
-async fn run_batch(app: &Arc<App>, account: &Arc<Account>, job: &Job, items: Vec<JobItem>) -> store::Result<Flow> {
+async fn run_batch(
+    app: &Arc<App>,
+    account: &Arc<Account>,
+    job: &Job,
+    items: Vec<JobItem>,
+) -> store::Result<Flow> {
     if account.workspace.suspended_at.is_some() || account.workspace.frozen.is_some() {
         return Ok(Flow::BackOff);
     }
     if !still_allowed(app, job).await? {
-        app.db.ask_job(&crate::domain::audit::Actor::system("bulk"), job, Wanted::Cancel, app.clock.now()).await?;
+        app.db
+            .ask_job(&crate::domain::audit::Actor::system("bulk"), job, Wanted::Cancel, app.clock.now())
+            .await?;
         return Ok(Flow::GoOn);
     }
     let limited: std::sync::Mutex<HashSet<String>> = std::sync::Mutex::default();
@@ -138,7 +160,9 @@ async fn run_batch(app: &Arc<App>, account: &Arc<Account>, job: &Job, items: Vec
                     ItemEnd::TryLater => Ok(Flow::BackOff),
                     ItemEnd::Limited => {
                         // `contract.md` trap 4: further attempts can make upstream write to the owner.
-                        app.db.skip_tenant(&job.id, &tenant, SkipReason::LimitReached.as_str(), app.clock.now()).await?;
+                        app.db
+                            .skip_tenant(&job.id, &tenant, SkipReason::LimitReached.as_str(), app.clock.now())
+                            .await?;
                         if let Ok(mut limited) = limited.lock() {
                             limited.insert(tenant);
                         }
@@ -168,7 +192,8 @@ async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
         return Ok(false);
     }
     let roles = app.db.roles(&admin.id).await?;
-    Ok(admin.instance_owner || roles.iter().any(|(w, role)| *w == job.workspace_id && role.may(Right::Operate)))
+    Ok(admin.instance_owner
+        || roles.iter().any(|(w, role)| *w == job.workspace_id && role.may(Right::Operate)))
 }
 
 enum ItemEnd {
@@ -189,7 +214,8 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
         Some(_) => {}
     }
     // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
-    if app.mirror.ensure_fresh(account, &item.tenant_id, Road::DRIFT_AGE, Patience::BACKGROUND).await.is_err() {
+    if app.mirror.ensure_fresh(account, &item.tenant_id, Road::DRIFT_AGE, Patience::BACKGROUND).await.is_err()
+    {
         return Ok(ItemEnd::TryLater);
     }
     let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
@@ -238,7 +264,13 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
 
 /// Turns the road's answer into the item's end. Outcomes of calls that were made are on record already, in the
 /// transaction of their entry; here are only those of calls that were not made.
-async fn judge(app: &App, account: &Account, job: &Job, item: &JobItem, result: Result<Changed, Refusal>) -> store::Result<ItemEnd> {
+async fn judge(
+    app: &App,
+    account: &Account,
+    job: &Job,
+    item: &JobItem,
+    result: Result<Changed, Refusal>,
+) -> store::Result<ItemEnd> {
     let now = app.clock.now();
     let workspace = &account.workspace.id;
     let refusal = match result {
@@ -266,7 +298,9 @@ async fn judge(app: &App, account: &Account, job: &Job, item: &JobItem, result: 
             Ok(ItemEnd::Done)
         }
         // The item may have failed on record already (no connection after the intent); if not, it stays pending.
-        Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => Ok(ItemEnd::TryLater),
+        Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
+            Ok(ItemEnd::TryLater)
+        }
         Refusal::InvalidId | Refusal::ScopeMissing(_) => skip(SkipReason::Changed).await,
     }
 }

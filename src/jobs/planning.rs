@@ -87,7 +87,12 @@ pub async fn make(app: &App, request: Request<'_>, selection: Selection) -> Resu
 }
 
 /// Decides again about the same posts, with other options. `None` if the plan has been confirmed meanwhile.
-pub async fn remake(app: &App, workspace: &Workspace, old: &Plan, options: PlanOptions) -> Result<Option<Plan>, Error> {
+pub async fn remake(
+    app: &App,
+    workspace: &Workspace,
+    old: &Plan,
+    options: PlanOptions,
+) -> Result<Option<Plan>, Error> {
     let items = app.db.plan_items(&old.id, Show::All, 0, PLAN_MAX as i64).await?;
     let ids: Vec<_> = items.into_iter().map(|i| (i.tenant_id, i.post_id)).collect();
     let mut posts = app.db.posts_by_id(&workspace.id, &ids).await?;
@@ -110,7 +115,11 @@ pub async fn remake(app: &App, workspace: &Workspace, old: &Plan, options: PlanO
     Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
 }
 
-async fn ticked(app: &App, workspace_id: &str, ids: Vec<(String, String)>) -> Result<Vec<MirroredPost>, Error> {
+async fn ticked(
+    app: &App,
+    workspace_id: &str,
+    ids: Vec<(String, String)>,
+) -> Result<Vec<MirroredPost>, Error> {
     let mut seen = HashSet::new();
     let ids: Vec<_> = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
     if ids.len() > PLAN_MAX {
@@ -120,7 +129,8 @@ async fn ticked(app: &App, workspace_id: &str, ids: Vec<(String, String)>) -> Re
     if posts.len() != ids.len() {
         let found: HashSet<(&str, &str)> =
             posts.iter().map(|p| (p.post.tenant_id.as_str(), p.post.id.as_str())).collect();
-        let missing = ids.iter().filter(|(t, p)| !found.contains(&(t.as_str(), p.as_str()))).cloned().collect();
+        let missing =
+            ids.iter().filter(|(t, p)| !found.contains(&(t.as_str(), p.as_str()))).cloned().collect();
         return Err(Error::Unknown(missing));
     }
     posts.sort_by_key(|p| PostSort::ScheduledAsc.position(&p.post).value);
@@ -145,12 +155,19 @@ async fn matching_posts(
         let page = app.db.posts(workspace_id, filter, sort, at.as_ref(), false, 500).await?;
         let Some(last) = page.last() else { break };
         at = Some(sort.position(&last.post));
-        posts.extend(page.into_iter().filter(|p| !except.contains(&(p.post.tenant_id.clone(), p.post.id.clone()))));
+        posts.extend(
+            page.into_iter().filter(|p| !except.contains(&(p.post.tenant_id.clone(), p.post.id.clone()))),
+        );
     }
     Ok(posts)
 }
 
-async fn decide_all(app: &App, workspace: &Workspace, plan: &Plan, posts: &[MirroredPost]) -> Result<Vec<PlanItem>, Error> {
+async fn decide_all(
+    app: &App,
+    workspace: &Workspace,
+    plan: &Plan,
+    posts: &[MirroredPost],
+) -> Result<Vec<PlanItem>, Error> {
     let locked: HashSet<(String, String)> = app.db.locked_posts(&workspace.id).await?.into_iter().collect();
     Ok(posts
         .iter()

@@ -69,7 +69,9 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Ok(()) => {}
         // Settled by somebody else meanwhile.
         Err(Unavailable::Store(store::Error::Taken)) => {}
-        Err(error) => tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet"),
+        Err(error) => {
+            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet")
+        }
     }
     if let Some(tenant) = &operation.tenant_id {
         app.mirror.note_change(&operation.workspace_id, tenant);
@@ -99,7 +101,11 @@ async fn close(
     let post = matches!(operation.verb, Verb::PostDelete | Verb::PostUpdate);
     let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb.as_str(), outcome)
         .workspace(&operation.workspace_id)
-        .tenant(if post { operation.tenant_id.as_deref() } else { Some(&operation.target).filter(|t| !t.is_empty()).map(|t| t.as_str()) });
+        .tenant(if post {
+            operation.tenant_id.as_deref()
+        } else {
+            Some(&operation.target).filter(|t| !t.is_empty()).map(|t| t.as_str())
+        });
     if ids::is_object_id(&operation.target) {
         entry = entry.target(if post { "post" } else { "tenant" }, &operation.target);
     }
@@ -112,7 +118,8 @@ async fn close(
         entry.job_id = Some(job_id.clone());
         let state = state.item_state();
         let code = (state == ItemState::Failed).then(|| "not_applied".to_owned());
-        let message = (state == ItemState::Failed).then(|| "PostPost did not answer, and the change did not happen".to_owned());
+        let message = (state == ItemState::Failed)
+            .then(|| "PostPost did not answer, and the change did not happen".to_owned());
         let result = ItemResult { state, code, message, granted_at };
         effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: now });
     }
@@ -132,8 +139,10 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
     let user = operation.tenant_id.as_deref();
     let request_id = ids::new_id();
     app.pacing.turn(&operation.workspace_id).await;
-    let found =
-        app.upstream.get_post(&account.endpoint, user, &operation.target, &request_id, Patience::BACKGROUND).await?;
+    let found = app
+        .upstream
+        .get_post(&account.endpoint, user, &operation.target, &request_id, Patience::BACKGROUND)
+        .await?;
     if found.is_some() {
         return Ok(Finding::NotYet);
     }
@@ -215,7 +224,11 @@ fn compare(operation: &Operation, post: &Post) -> Finding {
                 at: operation.started_at,
             });
         }
-        return Finding::Closed(OpState::Applied, effects, post.scheduled_at.filter(|_| asked.scheduled_at.is_some()));
+        return Finding::Closed(
+            OpState::Applied,
+            effects,
+            post.scheduled_at.filter(|_| asked.scheduled_at.is_some()),
+        );
     }
     Finding::NotYet
 }
@@ -255,7 +268,9 @@ async fn tenant(app: &App, account: &Account, operation: &Operation) -> Result<F
         },
         _ => match by_id {
             None => Finding::Closed(OpState::Gone, Vec::new(), None),
-            Some(user) if Some(user.link_expires_at) != operation.snapshot.as_ref().map(|s| s.link_expires_at) => {
+            Some(user)
+                if Some(user.link_expires_at) != operation.snapshot.as_ref().map(|s| s.link_expires_at) =>
+            {
                 let tenant_id = operation.target.clone();
                 let effect = Effect::TenantLink { workspace_id, tenant_id, expires_at: user.link_expires_at };
                 Finding::Closed(OpState::Applied, vec![effect], None)

@@ -80,9 +80,11 @@ impl Road {
         };
         let mut intent = self.entry(caller, &change, &op_id, Outcome::Intent);
         intent.reason.clone_from(&change.reason);
-        self.audit.record(vec![intent], vec![Effect::Open(Box::new(operation))]).await.map_err(|error| match error {
-            Unavailable::Store(store::Error::Taken) => Refusal::ItemTaken,
-            other => Refusal::Audit(other),
+        self.audit.record(vec![intent], vec![Effect::Open(Box::new(operation))]).await.map_err(|error| {
+            match error {
+                Unavailable::Store(store::Error::Taken) => Refusal::ItemTaken,
+                other => Refusal::Audit(other),
+            }
         })?;
 
         let sent = self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await;
@@ -143,7 +145,9 @@ impl Road {
             return Err(Refusal::Suspended);
         }
         match sent {
-            Err(error) if state == OpState::InDoubt => Err(Refusal::Unknown { op_id, error: error.to_string() }),
+            Err(error) if state == OpState::InDoubt => {
+                Err(Refusal::Unknown { op_id, error: error.to_string() })
+            }
             Err(error) => Err(Refusal::Upstream(error)),
             Ok(_) if !usable => Err(Refusal::BadReply { op_id }),
             Ok(reply) if state == OpState::InDoubt => {
@@ -181,10 +185,18 @@ impl Road {
         let workspace_id = caller.account.workspace.id.clone();
         match (change.verb, &caller.tenant) {
             (Verb::PostDelete | Verb::PostUpdate, Some(tenant)) => {
-                vec![Effect::PostGone { workspace_id, tenant_id: tenant.clone(), post_id: change.target.clone() }]
+                vec![Effect::PostGone {
+                    workspace_id,
+                    tenant_id: tenant.clone(),
+                    post_id: change.target.clone(),
+                }]
             }
             (Verb::TenantDetach, _) => {
-                vec![Effect::TenantDetached { workspace_id, tenant_id: change.target.clone(), at: self.clock.now() }]
+                vec![Effect::TenantDetached {
+                    workspace_id,
+                    tenant_id: change.target.clone(),
+                    at: self.clock.now(),
+                }]
             }
             _ => Vec::new(),
         }

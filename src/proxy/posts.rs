@@ -27,13 +27,22 @@ use serde_json::Value;
 impl Road {
     /// Deletes a post, under the workspace's delete policy. A post that upstream does not know (any more) is `gone`:
     /// nothing is sent but the look-up, and upstream's 404 is the answer.
-    pub async fn delete_post(&self, caller: &Caller, post_id: &str, reason: Option<&str>) -> Result<Changed, Refusal> {
+    pub async fn delete_post(
+        &self,
+        caller: &Caller,
+        post_id: &str,
+        reason: Option<&str>,
+    ) -> Result<Changed, Refusal> {
         if !ids::is_object_id(post_id) {
             return Err(Refusal::InvalidId);
         }
-        let call = crate::upstream::Call::get(&["get-post", post_id], caller.tenant.as_deref(), &caller.request_id);
-        let reply =
-            self.upstream.send(&caller.account.endpoint, &call, caller.patience).await.map_err(Refusal::Upstream)?;
+        let call =
+            crate::upstream::Call::get(&["get-post", post_id], caller.tenant.as_deref(), &caller.request_id);
+        let reply = self
+            .upstream
+            .send(&caller.account.endpoint, &call, caller.patience)
+            .await
+            .map_err(Refusal::Upstream)?;
         self.check_reply(caller, &reply).await?;
         if reply.status == 404 {
             return self.note_gone(caller, post_id, reply).await;
@@ -128,9 +137,14 @@ impl Road {
             call,
             reason: reason.map(str::to_owned),
         };
-        let place = caller.tenant.clone().map(|tenant| (caller.account.workspace.id.clone(), tenant, post_id.to_owned()));
+        let place = caller
+            .tenant
+            .clone()
+            .map(|tenant| (caller.account.workspace.id.clone(), tenant, post_id.to_owned()));
         // Only what an operator pauses is ours to resume in bulk; a tenant's own draft is the tenant's.
-        let pauses = update.status == Some(PostStatus::Draft) && was_scheduled && caller.actor.kind() == ActorType::Admin;
+        let pauses = update.status == Some(PostStatus::Draft)
+            && was_scheduled
+            && caller.actor.kind() == ActorType::Admin;
         let resumes = update.status == Some(PostStatus::Scheduled);
         self.change(caller, change, move |reply, op_id, at| {
             let granted = read_granted(reply);
@@ -151,7 +165,14 @@ impl Road {
                     effects.push(Effect::Unpaused { workspace_id, tenant_id, post_id: post_id.clone() });
                 }
                 let (status, scheduled_at) = (granted.status, granted.scheduled_at);
-                effects.push(Effect::PostChanged { workspace_id, tenant_id, post_id, status, scheduled_at, at });
+                effects.push(Effect::PostChanged {
+                    workspace_id,
+                    tenant_id,
+                    post_id,
+                    status,
+                    scheduled_at,
+                    at,
+                });
             }
             let usable = reply.json().is_some_and(|body| body.get("success") == Some(&Value::Bool(true)));
             Settled { effects, granted_at: granted.scheduled_at, usable }
@@ -164,7 +185,9 @@ impl Road {
         let Some(tenant) = &caller.tenant else { return self.owners_time_on_record(caller, post_id).await };
         let refresh = |error| match error {
             RefreshError::Store(error) => Refusal::Store(error),
-            RefreshError::Upstream(crate::upstream::types::Failure::Failed(error)) => Refusal::Upstream(error),
+            RefreshError::Upstream(crate::upstream::types::Failure::Failed(error)) => {
+                Refusal::Upstream(error)
+            }
             RefreshError::Upstream(refused) => {
                 Refusal::Upstream(crate::upstream::Error::BadReply(refused.to_string()))
             }
@@ -179,7 +202,11 @@ impl Road {
     }
 
     /// The owner's own account is not mirrored: its list is searched.
-    async fn owners_time_on_record(&self, caller: &Caller, post_id: &str) -> Result<Option<Option<i64>>, Refusal> {
+    async fn owners_time_on_record(
+        &self,
+        caller: &Caller,
+        post_id: &str,
+    ) -> Result<Option<Option<i64>>, Refusal> {
         for page in 1.. {
             let query = [("limit", "100"), ("sortBy", "updatedAt"), ("page", &page.to_string())];
             let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
@@ -196,7 +223,11 @@ impl Road {
         Ok(None)
     }
 
-    async fn mirrored(&self, caller: &Caller, post_id: &str) -> Result<Option<(Post, Option<Pause>)>, Refusal> {
+    async fn mirrored(
+        &self,
+        caller: &Caller,
+        post_id: &str,
+    ) -> Result<Option<(Post, Option<Pause>)>, Refusal> {
         let Some(tenant) = &caller.tenant else { return Ok(None) };
         let found = self.db.post(&caller.account.workspace.id, tenant, post_id).await?;
         Ok(found.map(|m| (m.post, m.pause)))
@@ -207,7 +238,11 @@ impl Road {
         let mut effects = Vec::new();
         if let Some(tenant) = &caller.tenant {
             let workspace_id = caller.account.workspace.id.clone();
-            effects.push(Effect::PostGone { workspace_id, tenant_id: tenant.clone(), post_id: post_id.to_owned() });
+            effects.push(Effect::PostGone {
+                workspace_id,
+                tenant_id: tenant.clone(),
+                post_id: post_id.to_owned(),
+            });
         }
         self.note_unsent(caller, post_id, reply, OpState::Gone, effects).await
     }
@@ -239,8 +274,11 @@ impl Road {
         .workspace(&caller.account.workspace.id)
         .tenant(caller.tenant.as_deref())
         .target("post", post_id);
-        entry.upstream =
-            Some(UpstreamResult { status: Some(reply.status), latency_ms: reply.latency_ms, code: code.clone() });
+        entry.upstream = Some(UpstreamResult {
+            status: Some(reply.status),
+            latency_ms: reply.latency_ms,
+            code: code.clone(),
+        });
         if let Some((job_id, n)) = &caller.item {
             entry.job_id = Some(job_id.clone());
             let state = if gone { ItemState::Gone } else { ItemState::Failed };
@@ -263,7 +301,9 @@ fn snapshot(mirrored: Option<&Post>, found: Option<&FoundPost>) -> Snapshot {
         status: mirrored.map(|p| p.status.as_str().to_owned()),
         scheduled_at: mirrored.and_then(|p| p.scheduled_at),
         updated_at: mirrored.map(|p| p.updated_at),
-        content: mirrored.map(|p| p.content.clone()).or_else(|| found?.posts.first().map(|p| p.content.clone())),
+        content: mirrored
+            .map(|p| p.content.clone())
+            .or_else(|| found?.posts.first().map(|p| p.content.clone())),
         platforms: match (mirrored, found) {
             (Some(post), _) => post.platforms.clone(),
             (None, Some(found)) => found

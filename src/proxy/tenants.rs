@@ -52,7 +52,11 @@ impl Road {
             .change(caller, change, |reply, _, at| {
                 created = read_user(reply);
                 let effects = created.clone().map(|user| Effect::TenantPut { workspace_id, user, at });
-                Settled { usable: effects.is_some(), effects: effects.into_iter().collect(), granted_at: None }
+                Settled {
+                    usable: effects.is_some(),
+                    effects: effects.into_iter().collect(),
+                    granted_at: None,
+                }
             })
             .await?;
         self.reload().await?;
@@ -76,7 +80,9 @@ impl Road {
             .change(caller, change, |reply, _, _| Settled {
                 effects: gone,
                 granted_at: None,
-                usable: reply.json().is_some_and(|b| b.get("success") == Some(&serde_json::Value::Bool(true))),
+                usable: reply
+                    .json()
+                    .is_some_and(|b| b.get("success") == Some(&serde_json::Value::Bool(true))),
             })
             .await?;
         self.reload().await?;
@@ -84,7 +90,13 @@ impl Road {
     }
 
     /// Makes (or with `rotate` replaces) a tenant's connection link.
-    pub async fn link_tenant(&self, caller: &Caller, tenant_id: &str, days: i64, rotate: bool) -> Result<(Changed, Option<Link>), Refusal> {
+    pub async fn link_tenant(
+        &self,
+        caller: &Caller,
+        tenant_id: &str,
+        days: i64,
+        rotate: bool,
+    ) -> Result<(Changed, Option<Link>), Refusal> {
         let workspace_id = caller.account.workspace.id.clone();
         let known = self.db.tenant(&workspace_id, tenant_id).await?;
         let change = Change {
@@ -118,7 +130,9 @@ impl Road {
     async fn reload(&self) -> Result<(), Refusal> {
         self.access.reload().await.map_err(|error| match error {
             crate::access::Error::Store(error) => Refusal::Store(error),
-            crate::access::Error::Secret(error) => Refusal::Store(crate::store::Error::Corrupt(error.to_string())),
+            crate::access::Error::Secret(error) => {
+                Refusal::Store(crate::store::Error::Corrupt(error.to_string()))
+            }
         })
     }
 }

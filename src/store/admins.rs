@@ -30,11 +30,18 @@ impl Db {
     }
 
     /// Makes the first admin with a set-up link. `false` if the link does not work (any more) or an admin exists.
-    pub async fn create_first_admin(&self, link_hash: &[u8], admin: &Admin, password_hash: &str) -> Result<bool> {
+    pub async fn create_first_admin(
+        &self,
+        link_hash: &[u8],
+        admin: &Admin,
+        password_hash: &str,
+    ) -> Result<bool> {
         let mut tx = self.begin().await?;
         let now = admin.created_at;
         let used = tx
-            .sql("UPDATE setup_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2")
+            .sql(
+                "UPDATE setup_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2",
+            )
             .bind(link_hash)
             .bind(now)
             .run()
@@ -65,7 +72,11 @@ impl Db {
     pub async fn put_setup_link(&self, hash: &[u8], expires_at: Millis) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.sql("DELETE FROM setup_links").run().await?;
-        tx.sql("INSERT INTO setup_links (hash, expires_at) VALUES ($1, $2)").bind(hash).bind(expires_at).run().await?;
+        tx.sql("INSERT INTO setup_links (hash, expires_at) VALUES ($1, $2)")
+            .bind(hash)
+            .bind(expires_at)
+            .run()
+            .await?;
         tx.commit().await
     }
 
@@ -93,8 +104,11 @@ impl Db {
 
     /// The roles of an admin, by workspace.
     pub async fn roles(&self, admin_id: &str) -> Result<Vec<(String, Role)>> {
-        let rows: Vec<(String, String)> =
-            self.read("SELECT workspace_id, role FROM roles WHERE admin_id = $1").bind(admin_id).all().await?;
+        let rows: Vec<(String, String)> = self
+            .read("SELECT workspace_id, role FROM roles WHERE admin_id = $1")
+            .bind(admin_id)
+            .all()
+            .await?;
         rows.into_iter()
             .map(|(workspace, role)| {
                 Role::parse(&role).map(|role| (workspace, role)).ok_or_else(|| Error::Corrupt("role".into()))
@@ -113,15 +127,22 @@ impl Db {
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.sql("UPDATE admins SET password_hash = $2 WHERE id = $1").bind(admin_id).bind(hash).run().await?;
-        tx.sql("DELETE FROM sessions WHERE admin_id = $1 AND id <> $2").bind(admin_id).bind(keep_session).run().await?;
+        tx.sql("DELETE FROM sessions WHERE admin_id = $1 AND id <> $2")
+            .bind(admin_id)
+            .bind(keep_session)
+            .run()
+            .await?;
         tx.append(now, &[&Draft::done(actor, "admin.set_password").target("admin", admin_id)]).await?;
         tx.commit().await
     }
 
     /// Until when log-ins of this subject (account or address) are refused; 0 if they are not.
     pub async fn login_blocked_until(&self, subject: &str) -> Result<Millis> {
-        let row: Option<(i64,)> =
-            self.read("SELECT blocked_until FROM login_failures WHERE subject = $1").bind(subject).opt().await?;
+        let row: Option<(i64,)> = self
+            .read("SELECT blocked_until FROM login_failures WHERE subject = $1")
+            .bind(subject)
+            .opt()
+            .await?;
         Ok(row.map_or(0, |r| r.0))
     }
 

@@ -61,8 +61,10 @@ impl Tx {
     /// Appends entries, in order, and returns the number of the first. Locks the head row first, so that numbers are
     /// dense on both engines; the last statements of a transaction should be these.
     pub async fn append(&mut self, now: Millis, drafts: &[&Draft]) -> Result<i64> {
-        let (size, last, range): (i64, i64, Vec<u8>) =
-            self.sql("UPDATE audit_head SET size = size WHERE id = 1 RETURNING size, at, range").one().await?;
+        let (size, last, range): (i64, i64, Vec<u8>) = self
+            .sql("UPDATE audit_head SET size = size WHERE id = 1 RETURNING size, at, range")
+            .one()
+            .await?;
         let mut range = Range::from_bytes(size as u64, &range)
             .ok_or_else(|| Error::Corrupt("the audit head's range does not fit its size".into()))?;
         // Time never runs backwards in the log, whatever the clock does.
@@ -141,7 +143,8 @@ impl Tx {
         match row {
             None => Ok(Link { seq: 0, previous: None }),
             Some((seq, leaf)) => {
-                let leaf = leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
+                let leaf =
+                    leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
                 Ok(Link { seq: seq + 1, previous: Some(leaf) })
             }
         }
@@ -214,7 +217,8 @@ impl Db {
     ) -> Result<Vec<Entry>> {
         let mut sql = narrow(self.read(ENTRY).push(" 1 = 1"), filter);
         sql = sql.and("seq <", before).and("seq >", after);
-        let sql = sql.push(if after.is_some() { " ORDER BY seq LIMIT " } else { " ORDER BY seq DESC LIMIT " });
+        let sql =
+            sql.push(if after.is_some() { " ORDER BY seq LIMIT " } else { " ORDER BY seq DESC LIMIT " });
         let rows: Vec<EntryRow> = sql.arg(limit).all().await?;
         self.with_details(rows).await
     }
@@ -274,7 +278,8 @@ fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
     if let Some(actor) = &filter.actor {
         sql = sql.push(" AND (actor_id = ").arg(actor.as_str());
         sql = sql.push(" OR EXISTS (SELECT 1 FROM audit_details d WHERE d.seq = audit_entries.seq AND d.part = 'names' AND ");
-        sql = sql.push("LOWER(d.body) LIKE ").arg(like_anywhere(&actor.to_lowercase())).push(r" ESCAPE '\'))");
+        sql =
+            sql.push("LOWER(d.body) LIKE ").arg(like_anywhere(&actor.to_lowercase())).push(r" ESCAPE '\'))");
     }
     sql
 }
@@ -282,7 +287,8 @@ fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
 impl EntryRow {
     fn into_entry(self, details: Vec<Detail>) -> Result<Entry> {
         Ok(Entry {
-            actor_type: ActorType::parse(&self.actor_type).ok_or_else(|| Error::Corrupt("actor type".into()))?,
+            actor_type: ActorType::parse(&self.actor_type)
+                .ok_or_else(|| Error::Corrupt("actor type".into()))?,
             outcome: Outcome::parse(&self.outcome).ok_or_else(|| Error::Corrupt("outcome".into()))?,
             seq: self.seq,
             at: self.at,

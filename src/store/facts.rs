@@ -10,7 +10,8 @@ impl Db {
     }
 
     pub async fn fact(&self, name: &str) -> Result<Option<String>> {
-        let row: Option<(String,)> = self.read("SELECT value FROM facts WHERE name = $1").bind(name).opt().await?;
+        let row: Option<(String,)> =
+            self.read("SELECT value FROM facts WHERE name = $1").bind(name).opt().await?;
         Ok(row.map(|r| r.0))
     }
 

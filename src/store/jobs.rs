@@ -52,7 +52,14 @@ const ITEM: &str = "SELECT n, tenant_id, post_id, expected_status, expected_at, 
 impl Db {
     /// Makes the job of a plan: its items are exactly the plan's posts, those to be skipped already so. A plan makes
     /// one job, however often it is confirmed; the job's id is returned either way. `None` if the plan has expired.
-    pub async fn confirm_plan(&self, actor: &Actor, plan: &Plan, job_id: &str, reason: &str, now: Millis) -> Result<Option<String>> {
+    pub async fn confirm_plan(
+        &self,
+        actor: &Actor,
+        plan: &Plan,
+        job_id: &str,
+        reason: &str,
+        now: Millis,
+    ) -> Result<Option<String>> {
         let mut tx = self.begin().await?;
         // The digest is what the operator saw: a preview changed meanwhile in another window is not what was confirmed.
         let claimed = tx
@@ -64,7 +71,8 @@ impl Db {
             .run()
             .await?;
         if claimed != 1 {
-            let row: (Option<String>,) = tx.sql("SELECT job_id FROM plans WHERE id = $1").bind(&plan.id).one().await?;
+            let row: (Option<String>,) =
+                tx.sql("SELECT job_id FROM plans WHERE id = $1").bind(&plan.id).one().await?;
             return Ok(row.0);
         }
         tx.sql(
@@ -149,8 +157,11 @@ impl Db {
 
     /// Jobs with work left, the oldest first.
     pub async fn unfinished_jobs(&self) -> Result<Vec<Job>> {
-        let rows: Vec<JobRow> =
-            self.read(JOB).push("state IN ('queued', 'running', 'paused') ORDER BY id LIMIT 100").all().await?;
+        let rows: Vec<JobRow> = self
+            .read(JOB)
+            .push("state IN ('queued', 'running', 'paused') ORDER BY id LIMIT 100")
+            .all()
+            .await?;
         self.with_counts(rows).await
     }
 
@@ -169,7 +180,13 @@ impl Db {
     }
 
     /// Moves a job from the states it may be in to another. `false` if it was in none of them.
-    pub async fn set_job_state(&self, id: &str, from: &[JobState], to: JobState, now: Millis) -> Result<bool> {
+    pub async fn set_job_state(
+        &self,
+        id: &str,
+        from: &[JobState],
+        to: JobState,
+        now: Millis,
+    ) -> Result<bool> {
         let changed = self
             .write("UPDATE jobs SET state = ")
             .arg(to.as_str())
@@ -206,9 +223,13 @@ impl Db {
         if changed != 1 {
             return Ok(());
         }
-        let rows: Vec<(String, i64)> =
-            tx.sql("SELECT state, COUNT(*) FROM job_items WHERE job_id = $1 GROUP BY state").bind(&job.id).all().await?;
-        let mut entry = Draft::done(&job.actor, "job.end").workspace(&job.workspace_id).target("job", &job.id);
+        let rows: Vec<(String, i64)> = tx
+            .sql("SELECT state, COUNT(*) FROM job_items WHERE job_id = $1 GROUP BY state")
+            .bind(&job.id)
+            .all()
+            .await?;
+        let mut entry =
+            Draft::done(&job.actor, "job.end").workspace(&job.workspace_id).target("job", &job.id);
         entry = entry.set("state", state.as_str());
         for (state, count) in rows {
             entry = entry.set(&state, count);
@@ -243,7 +264,13 @@ impl Db {
     }
 
     /// A job's items in order, from number `from` on, optionally those in one state.
-    pub async fn job_items(&self, job_id: &str, state: Option<ItemState>, from: i64, limit: i64) -> Result<Vec<JobItem>> {
+    pub async fn job_items(
+        &self,
+        job_id: &str,
+        state: Option<ItemState>,
+        from: i64,
+        limit: i64,
+    ) -> Result<Vec<JobItem>> {
         let rows: Vec<ItemRow> = self
             .read(ITEM)
             .arg(job_id)
@@ -306,7 +333,14 @@ impl Db {
     }
 
     /// Leaves an item alone, with the reason. Only if it is still pending.
-    pub async fn skip_item(&self, job_id: &str, n: i64, code: &str, message: &str, now: Millis) -> Result<()> {
+    pub async fn skip_item(
+        &self,
+        job_id: &str,
+        n: i64,
+        code: &str,
+        message: &str,
+        now: Millis,
+    ) -> Result<()> {
         self.write(
             "UPDATE job_items SET state = 'skipped', code = $3, message = $4, ended_at = $5
              WHERE job_id = $1 AND n = $2 AND state = 'pending'",

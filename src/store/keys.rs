@@ -76,13 +76,24 @@ impl Db {
     }
 
     pub async fn key(&self, workspace_id: &str, id: &str) -> Result<Option<Key>> {
-        let row: Option<KeyRow> =
-            self.read(COLUMNS).push(" WHERE workspace_id = ").arg(workspace_id).and("id =", Some(id)).opt().await?;
+        let row: Option<KeyRow> = self
+            .read(COLUMNS)
+            .push(" WHERE workspace_id = ")
+            .arg(workspace_id)
+            .and("id =", Some(id))
+            .opt()
+            .await?;
         row.map(|r| StoredKey::try_from(r).map(|s| s.key)).transpose()
     }
 
     /// A workspace's keys, newest first, optionally one tenant's.
-    pub async fn keys(&self, workspace_id: &str, tenant_id: Option<&str>, before: Option<&str>, limit: i64) -> Result<Vec<Key>> {
+    pub async fn keys(
+        &self,
+        workspace_id: &str,
+        tenant_id: Option<&str>,
+        before: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Key>> {
         let rows: Vec<KeyRow> = self
             .read(COLUMNS)
             .push(" WHERE workspace_id = ")
@@ -150,7 +161,13 @@ impl Db {
     }
 
     /// How many live keys end before `until`, or were not used since `unused_since`, in a workspace.
-    pub async fn count_key_warnings(&self, workspace_id: &str, now: Millis, until: Millis, unused_since: Millis) -> Result<(i64, i64)> {
+    pub async fn count_key_warnings(
+        &self,
+        workspace_id: &str,
+        now: Millis,
+        until: Millis,
+        unused_since: Millis,
+    ) -> Result<(i64, i64)> {
         self.read(
             "SELECT CAST(COALESCE(SUM(CASE WHEN expires_at <= $3 THEN 1 ELSE 0 END), 0) AS BIGINT),
                     CAST(COALESCE(SUM(CASE WHEN COALESCE(last_used_at, created_at) < $4 THEN 1 ELSE 0 END), 0) AS BIGINT)

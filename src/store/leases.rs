@@ -5,7 +5,13 @@ use crate::clock::Millis;
 
 impl Db {
     /// Takes or renews a lease. `None` if somebody else holds it.
-    pub async fn take_lease(&self, name: &str, owner: &str, now: Millis, until: Millis) -> Result<Option<i64>> {
+    pub async fn take_lease(
+        &self,
+        name: &str,
+        owner: &str,
+        now: Millis,
+        until: Millis,
+    ) -> Result<Option<i64>> {
         let row: Option<(i64,)> = self
             .write(
                 "INSERT INTO leases (name, owner, token, until) VALUES ($1, $2, 1, $3)
@@ -26,7 +32,11 @@ impl Db {
 
     /// Gives a lease back early, so that the next holder need not wait for its end.
     pub async fn release_lease(&self, name: &str, owner: &str) -> Result<()> {
-        self.write("UPDATE leases SET until = 0 WHERE name = $1 AND owner = $2").bind(name).bind(owner).run().await?;
+        self.write("UPDATE leases SET until = 0 WHERE name = $1 AND owner = $2")
+            .bind(name)
+            .bind(owner)
+            .run()
+            .await?;
         Ok(())
     }
 

@@ -59,7 +59,11 @@ pub enum Tx {
 impl Db {
     /// Opens `sqlite:<file>` or `postgres://…` without migrating.
     pub async fn connect(url: &str) -> Result<Self> {
-        if url.starts_with("sqlite:") { Self::connect_sqlite(url).await } else { Self::connect_postgres(url).await }
+        if url.starts_with("sqlite:") {
+            Self::connect_sqlite(url).await
+        } else {
+            Self::connect_postgres(url).await
+        }
     }
 
     async fn connect_sqlite(url: &str) -> Result<Self> {

@@ -19,11 +19,25 @@ pub enum Effect {
     /// pending, so that no two workers send the same item.
     Open(Box<Operation>),
     /// The operation's end, or doubt; `check_at` is when the reconciler should look next.
-    Close { op_id: String, state: OpState, at: Millis, check_at: Millis },
+    Close {
+        op_id: String,
+        state: OpState,
+        at: Millis,
+        check_at: Millis,
+    },
     /// Where a job item stands now.
-    Item { job_id: String, n: i64, result: ItemResult, at: Millis },
+    Item {
+        job_id: String,
+        n: i64,
+        result: ItemResult,
+        at: Millis,
+    },
     /// The post no longer exists.
-    PostGone { workspace_id: String, tenant_id: String, post_id: String },
+    PostGone {
+        workspace_id: String,
+        tenant_id: String,
+        post_id: String,
+    },
     /// The post's status or time changed as upstream answered.
     PostChanged {
         workspace_id: String,
@@ -43,12 +57,28 @@ pub enum Effect {
         at: Millis,
     },
     /// The post is no longer one that we paused.
-    Unpaused { workspace_id: String, tenant_id: String, post_id: String },
+    Unpaused {
+        workspace_id: String,
+        tenant_id: String,
+        post_id: String,
+    },
     /// Upstream has this managed user.
-    TenantPut { workspace_id: String, user: ManagedUser, at: Millis },
-    TenantDetached { workspace_id: String, tenant_id: String, at: Millis },
+    TenantPut {
+        workspace_id: String,
+        user: ManagedUser,
+        at: Millis,
+    },
+    TenantDetached {
+        workspace_id: String,
+        tenant_id: String,
+        at: Millis,
+    },
     /// A connection link was made.
-    TenantLink { workspace_id: String, tenant_id: String, expires_at: Option<Millis> },
+    TenantLink {
+        workspace_id: String,
+        tenant_id: String,
+        expires_at: Option<Millis>,
+    },
 }
 
 /// How a job item ended, or that it is in doubt.
@@ -222,7 +252,13 @@ impl Tx {
 impl Db {
     /// Operations the reconciler should look at: in doubt and due, or open though their process is gone (`node` is not
     /// ours, or they are older than any call can be).
-    pub async fn unsettled(&self, node: &str, now: Millis, call_started_before: Millis, limit: i64) -> Result<Vec<Operation>> {
+    pub async fn unsettled(
+        &self,
+        node: &str,
+        now: Millis,
+        call_started_before: Millis,
+        limit: i64,
+    ) -> Result<Vec<Operation>> {
         // On the embedded engine no other process can be at work: what another node opened is orphaned at once.
         let orphaned_after = self.pick(now + 1, call_started_before);
         let rows: Vec<OperationRow> = self

@@ -104,7 +104,13 @@ impl Db {
     }
 
     /// A plan's posts in order, from number `from` on.
-    pub async fn plan_items(&self, plan_id: &str, show: Show, from: i64, limit: i64) -> Result<Vec<PlanItem>> {
+    pub async fn plan_items(
+        &self,
+        plan_id: &str,
+        show: Show,
+        from: i64,
+        limit: i64,
+    ) -> Result<Vec<PlanItem>> {
         let sql = self.read(ITEM).arg(plan_id).and("n >=", Some(from));
         let sql = match show {
             Show::All => sql,
@@ -146,7 +152,10 @@ impl Db {
         .bind(expired_before)
         .run()
         .await?;
-        tx.sql("DELETE FROM plans WHERE job_id IS NULL AND expires_at < $1").bind(expired_before).run().await?;
+        tx.sql("DELETE FROM plans WHERE job_id IS NULL AND expires_at < $1")
+            .bind(expired_before)
+            .run()
+            .await?;
         tx.commit().await
     }
 }

@@ -104,7 +104,13 @@ impl Db {
         if let Some(at) = at {
             sql = sql.push(" AND (").push(column).push(", p.id, p.tenant_id) ");
             sql = sql.push(if descending { "< (" } else { "> (" });
-            sql = sql.arg(at.value).push(", ").arg(at.post_id.as_str()).push(", ").arg(at.tenant_id.as_str()).push(")");
+            sql = sql
+                .arg(at.value)
+                .push(", ")
+                .arg(at.post_id.as_str())
+                .push(", ")
+                .arg(at.tenant_id.as_str())
+                .push(")");
         }
         sql = sql.push(" ORDER BY ").push(column);
         sql = sql.push(if descending { " DESC, p.id DESC, p.tenant_id DESC" } else { ", p.id, p.tenant_id" });
@@ -123,17 +129,27 @@ impl Db {
 
     pub async fn post(&self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<Option<MirroredPost>> {
         let sql = self.read(SELECT).push(FROM).arg(workspace_id);
-        let row: Option<PostRow> = sql.and("p.tenant_id =", Some(tenant_id)).and("p.id =", Some(id)).opt().await?;
+        let row: Option<PostRow> =
+            sql.and("p.tenant_id =", Some(tenant_id)).and("p.id =", Some(id)).opt().await?;
         row.map(TryInto::try_into).transpose()
     }
 
     /// Many posts by (tenant, id); those not mirrored are missing from the answer.
-    pub async fn posts_by_id(&self, workspace_id: &str, ids: &[(String, String)]) -> Result<Vec<MirroredPost>> {
+    pub async fn posts_by_id(
+        &self,
+        workspace_id: &str,
+        ids: &[(String, String)],
+    ) -> Result<Vec<MirroredPost>> {
         let mut found = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(200) {
             let mut sql = self.read(SELECT).push(FROM).arg(workspace_id).push(" AND (1 = 0");
             for (tenant, id) in chunk {
-                sql = sql.push(" OR (p.tenant_id = ").arg(tenant.as_str()).push(" AND p.id = ").arg(id.as_str()).push(")");
+                sql = sql
+                    .push(" OR (p.tenant_id = ")
+                    .arg(tenant.as_str())
+                    .push(" AND p.id = ")
+                    .arg(id.as_str())
+                    .push(")");
             }
             let rows: Vec<PostRow> = sql.push(")").all().await?;
             for row in rows {
@@ -242,7 +258,12 @@ impl Db {
     }
 
     /// Failed and all platform posts per platform since a time, from posts that went out: (platform names, status, count).
-    pub async fn outcomes_by_platforms(&self, workspace_id: &str, since: Millis, until: Millis) -> Result<Vec<(String, String, i64)>> {
+    pub async fn outcomes_by_platforms(
+        &self,
+        workspace_id: &str,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Vec<(String, String, i64)>> {
         self.read(
             "SELECT platform_names, status, COUNT(*) FROM posts
              WHERE workspace_id = $1 AND COALESCE(scheduled_at, 9007199254740991) >= $2
@@ -339,7 +360,10 @@ fn narrow<'c>(mut sql: Sql<'c>, filter: &PostFilter) -> Sql<'c> {
     }
     if let Some(text) = &filter.text {
         sql = sql.push(" AND (p.id = ").arg(text.as_str());
-        sql = sql.push(" OR LOWER(p.content) LIKE ").arg(like_anywhere(&text.to_lowercase())).push(r" ESCAPE '\')");
+        sql = sql
+            .push(" OR LOWER(p.content) LIKE ")
+            .arg(like_anywhere(&text.to_lowercase()))
+            .push(r" ESCAPE '\')");
     }
     if filter.no_time {
         sql = sql.push(" AND p.scheduled_at IS NULL");

@@ -56,8 +56,11 @@ impl Db {
     pub async fn take_secret(&self, id: &str, created_after: Millis) -> Result<Option<Vec<u8>>> {
         let mut tx = self.begin().await?;
         // Locks the row on PostgreSQL, so that of two openings one finds it empty.
-        let row: Option<(Option<Vec<u8>>, i64)> =
-            tx.sql("UPDATE reveals SET kind = kind WHERE id = $1 RETURNING sealed, created_at").bind(id).opt().await?;
+        let row: Option<(Option<Vec<u8>>, i64)> = tx
+            .sql("UPDATE reveals SET kind = kind WHERE id = $1 RETURNING sealed, created_at")
+            .bind(id)
+            .opt()
+            .await?;
         tx.sql("UPDATE reveals SET sealed = NULL WHERE id = $1").bind(id).run().await?;
         tx.commit().await?;
         Ok(row.and_then(|(sealed, at)| sealed.filter(|_| at > created_after)))

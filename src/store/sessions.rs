@@ -20,7 +20,8 @@ struct SessionRow {
     user_agent: String,
 }
 
-const COLUMNS: &str = "SELECT id, admin_id, created_at, seen_at, authenticated_at, ip, user_agent FROM sessions WHERE ";
+const COLUMNS: &str =
+    "SELECT id, admin_id, created_at, seen_at, authenticated_at, ip, user_agent FROM sessions WHERE ";
 
 /// How a form stands that carries a once-token.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +60,11 @@ impl Db {
         .bind(SESSIONS_PER_ADMIN)
         .run()
         .await?;
-        tx.append(session.created_at, &[&Draft::done(actor, "admin.login").target("admin", &session.admin_id)]).await?;
+        tx.append(
+            session.created_at,
+            &[&Draft::done(actor, "admin.login").target("admin", &session.admin_id)],
+        )
+        .await?;
         tx.commit().await
     }
 
@@ -70,21 +75,41 @@ impl Db {
 
     /// An admin's sessions, the newest first.
     pub async fn sessions(&self, admin_id: &str) -> Result<Vec<Session>> {
-        let rows: Vec<SessionRow> =
-            self.read(COLUMNS).push("admin_id = ").arg(admin_id).push(" ORDER BY created_at DESC, id DESC").all().await?;
+        let rows: Vec<SessionRow> = self
+            .read(COLUMNS)
+            .push("admin_id = ")
+            .arg(admin_id)
+            .push(" ORDER BY created_at DESC, id DESC")
+            .all()
+            .await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
     pub async fn touch_session(&self, id: &str, now: Millis) -> Result<()> {
-        self.write("UPDATE sessions SET seen_at = $2 WHERE id = $1 AND seen_at < $2").bind(id).bind(now).run().await?;
+        self.write("UPDATE sessions SET seen_at = $2 WHERE id = $1 AND seen_at < $2")
+            .bind(id)
+            .bind(now)
+            .run()
+            .await?;
         Ok(())
     }
 
     /// Ends one of an admin's sessions. `false` if there is no such session.
-    pub async fn end_session(&self, actor: &Actor, admin_id: &str, id: &str, action: &'static str, now: Millis) -> Result<bool> {
+    pub async fn end_session(
+        &self,
+        actor: &Actor,
+        admin_id: &str,
+        id: &str,
+        action: &'static str,
+        now: Millis,
+    ) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let ended =
-            tx.sql("DELETE FROM sessions WHERE admin_id = $1 AND id = $2").bind(admin_id).bind(id).run().await?;
+        let ended = tx
+            .sql("DELETE FROM sessions WHERE admin_id = $1 AND id = $2")
+            .bind(admin_id)
+            .bind(id)
+            .run()
+            .await?;
         if ended == 0 {
             return Ok(false);
         }
@@ -133,7 +158,12 @@ impl Db {
     }
 
     /// Removes sessions nobody can use any more, and old form tokens.
-    pub async fn sweep_sessions(&self, seen_before: Millis, created_before: Millis, forms_before: Millis) -> Result<()> {
+    pub async fn sweep_sessions(
+        &self,
+        seen_before: Millis,
+        created_before: Millis,
+        forms_before: Millis,
+    ) -> Result<()> {
         self.write("DELETE FROM sessions WHERE seen_at < $1 OR created_at < $2")
             .bind(seen_before)
             .bind(created_before)

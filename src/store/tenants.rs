@@ -9,6 +9,7 @@ use crate::{
         workspaces::Frozen,
     },
 };
+use std::collections::HashMap;
 
 #[derive(sqlx::FromRow)]
 struct TenantRow {
@@ -74,6 +75,22 @@ impl Db {
             .await
     }
 
+    /// Display names of tenants, for lists that show them by id.
+    pub async fn tenant_names(&self, workspace_id: &str, ids: &[&str]) -> Result<HashMap<String, String>> {
+        let mut names = HashMap::new();
+        for chunk in ids.chunks(500) {
+            let rows: Vec<(String, String)> = self
+                .read("SELECT id, display_name FROM tenants WHERE workspace_id = ")
+                .arg(workspace_id)
+                .push(" AND id IN ")
+                .list(chunk.iter().copied())
+                .all()
+                .await?;
+            names.extend(rows);
+        }
+        Ok(names)
+    }
+
     /// What the hot path needs of every tenant: workspace, id, reason if frozen, whether detached.
     pub async fn tenant_states(&self) -> Result<Vec<(String, String, Option<String>, bool)>> {
         let rows: Vec<(String, String, Option<i64>, Option<String>, Option<i64>)> = self
@@ -97,9 +114,12 @@ impl Db {
         now: Millis,
     ) -> Result<Imported> {
         let mut tx = self.begin().await?;
-        let known: Vec<(String, Option<i64>)> =
-            tx.sql("SELECT id, detached_at FROM tenants WHERE workspace_id = $1").bind(workspace_id).all().await?;
-        let known: std::collections::HashMap<String, Option<i64>> = known.into_iter().collect();
+        let known: Vec<(String, Option<i64>)> = tx
+            .sql("SELECT id, detached_at FROM tenants WHERE workspace_id = $1")
+            .bind(workspace_id)
+            .all()
+            .await?;
+        let known: HashMap<String, Option<i64>> = known.into_iter().collect();
         let mut imported = Imported::default();
         let mut entries = Vec::new();
         for user in users {
@@ -218,21 +238,34 @@ impl Db {
         .await
     }
 
-    pub async fn note_sync_error(&self, workspace_id: &str, id: &str, error: &str, now: Millis) -> Result<()> {
-        self.write("UPDATE tenants SET sync_error = $3, sync_error_at = $4 WHERE workspace_id = $1 AND id = $2")
-            .bind(workspace_id)
-            .bind(id)
-            .bind(error)
-            .bind(now)
-            .run()
-            .await
-            .map(drop)
+    pub async fn note_sync_error(
+        &self,
+        workspace_id: &str,
+        id: &str,
+        error: &str,
+        now: Millis,
+    ) -> Result<()> {
+        self.write(
+            "UPDATE tenants SET sync_error = $3, sync_error_at = $4 WHERE workspace_id = $1 AND id = $2",
+        )
+        .bind(workspace_id)
+        .bind(id)
+        .bind(error)
+        .bind(now)
+        .run()
+        .await
+        .map(drop)
     }
 }
 
 impl Tx {
     /// Adds a tenant or brings it up to date; a detached one is attached again.
-    pub(crate) async fn put_tenant(&mut self, workspace_id: &str, user: &ManagedUser, now: Millis) -> Result<()> {
+    pub(crate) async fn put_tenant(
+        &mut self,
+        workspace_id: &str,
+        user: &ManagedUser,
+        now: Millis,
+    ) -> Result<()> {
         self.sql(
             "INSERT INTO tenants (workspace_id, id, username, display_name, created_at, link_expires_at)
              VALUES ($1, $2, $3, $4, $5, $6)

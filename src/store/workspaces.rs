@@ -116,9 +116,19 @@ impl Db {
         tx.commit().await
     }
 
-    pub async fn set_delete_policy(&self, actor: &Actor, id: &str, policy: DeletePolicy, now: Millis) -> Result<()> {
+    pub async fn set_delete_policy(
+        &self,
+        actor: &Actor,
+        id: &str,
+        policy: DeletePolicy,
+        now: Millis,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
-        tx.sql("UPDATE workspaces SET delete_policy = $2 WHERE id = $1").bind(id).bind(policy.as_str()).run().await?;
+        tx.sql("UPDATE workspaces SET delete_policy = $2 WHERE id = $1")
+            .bind(id)
+            .bind(policy.as_str())
+            .run()
+            .await?;
         tx.touch_access().await?;
         let entry = Draft::done(actor, "workspace.set_delete_policy")
             .workspace(id)
@@ -129,7 +139,13 @@ impl Db {
     }
 
     /// Freezes (with a reason) or unfreezes a workspace.
-    pub async fn freeze_workspace(&self, actor: &Actor, id: &str, reason: Option<&str>, now: Millis) -> Result<()> {
+    pub async fn freeze_workspace(
+        &self,
+        actor: &Actor,
+        id: &str,
+        reason: Option<&str>,
+        now: Millis,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.sql("UPDATE workspaces SET frozen_at = $2, frozen_reason = $3 WHERE id = $1")
             .bind(id)
@@ -139,14 +155,22 @@ impl Db {
             .await?;
         tx.touch_access().await?;
         let action = if reason.is_some() { "workspace.freeze" } else { "workspace.unfreeze" };
-        let entry =
-            Draft::done(actor, action).workspace(id).target("workspace", id).reason(reason.unwrap_or_default());
+        let entry = Draft::done(actor, action)
+            .workspace(id)
+            .target("workspace", id)
+            .reason(reason.unwrap_or_default());
         tx.append(now, &[&entry]).await?;
         tx.commit().await
     }
 
     /// Suspends calls upstream because the key was refused, or lifts that. Does nothing if it is so already.
-    pub async fn suspend_workspace(&self, actor: &Actor, id: &str, reason: Option<&str>, now: Millis) -> Result<()> {
+    pub async fn suspend_workspace(
+        &self,
+        actor: &Actor,
+        id: &str,
+        reason: Option<&str>,
+        now: Millis,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         let changed = tx
             .sql("UPDATE workspaces SET suspended_at = $2, suspended_reason = $3 WHERE id = $1 AND (suspended_at IS NULL) = $4")
@@ -161,8 +185,10 @@ impl Db {
         }
         tx.touch_access().await?;
         let action = if reason.is_some() { "workspace.suspend" } else { "workspace.unsuspend" };
-        let entry =
-            Draft::done(actor, action).workspace(id).target("workspace", id).reason(reason.unwrap_or_default());
+        let entry = Draft::done(actor, action)
+            .workspace(id)
+            .target("workspace", id)
+            .reason(reason.unwrap_or_default());
         tx.append(now, &[&entry]).await?;
         tx.commit().await
     }
@@ -173,7 +199,8 @@ impl TryFrom<WorkspaceRow> for Workspace {
 
     fn try_from(row: WorkspaceRow) -> Result<Self> {
         Ok(Self {
-            environment: Environment::parse(&row.environment).ok_or_else(|| Error::Corrupt("environment".into()))?,
+            environment: Environment::parse(&row.environment)
+                .ok_or_else(|| Error::Corrupt("environment".into()))?,
             delete_policy: DeletePolicy::parse(&row.delete_policy)
                 .ok_or_else(|| Error::Corrupt("delete policy".into()))?,
             frozen: row.frozen_at.map(|at| Frozen { at, reason: row.frozen_reason.unwrap_or_default() }),

@@ -241,8 +241,11 @@ impl Upstream {
         if (300..400).contains(&status) {
             return Err(Error::Redirect(status));
         }
-        let retry_after =
-            response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.trim().parse().ok());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(sort)? {
             if body.len() + chunk.len() > REPLY_MAX {
@@ -298,7 +301,8 @@ impl Call {
     fn url(&self, base: &str) -> Result<Url, Error> {
         let bad = |what: &str| Error::Unreachable(format!("the URL cannot be built: {what}"));
         let mut url = Url::parse(base).map_err(|_| bad("base"))?;
-        let expected = url.path_segments().map_or(0, |s| s.filter(|s| !s.is_empty()).count()) + 2 + self.segments.len();
+        let expected =
+            url.path_segments().map_or(0, |s| s.filter(|s| !s.is_empty()).count()) + 2 + self.segments.len();
         url.path_segments_mut()
             .map_err(|()| bad("base"))?
             .pop_if_empty()
@@ -349,7 +353,10 @@ mod tests {
     #[test]
     fn urls_have_exactly_our_segments() {
         let url = |base: &str, segments: &[&str]| Call::get(segments, None, "r").url(base).map(String::from);
-        assert_eq!(url("http://127.0.0.1:1", &["get-post", "abc"]).unwrap(), "http://127.0.0.1:1/api/v1/get-post/abc");
+        assert_eq!(
+            url("http://127.0.0.1:1", &["get-post", "abc"]).unwrap(),
+            "http://127.0.0.1:1/api/v1/get-post/abc"
+        );
         assert_eq!(url("https://x.example/p", &["a/b?c"]).unwrap(), "https://x.example/p/api/v1/a%2Fb%3Fc");
         assert!(url("https://x.example", &["delete-post", ".."]).is_err());
         assert!(url("https://x.example", &["delete-post", "."]).is_err());

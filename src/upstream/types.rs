@@ -164,7 +164,12 @@ impl std::fmt::Display for Failure {
 
 impl Upstream {
     /// The managed users of a workspace. Also the way a key is verified.
-    pub async fn list_users(&self, to: &Endpoint, request_id: &str, patience: Patience) -> Result<Vec<ManagedUser>, Failure> {
+    pub async fn list_users(
+        &self,
+        to: &Endpoint,
+        request_id: &str,
+        patience: Patience,
+    ) -> Result<Vec<ManagedUser>, Failure> {
         let reply = self.send(to, &Call::get(&["workspace", "users"], None, request_id), patience).await?;
         let users: Users = parse(&reply)?;
         users.users.into_iter().map(User::into_managed).collect::<Result<_, _>>().map_err(Failure::Failed)
@@ -187,7 +192,11 @@ impl Upstream {
             .query("sortOrder", sort.1);
         let listed: Page = parse(&self.send(to, &call, patience).await?)?;
         let posts = listed.posts.into_iter().map(|p| p.into_post(user)).collect::<Result<_, _>>()?;
-        Ok(PostPage { posts, total: listed.pagination.total_items, has_next: listed.pagination.has_next_page })
+        Ok(PostPage {
+            posts,
+            total: listed.pagination.total_items,
+            has_next: listed.pagination.has_next_page,
+        })
     }
 
     /// The platform posts of a group; `None` if upstream does not know it.
@@ -206,7 +215,12 @@ impl Upstream {
         parse(&reply).map(Some)
     }
 
-    pub async fn connections(&self, to: &Endpoint, user: &str, request_id: &str) -> Result<Vec<Connection>, Failure> {
+    pub async fn connections(
+        &self,
+        to: &Endpoint,
+        user: &str,
+        request_id: &str,
+    ) -> Result<Vec<Connection>, Failure> {
         let call = Call::get(&["platform-connections"], Some(user), request_id);
         Ok(parse::<Connections>(&self.send(to, &call, Patience::DOOR).await?)?.connections)
     }
@@ -253,7 +267,10 @@ impl User {
             return Err(Error::BadReply("a managed user's id is not an ObjectId".into()));
         }
         Ok(ManagedUser {
-            display_name: self.display_name.filter(|n| !n.is_empty()).unwrap_or_else(|| self.username.clone()),
+            display_name: self
+                .display_name
+                .filter(|n| !n.is_empty())
+                .unwrap_or_else(|| self.username.clone()),
             link_expires_at: self.connections_page_token_expires_at.as_deref().and_then(times::from_iso),
             id: self.id,
             username: self.username,
@@ -269,7 +286,8 @@ impl ListedPost {
         }
         Ok(Post {
             tenant_id: tenant_id.to_owned(),
-            status: PostStatus::parse(&self.status).ok_or_else(|| Error::BadReply("a post's status".into()))?,
+            status: PostStatus::parse(&self.status)
+                .ok_or_else(|| Error::BadReply("a post's status".into()))?,
             scheduled_at: self.scheduled_time.as_deref().map(time).transpose()?,
             created_at: time(&self.created_at)?,
             updated_at: time(&self.updated_at)?,

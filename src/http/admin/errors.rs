@@ -12,7 +12,8 @@ use crate::app::App;
 /// Renders an error of the HTML door. Without a session, a GET leads to the log-in page and back.
 pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
     if matches!(error, Error::LoginNeeded) && call.method == "GET" && wants_page(call) {
-        let next = if call.query.is_empty() { call.path.clone() } else { format!("{}?{}", call.path, call.query) };
+        let next =
+            if call.query.is_empty() { call.path.clone() } else { format!("{}?{}", call.path, call.query) };
         let location = match next.as_str() {
             "/" => "/login".to_owned(),
             next => format!("/login?{}", query_string([("next", next)])),
@@ -45,16 +46,27 @@ fn advice(status: u16) -> (&'static str, &'static str) {
         400 => ("The request cannot be used", "Go back, check what you entered and try again."),
         401 => ("You are signed out", "Sign in and try again. What you were doing was not done."),
         403 => ("Not allowed", "Ask an owner of the workspace if you need this."),
-        404 => ("Page not found", "Check the address. What was here may have been removed, or is not yours to see."),
+        404 => (
+            "Page not found",
+            "Check the address. What was here may have been removed, or is not yours to see.",
+        ),
         405 => ("Method not allowed", "Use the buttons and links of the pages."),
-        408 | 413 | 414 | 415 => ("The request cannot be read", "Select less at a time, or use the filters instead."),
+        408 | 413 | 414 | 415 => {
+            ("The request cannot be read", "Select less at a time, or use the filters instead.")
+        }
         409 => ("Already under way", "Wait a moment and reload the page you came from."),
         422 => ("There is a problem", "Go back, correct it and try again."),
         423 => ("Frozen", "Unfreeze it first, if that is meant."),
         429 => ("Too many attempts", "Wait a little, then try again."),
-        502 | 504 => ("PostPost did not answer", "The pages here still work from the gateway's own copy. Try again later."),
+        502 | 504 => (
+            "PostPost did not answer",
+            "The pages here still work from the gateway's own copy. Try again later.",
+        ),
         503 => ("Not possible right now", "Nothing was sent. Try again in a moment."),
         507 => ("The gateway's disk is full", "Tell the person who runs this gateway. Nothing was changed."),
-        _ => ("Something went wrong", "Try again. If it stays, tell the person who runs this gateway, with the request ID."),
+        _ => (
+            "Something went wrong",
+            "Try again. If it stays, tell the person who runs this gateway, with the request ID.",
+        ),
     }
 }

@@ -115,7 +115,14 @@ pub async fn setup_form(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     Ok(setup_page(&app, &call, None, Field::new("name"), Field::new("email"), Field::new("password")))
 }
 
-fn setup_page(app: &App, call: &Call, error: Option<String>, name: Field, email: Field, password: Field) -> Answer {
+fn setup_page(
+    app: &App,
+    call: &Call,
+    error: Option<String>,
+    name: Field,
+    email: Field,
+    password: Field,
+) -> Answer {
     let pre = pre_session(call);
     let failed = [&name, &email, &password].iter().any(|f| f.error.is_some()) || error.is_some();
     let mut shell = bare_shell(app, call, "Set up");
@@ -193,7 +200,8 @@ pub async fn login(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let now = app.clock.now();
     let account = format!("account:{}", hex::encode(envelope::token_hash(&email)));
     let address = format!("address:{}", call.ip);
-    let blocked = app.db.login_blocked_until(&account).await?.max(app.db.login_blocked_until(&address).await?);
+    let blocked =
+        app.db.login_blocked_until(&account).await?.max(app.db.login_blocked_until(&address).await?);
     if blocked > now {
         let seconds = (blocked - now) / SECOND + 1;
         let text = format!("Too many attempts. Try again in {seconds} seconds");

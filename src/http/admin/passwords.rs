@@ -36,7 +36,10 @@ pub async fn check(app: &Arc<App>, password: &str, hash: Option<String>) -> Resu
     .await
 }
 
-async fn run<T: Send + 'static>(app: &Arc<App>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn run<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let _one = app.password_checks.acquire().await.map_err(|_| Error::Overloaded)?;
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.to_string()))
 }

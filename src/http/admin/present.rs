@@ -113,7 +113,13 @@ pub fn age(at: Millis, now: Millis) -> String {
 }
 
 /// Rows of the audit log. `names` gives tenants' display names; `base` is where entries' pages are.
-pub fn audit_rows(entries: &[Entry], names: &HashMap<String, String>, workspaces: &HashMap<String, String>, base: &str, now: Millis) -> Vec<AuditRow> {
+pub fn audit_rows(
+    entries: &[Entry],
+    names: &HashMap<String, String>,
+    workspaces: &HashMap<String, String>,
+    base: &str,
+    now: Millis,
+) -> Vec<AuditRow> {
     let json = |entry: &Entry, part: &str, field: &str| {
         let value: serde_json::Value = serde_json::from_str(entry.detail(part)?).ok()?;
         value.get(field)?.as_str().map(str::to_owned)
@@ -139,8 +145,12 @@ pub fn audit_rows(entries: &[Entry], names: &HashMap<String, String>, workspaces
                 action: entry.action.clone(),
                 target,
                 target_url,
-                workspace: workspace.map(|id| workspaces.get(id).cloned().unwrap_or_else(|| id.into())).unwrap_or_default(),
-                tenant: tenant.map(|id| names.get(id).cloned().unwrap_or_else(|| id.into())).unwrap_or_default(),
+                workspace: workspace
+                    .map(|id| workspaces.get(id).cloned().unwrap_or_else(|| id.into()))
+                    .unwrap_or_default(),
+                tenant: tenant
+                    .map(|id| names.get(id).cloned().unwrap_or_else(|| id.into()))
+                    .unwrap_or_default(),
                 outcome: Badge::outcome(entry.outcome.as_str()),
                 address: json(entry, "context", "ip").unwrap_or_default(),
             }
@@ -152,7 +162,9 @@ pub fn audit_rows(entries: &[Entry], names: &HashMap<String, String>, workspaces
 fn target(entry: &Entry) -> (String, String) {
     let fixed: serde_json::Value = serde_json::from_slice(&entry.bytes).unwrap_or_default();
     let first = &fixed["targets"][0];
-    let (Some(kind), Some(id)) = (first["type"].as_str(), first["id"].as_str()) else { return Default::default() };
+    let (Some(kind), Some(id)) = (first["type"].as_str(), first["id"].as_str()) else {
+        return Default::default();
+    };
     let text = format!("{kind} {}", CopyId::short("", id).short);
     let Some(ws) = &entry.workspace_id else { return (text, String::new()) };
     let url = match (kind, &entry.tenant_id) {

@@ -88,8 +88,11 @@ pub async fn revoke_session(visit: Visit) -> Result<Answer, Error> {
 
 /// Browser and system in a few words, as far as the user agent tells.
 fn device(user_agent: &str) -> String {
-    let first = |words: &[(&str, &str)]| words.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name);
-    let browser = first(&[("Firefox/", "Firefox"), ("Edg/", "Edge"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]);
+    let first = |words: &[(&'static str, &'static str)]| {
+        words.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
+    let browser =
+        first(&[("Firefox/", "Firefox"), ("Edg/", "Edge"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]);
     let system = first(&[
         ("Android", "Android"),
         ("iPhone", "iPhone"),

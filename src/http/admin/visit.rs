@@ -118,7 +118,9 @@ where
     match app.db.claim_form(&claim, &visit.session.id, app.clock.now()).await? {
         FormClaim::First => {}
         FormClaim::Answered(location) => return Ok(Answer::see_other(&location)),
-        FormClaim::Running => return Err(Error::Conflict("This form was sent already and is being worked on")),
+        FormClaim::Running => {
+            return Err(Error::Conflict("This form was sent already and is being worked on"));
+        }
     }
     let result = not_found_is_noted(visit, handler).await;
     // Only a redirect is an end; after an error or a form shown again, the person may try again.
@@ -143,8 +145,16 @@ where
     result
 }
 
-async fn note_denied(app: &App, actor: &Actor, call: &Call, workspace: Option<&str>, code: &str) -> Result<(), Error> {
-    let mut draft = Draft::new(actor, "access.refuse", Outcome::Denied).set("code", code).set("method", call.method.as_str());
+async fn note_denied(
+    app: &App,
+    actor: &Actor,
+    call: &Call,
+    workspace: Option<&str>,
+    code: &str,
+) -> Result<(), Error> {
+    let mut draft = Draft::new(actor, "access.refuse", Outcome::Denied)
+        .set("code", code)
+        .set("method", call.method.as_str());
     if let Some(workspace) = workspace {
         draft = draft.workspace(workspace);
     }
@@ -161,7 +171,8 @@ async fn note_denied(app: &App, actor: &Actor, call: &Call, workspace: Option<&s
 /// A state change must come from our own pages (security.md, CSRF): `Sec-Fetch-Site`, where browsers send it, and
 /// `Origin` must say so; with neither there is no telling.
 pub fn check_origin(app: &App, call: &Call) -> Result<(), Error> {
-    let refused = || Error::Forbidden { code: "cross_site", text: "This request came from another site".into() };
+    let refused =
+        || Error::Forbidden { code: "cross_site", text: "This request came from another site".into() };
     let site = call.header("sec-fetch-site");
     if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return Err(refused());
@@ -189,7 +200,8 @@ impl Visit {
     async fn admit(app: Arc<App>, call: Call, needs: Needs) -> Result<Self, Error> {
         let token = cookie(&call, cookie_name(&app)).ok_or(Error::LoginNeeded)?;
         let now = app.clock.now();
-        let session = app.db.session_by_hash(&envelope::token_hash(token)).await?.ok_or(Error::LoginNeeded)?;
+        let session =
+            app.db.session_by_hash(&envelope::token_hash(token)).await?.ok_or(Error::LoginNeeded)?;
         if session.seen_at < now - SESSION_IDLE || session.created_at < now - SESSION_ABSOLUTE {
             return Err(Error::LoginNeeded);
         }
@@ -198,7 +210,10 @@ impl Visit {
             return Err(Error::LoginNeeded);
         }
         // A live stream must not keep a session alive that nobody uses (ui.md §2.4).
-        if session.seen_at < now - MINUTE && !call.path.ends_with("/events") && !call.path.ends_with("/progress.json") {
+        if session.seen_at < now - MINUTE
+            && !call.path.ends_with("/events")
+            && !call.path.ends_with("/progress.json")
+        {
             app.db.touch_session(&session.id, now).await?;
         }
         let mut actor = Actor::new(ActorType::Admin, &admin.id, &admin.email);

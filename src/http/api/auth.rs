@@ -19,7 +19,11 @@ pub fn presented(call: &Call) -> Option<&str> {
         let (scheme, token) = call.header("authorization")?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     };
-    ["x-api-key", "x-publora-key"].iter().find_map(|name| call.header(name)).or_else(bearer).filter(|k| !k.is_empty())
+    ["x-api-key", "x-publora-key"]
+        .iter()
+        .find_map(|name| call.header(name))
+        .or_else(bearer)
+        .filter(|k| !k.is_empty())
 }
 
 /// The caller behind a call, or the refusal PostPost's clients know.
@@ -59,7 +63,10 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
             (None, Some(standing)) if !standing.detached => caller.tenant = Some(user.to_owned()),
             (None, _) => {
                 deny(app, &caller, user).await?;
-                return Err(Error::Forbidden { code: "not_managed", text: "User is not managed by key".into() });
+                return Err(Error::Forbidden {
+                    code: "not_managed",
+                    text: "User is not managed by key".into(),
+                });
             }
         }
     }

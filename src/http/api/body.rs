@@ -43,7 +43,11 @@ impl<'de> DeserializeSeed<'de> for Strict {
 
 impl Strict {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        if self.depth == DEPTH_MAX { Err(E::custom("nested too deeply")) } else { Ok(Self { depth: self.depth + 1 }) }
+        if self.depth == DEPTH_MAX {
+            Err(E::custom("nested too deeply"))
+        } else {
+            Ok(Self { depth: self.depth + 1 })
+        }
     }
 }
 

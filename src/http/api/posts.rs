@@ -6,7 +6,13 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{audit::{Draft, Outcome}, ids, operations::Operation, times, updates::Update},
+    domain::{
+        audit::{Draft, Outcome},
+        ids,
+        operations::Operation,
+        times,
+        updates::Update,
+    },
     proxy::Read,
 };
 use serde_json::json;
@@ -41,7 +47,8 @@ pub async fn update(request: Request) -> Result<Answer, Error> {
     if !ids::is_object_id(id) {
         return Err(crate::proxy::Refusal::InvalidId.into());
     }
-    let update = Update::parse(body::object(&request.call)?).map_err(|e| Error::bad("invalid_body", e.text()))?;
+    let update =
+        Update::parse(body::object(&request.call)?).map_err(|e| Error::bad("invalid_body", e.text()))?;
     let publish_now = request.call.header("x-gatehouse-publish-now") == Some("1");
     let changed = request.app.road.update_post(&request.caller, id, &update, publish_now, None).await?;
     Ok(pass(changed.reply))

@@ -1,0 +1,8 @@
+//! Stub.
+use super::{
+    super::{Answer, Error},
+    visit::Visit,
+};
+pub async fn show(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}

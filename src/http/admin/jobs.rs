@@ -1,0 +1,23 @@
+//! Stub.
+use super::{
+    super::{Answer, Error},
+    visit::Visit,
+};
+pub async fn list(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn show(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn pause(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn resume(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn cancel_form(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn cancel(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}

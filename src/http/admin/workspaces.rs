@@ -1,0 +1,32 @@
+//! Stub.
+use super::{
+    super::{Answer, Error},
+    visit::Visit,
+};
+pub async fn list(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn new(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn create(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn show(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn replace_key(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn set_policy(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn freeze(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn unfreeze(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
+pub async fn import(_: Visit) -> Result<Answer, Error> {
+    Err(Error::NotFound)
+}
