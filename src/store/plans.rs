@@ -132,6 +132,16 @@ impl Db {
         .await
     }
 
+    /// First and last scheduled time of the posts a plan would act on.
+    pub async fn plan_window(&self, plan_id: &str) -> Result<Option<(Millis, Millis)>> {
+        let (first, last): (Option<i64>, Option<i64>) = self
+            .read("SELECT MIN(scheduled_at), MAX(scheduled_at) FROM plan_items WHERE plan_id = $1 AND skip IS NULL")
+            .bind(plan_id)
+            .one()
+            .await?;
+        Ok(first.zip(last))
+    }
+
     /// Ids of posts of a workspace that an unfinished job holds: (tenant, post).
     pub async fn locked_posts(&self, workspace_id: &str) -> Result<Vec<(String, String)>> {
         self.read(

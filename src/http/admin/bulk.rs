@@ -1,17 +1,216 @@
-//! Stub.
+//! A job as it runs: live counters over SSE, the same as JSON for polling, and the results as files.
+
 use super::{
-    super::{Answer, Error},
+    super::{
+        Answer, Body, Error, csv,
+        export::{channel, download},
+    },
+    jobs::{ResultLine, job_of, pace, state},
     visit::Visit,
 };
-pub async fn progress(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+use crate::{
+    app::App,
+    domain::{admins::SESSION_IDLE, jobs::Job},
+    store,
+    store::plans::Show,
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+/// Between two looks at the counters: at most two events a second (ui.md §2.4).
+const LOOK: Duration = Duration::from_millis(500);
+/// A comment keeps proxies from closing a silent stream.
+const PING: u32 = 30;
+/// Failures named in each update.
+const FAILURES: i64 = 20;
+
+/// Absolute counters: a reader that missed some updates needs none of them.
+async fn snapshot(app: &App, job: &Job) -> store::Result<Value> {
+    let failures = app.db.latest_failures(&job.id, FAILURES).await?;
+    let pace = pace(job, app.clock.now());
+    let c = &job.counts;
+    Ok(json!({
+        "state": state(job),
+        "total": c.total(), "pending": c.pending, "running": c.running, "succeeded": c.succeeded, "gone": c.gone,
+        "skipped": c.skipped, "failed": c.failed, "unknown": c.unknown, "cancelled": c.cancelled,
+        "ratePerSecond": pace.map(|(rate, _)| (rate * 10.0).round() / 10.0),
+        "secondsLeft": pace.map(|(_, left)| left),
+        "seq": c.ended() + c.unknown,
+        "failures": failures.iter().map(|item| json!({
+            "tenant": item.tenant_id, "post": item.post_id,
+            "code": item.code.as_deref().unwrap_or_default(), "message": item.message.as_deref().unwrap_or_default(),
+        })).collect::<Vec<_>>(),
+    }))
 }
-pub async fn events(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn progress(visit: Visit) -> Result<Answer, Error> {
+    let job = job_of(&visit).await?;
+    Ok(Answer::json(200, &snapshot(&visit.app, &job).await?))
 }
-pub async fn results_csv(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+/// `GET …/events`: `progress` on every change, `done` at the end, `auth` when the session has ended.
+pub async fn events(visit: Visit) -> Result<Answer, Error> {
+    let job = job_of(&visit).await?;
+    let app = visit.app.clone();
+    let (chunks, body) = channel();
+    let (workspace_id, id, session_id) = (job.workspace_id, job.id, visit.session.id.clone());
+    let admin_id = visit.admin.id.clone();
+    app.clone().runtime.spawn(async move {
+        if chunks.send(Ok(Bytes::from_static(b"retry: 3000\n\n"))).await.is_err() {
+            return;
+        }
+        let mut last = String::new();
+        let mut silent = 0;
+        loop {
+            let event = match next_event(&app, &workspace_id, &id, &admin_id, &session_id).await {
+                Ok(event) => event,
+                // The page polls on; a broken stream is better than a silent one.
+                Err(error) => {
+                    tracing::warn!(%error, "live progress ended");
+                    return;
+                }
+            };
+            silent += 1;
+            let text = event.text();
+            let chunk = if text != last {
+                silent = 0;
+                last.clone_from(&text);
+                Bytes::from(text)
+            } else if silent >= PING {
+                silent = 0;
+                Bytes::from_static(b": ping\n\n")
+            } else {
+                Bytes::new()
+            };
+            if !chunk.is_empty() && chunks.send(Ok(chunk)).await.is_err() || chunks.is_closed() {
+                return;
+            }
+            if event.ends || *app.stopping.borrow() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    let mut answer = Answer::new(200, "text/event-stream", "")
+        .with("x-accel-buffering", "no")
+        // The compressor would hold events back.
+        .with("content-encoding", "identity");
+    answer.body = body;
+    Ok(answer)
 }
-pub async fn results_ndjson(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+struct Event {
+    name: &'static str,
+    data: Value,
+    ends: bool,
+}
+
+impl Event {
+    fn text(&self) -> String {
+        format!("event: {}\ndata: {}\n\n", self.name, self.data)
+    }
+}
+
+async fn next_event(
+    app: &App,
+    workspace_id: &str,
+    id: &str,
+    admin_id: &str,
+    session_id: &str,
+) -> store::Result<Event> {
+    // The stream does not keep the session alive, and ends with it.
+    let live_since = app.clock.now() - SESSION_IDLE;
+    let sessions = app.db.sessions(admin_id).await?;
+    if !sessions.iter().any(|s| s.id == session_id && s.seen_at > live_since) {
+        return Ok(Event { name: "auth", data: json!({}), ends: true });
+    }
+    let Some(job) = app.db.job(workspace_id, id).await? else {
+        return Ok(Event { name: "bye", data: json!({}), ends: true });
+    };
+    let ends = job.state.is_final();
+    let name = if ends { "done" } else { "progress" };
+    Ok(Event { name, data: snapshot(app, &job).await?, ends })
+}
+
+pub async fn results_csv(visit: Visit) -> Result<Answer, Error> {
+    results(visit, "csv", "text/csv; charset=utf-8; header=present", |line| {
+        let fields = line.fields();
+        csv::record(fields.iter().map(String::as_str))
+    })
+    .await
+}
+
+pub async fn results_ndjson(visit: Visit) -> Result<Answer, Error> {
+    results(visit, "ndjson", "application/x-ndjson", |line| {
+        let fields = ResultLine::COLUMNS.iter().zip(line.fields());
+        let object: serde_json::Map<String, Value> =
+            fields.map(|(n, v)| ((*n).to_owned(), Value::from(v))).collect();
+        let mut bytes = serde_json::to_vec(&object)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    })
+    .await
+}
+
+async fn results(
+    visit: Visit,
+    extension: &'static str,
+    media: &str,
+    write: impl Fn(&ResultLine) -> io::Result<Vec<u8>> + Send + 'static,
+) -> Result<Answer, Error> {
+    let job = job_of(&visit).await?;
+    let name = format!("gatehouse-job-{}.{extension}", job.id);
+    let app = visit.app.clone();
+    let (chunks, body): (_, Body) = channel();
+    visit.app.runtime.spawn(async move {
+        if extension == "csv" {
+            let head = csv::record(ResultLine::COLUMNS).map(Bytes::from);
+            if chunks.send(head).await.is_err() {
+                return;
+            }
+        }
+        let mut from = 0;
+        loop {
+            let page = match lines(&app, &job, from).await {
+                Ok(page) => page,
+                Err(error) => {
+                    let _ = chunks.send(Err(io::Error::other(error.to_string()))).await;
+                    return;
+                }
+            };
+            let Some(last) = page.last() else { return };
+            from = last.item.n + 1;
+            let chunk: io::Result<Vec<u8>> = page.iter().try_fold(Vec::new(), |mut chunk, line| {
+                chunk.extend(write(line)?);
+                Ok(chunk)
+            });
+            if chunks.send(chunk.map(Bytes::from)).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(download(&name, media, body))
+}
+
+/// The next items with the texts the plan kept.
+async fn lines(app: &Arc<App>, job: &Job, from: i64) -> store::Result<Vec<ResultLine>> {
+    let items = app.db.job_items(&job.id, None, from, 500).await?;
+    let planned = app.db.plan_items(&job.plan_id, Show::All, from, 500).await?;
+    let mut planned: HashMap<i64, _> = planned.into_iter().map(|p| (p.n, (p.content, p.platforms))).collect();
+    let ids: Vec<&str> = items.iter().map(|i| i.tenant_id.as_str()).collect();
+    let names = app.db.tenant_names(&job.workspace_id, &ids).await?;
+    Ok(items
+        .into_iter()
+        .map(|item| {
+            let (content, platforms) = planned.remove(&item.n).unwrap_or_default();
+            ResultLine {
+                tenant: names.get(&item.tenant_id).cloned().unwrap_or_default(),
+                tenant_id: item.tenant_id.clone(),
+                content,
+                platforms,
+                item,
+            }
+        })
+        .collect())
 }

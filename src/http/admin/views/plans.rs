@@ -14,6 +14,8 @@ pub struct PlanPage {
     pub shell: Shell,
     pub ws: String,
     pub id: String,
+    /// Hidden field `digest`: what is shown here is what is confirmed.
+    pub digest: String,
     /// `delete pause resume reschedule`
     pub action: &'static str,
     pub state: PlanState,

@@ -1,0 +1,201 @@
+//! The filters of the posts list: from a query to what the store understands, and back to words, chips and links. A value
+//! that is none is an error, never "0 results" (ui.md P3).
+
+use super::{form::Form, form::query_string, views::Chip};
+use crate::{
+    clock::Millis,
+    domain::{ids, posts::PLATFORMS, times},
+    store::posts::{PostFilter, PostSort, StatusFilter},
+};
+use std::collections::HashMap;
+
+/// Page sizes an operator can choose.
+pub const PER_PAGE: [i64; 3] = [25, 50, 100];
+
+/// A read query of the posts list.
+#[derive(Debug, Clone)]
+pub struct PostQuery {
+    pub filter: PostFilter,
+    pub sort: PostSort,
+    pub per: i64,
+}
+
+/// Reads filters, order and page size.
+pub fn read(form: &Form) -> Result<PostQuery, String> {
+    let mut filter = PostFilter::default();
+    for id in form.all("tenant").filter(|v| !v.is_empty()) {
+        if !ids::is_object_id(id) {
+            return Err("The tenant is not an id.".into());
+        }
+        filter.tenants.push(id.to_owned());
+    }
+    for word in form.all("status").filter(|v| !v.is_empty()) {
+        filter
+            .statuses
+            .push(StatusFilter::parse(word).ok_or_else(|| format!("There is no status “{}”.", short(word)))?);
+    }
+    for name in form.all("platform").filter(|v| !v.is_empty()) {
+        if !PLATFORMS.contains(&name) {
+            return Err(format!("There is no platform “{}”.", short(name)));
+        }
+        filter.platforms.push(name.to_owned());
+    }
+    let time = |name: &str, what: &str| -> Result<Option<Millis>, String> {
+        form.some(name)
+            .map(|v| {
+                times::from_local_utc(v)
+                    .or_else(|| times::from_iso(v))
+                    .ok_or(format!("{what} is not a time."))
+            })
+            .transpose()
+    };
+    filter.from = time("from", "The start")?;
+    filter.to = time("to", "The end")?;
+    if let (Some(from), Some(to)) = (filter.from, filter.to)
+        && from >= to
+    {
+        return Err("The start lies after the end.".into());
+    }
+    filter.no_time = form.get("when") == "none";
+    filter.text = form.some("q").map(|q| q.chars().take(200).collect());
+    let sort = match form.some("sort") {
+        None => PostSort::ScheduledAsc,
+        Some(word) => PostSort::parse(word).ok_or_else(|| format!("There is no order “{}”.", short(word)))?,
+    };
+    let per = match form.some("per") {
+        None => 50,
+        Some(word) => {
+            word.parse().ok().filter(|n| PER_PAGE.contains(n)).ok_or("A page has 25, 50 or 100 posts.")?
+        }
+    };
+    Ok(PostQuery { filter, sort, per })
+}
+
+fn short(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+impl PostQuery {
+    /// The filters alone, as pairs in a fixed order.
+    pub fn filter_pairs(&self) -> Vec<(&'static str, String)> {
+        let f = &self.filter;
+        let mut pairs: Vec<(&'static str, String)> = Vec::new();
+        pairs.extend(f.tenants.iter().map(|v| ("tenant", v.clone())));
+        pairs.extend(f.statuses.iter().map(|v| ("status", v.to_string())));
+        pairs.extend(f.platforms.iter().map(|v| ("platform", v.clone())));
+        pairs.extend(f.from.map(|at| ("from", times::to_local_utc(at))));
+        pairs.extend(f.to.map(|at| ("to", times::to_local_utc(at))));
+        pairs.extend(f.no_time.then(|| ("when", "none".into())));
+        pairs.extend(f.text.iter().map(|v| ("q", v.clone())));
+        pairs
+    }
+
+    /// The list with these filters, order and page size, plus `extra`.
+    pub fn url(&self, base: &str, extra: &[(&str, &str)]) -> String {
+        let mut pairs = self.filter_pairs();
+        if self.sort != PostSort::ScheduledAsc {
+            pairs.push(("sort", self.sort.to_string()));
+        }
+        if self.per != 50 {
+            pairs.push(("per", self.per.to_string()));
+        }
+        let pairs = pairs.iter().map(|(n, v)| (*n, v.as_str())).chain(extra.iter().copied());
+        let query = query_string(pairs);
+        if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
+    }
+
+    /// The filters as a query string, to be sent along with a form.
+    pub fn filter_text(&self) -> String {
+        query_string(self.filter_pairs().iter().map(|(n, v)| (*n, v.as_str())))
+    }
+
+    /// Each filter in words with the list without it.
+    pub fn chips(&self, base: &str, tenants: &HashMap<String, String>) -> Vec<Chip> {
+        let pairs = self.filter_pairs();
+        pairs
+            .iter()
+            .enumerate()
+            .map(|(skip, (name, value))| {
+                let rest: Vec<(String, String)> = pairs
+                    .iter()
+                    .enumerate()
+                    .filter(|(n, _)| *n != skip)
+                    .map(|(_, (name, value))| ((*name).to_owned(), value.clone()))
+                    .collect();
+                let query = query_string(rest.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+                Chip { label: label(name, value, tenants), remove_url: format!("{base}?{query}") }
+            })
+            .collect()
+    }
+
+    /// All filters in words: "status Failed, tenant Acme".
+    pub fn words(&self, tenants: &HashMap<String, String>) -> String {
+        let words: Vec<String> = self.filter_pairs().iter().map(|(n, v)| label(n, v, tenants)).collect();
+        words.join(", ")
+    }
+}
+
+fn label(name: &str, value: &str, tenants: &HashMap<String, String>) -> String {
+    match name {
+        "tenant" => format!("tenant {}", tenants.get(value).map_or(value, String::as_str)),
+        "status" => format!("status {}", status_label(value)),
+        "platform" => format!("platform {}", platform_label(value)),
+        "from" => format!("from {} UTC", value.replace('T', " ")),
+        "to" => format!("before {} UTC", value.replace('T', " ")),
+        "when" => "without a time".into(),
+        _ => format!("text “{value}”"),
+    }
+}
+
+/// A status filter as people read it.
+pub fn status_label(word: &str) -> &str {
+    match StatusFilter::parse(word) {
+        Some(StatusFilter::Draft) => "Draft",
+        Some(StatusFilter::Paused) => "Paused",
+        Some(StatusFilter::Scheduled) => "Scheduled",
+        Some(StatusFilter::Published) => "Published",
+        Some(StatusFilter::PartiallyPublished) => "Partly published",
+        Some(StatusFilter::AnyPublished) => "Published (any)",
+        Some(StatusFilter::Failed) => "Failed",
+        None => word,
+    }
+}
+
+/// A platform's own spelling of its name.
+pub fn platform_label(name: &str) -> String {
+    match name {
+        "twitter" => "X".into(),
+        "linkedin" => "LinkedIn".into(),
+        "tiktok" => "TikTok".into(),
+        "youtube" => "YouTube".into(),
+        other => {
+            let mut chars = other.chars();
+            chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_values_are_errors_and_right_ones_come_back() {
+        for bad in [
+            "status=nope",
+            "platform=myspace",
+            "tenant=1",
+            "from=x",
+            "sort=size",
+            "per=7",
+            "from=2026-02-02T00:00&to=2026-01-01T00:00",
+        ] {
+            assert!(read(&Form::from_text(bad)).is_err(), "{bad}");
+        }
+        let text = "status=failed&status=paused&platform=bluesky&from=2026-03-15T10%3A00&q=a%26b";
+        let query = read(&Form::from_text(text)).unwrap();
+        assert_eq!(query.filter_text(), text);
+        assert_eq!(query.chips("/p", &HashMap::new()).len(), 5);
+        assert!(query.url("/p", &[("select", "matching")]).ends_with("&select=matching"));
+    }
+}
