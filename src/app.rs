@@ -6,7 +6,7 @@ use crate::{
     audit::Writer,
     clock::Clock,
     config::Config,
-    domain::ids,
+    domain::{admins::SETUP_LINK_LIFE, ids},
     envelope, http, jobs,
     keyring::{self, Keyring},
     mirror::Mirror,
@@ -137,7 +137,7 @@ impl Running {
             login: http::LoginState::default(),
             config,
         });
-        let setup_link = offer_setup(&app).await.map_err(Error::Store)?;
+        let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
         let server = http::Server::start(app.clone(), listener).map_err(Error::Server)?;
         let workers = jobs::start(&app);
         Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
@@ -166,7 +166,7 @@ impl Running {
 }
 
 /// Makes the data folder, for its owner alone, and on the embedded engine takes its lock.
-fn prepare_folder(config: &Config) -> Result<Option<File>, Error> {
+pub fn prepare_folder(config: &Config) -> Result<Option<File>, Error> {
     let folder = &config.data;
     fs::create_dir_all(folder).map_err(|e| Error::Folder(folder.clone(), e))?;
     let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
@@ -196,15 +196,14 @@ fn restrict_database_file(url: &str) {
     }
 }
 
-/// Makes a one-time set-up link if nobody can log in yet.
-async fn offer_setup(app: &App) -> store::Result<Option<String>> {
-    if app.db.count_admins().await? > 0 {
+/// Makes a one-time set-up link if nobody can log in yet; one made before stops working.
+pub async fn offer_setup(db: &Db, clock: &Clock, public_url: &str) -> store::Result<Option<String>> {
+    if db.count_admins().await? > 0 {
         return Ok(None);
     }
     let token = envelope::random_token();
-    let until = app.clock.now() + crate::domain::admins::SETUP_LINK_LIFE;
-    app.db.put_setup_link(&envelope::token_hash(&token), until).await?;
-    Ok(Some(format!("{}/setup/{token}", app.public_url)))
+    db.put_setup_link(&envelope::token_hash(&token), clock.now() + SETUP_LINK_LIFE).await?;
+    Ok(Some(format!("{public_url}/setup/{token}")))
 }
 
 impl fmt::Display for Error {

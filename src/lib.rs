@@ -30,3 +30,7 @@ pub mod sandbox;
 pub mod store;
 /// The only HTTP client.
 pub mod upstream;
+/// The demo.
+pub mod demo;
+/// The commands.
+pub mod cli;

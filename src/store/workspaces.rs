@@ -138,6 +138,14 @@ impl Db {
         tx.commit().await
     }
 
+    /// Points workspaces at an upstream that has moved. Only the demo's sandbox ever moves.
+    pub async fn move_workspaces(&self, from: &str, to: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.sql("UPDATE workspaces SET base_url = $2 WHERE base_url = $1").bind(from).bind(to).run().await?;
+        tx.touch_access().await?;
+        tx.commit().await
+    }
+
     /// Freezes (with a reason) or unfreezes a workspace.
     pub async fn freeze_workspace(
         &self,

@@ -1,0 +1,220 @@
+//! Bulk work as an operator does it, without JavaScript: select, preview, confirm, watch.
+
+use crate::testapp::{Browser, TestApp, hidden};
+use gatehouse::{
+    clock::DAY,
+    domain::{
+        jobs::{Counts, JobState},
+        times,
+    },
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The id at the end of a location such as `/w/…/jobs/{id}?done=…`.
+fn last_id(location: &str) -> String {
+    location.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+async fn finished(app: &TestApp, job: &str) -> Counts {
+    app.until("the job ends", || async {
+        app.app().db.job(&app.ws, job).await.unwrap().unwrap().state == JobState::Completed
+    })
+    .await;
+    app.app().db.job(&app.ws, job).await.unwrap().unwrap().counts
+}
+
+/// Makes a plan from a form of the posts list and returns its page's address.
+async fn plan(browser: &mut Browser<'_>, ws: &str, fields: &[(&str, &str)]) -> String {
+    let answer = browser.submit(&format!("/w/{ws}/posts"), &format!("/w/{ws}/plans"), fields).await;
+    assert_eq!(answer.status, 303, "{}", answer.text);
+    answer.header("location").to_owned()
+}
+
+async fn confirm(browser: &mut Browser<'_>, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
+    let page = browser.get(plan).await;
+    let digest = hidden(&page.text, "digest");
+    let mut all = vec![("digest", digest.as_str())];
+    all.extend_from_slice(fields);
+    browser.submit(plan, &format!("{plan}/confirm"), &all).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_does_exactly_what_its_plan_showed() {
+    let app = TestApp::spawn().await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    let mut failed = Vec::new();
+    for tenant in [&ann, &bob] {
+        let posts = (0..10).map(|n| json!({ "status": "failed", "content": format!("old {n}") })).collect();
+        failed.extend(app.posts(&tenant.id, posts).await.into_iter().map(|id| (tenant.id.clone(), id)));
+        let posts = (0..10).map(|n| json!({ "status": "draft", "content": format!("keep {n}") })).collect();
+        app.posts(&tenant.id, posts).await;
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let mut browser = Browser::login(&app).await;
+    let fields = [("action", "delete"), ("scope", "matching"), ("filter", "status=failed")];
+    let plan = plan(&mut browser, &app.ws, &fields).await;
+    let page = browser.get(&plan).await;
+    assert!(page.text.contains("Delete 20 posts of 2 tenants."), "{}", page.text);
+
+    // Behind its back: one more that matches, one changed, one gone.
+    let late = app.posts(&ann.id, vec![json!({ "status": "failed", "content": "late" })]).await.remove(0);
+    app.control(Method::PATCH, &format!("posts/{}", failed[3].1), json!({ "content": "edited" })).await;
+    app.control(Method::DELETE, &format!("posts/{}", failed[4].1), Value::Null).await;
+    for tenant in [&ann, &bob] {
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+
+    let wrong = confirm(&mut browser, &plan, &[("confirm", "delete 19"), ("reason", "spring")]).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text.contains("There is a problem"));
+    let none = confirm(&mut browser, &plan, &[("confirm", "delete 20"), ("reason", "")]).await;
+    assert_eq!(none.status, 422, "a reason is required");
+    let answer = confirm(&mut browser, &plan, &[("confirm", " Delete 20 "), ("reason", "spring")]).await;
+    assert_eq!(answer.status, 303, "{}", answer.text);
+    let job = last_id(answer.header("location"));
+    let counts = finished(&app, &job).await;
+    assert_eq!(counts, Counts { succeeded: 18, gone: 1, skipped: 1, ..Counts::default() });
+
+    let effects = app.journal(0).await;
+    let deleted: BTreeSet<&str> = effects
+        .iter()
+        .filter(|e| e["action"] == "post.delete" && e["origin"] == "api")
+        .map(|e| e["postGroupId"].as_str().unwrap())
+        .collect();
+    let planned: BTreeSet<&str> = failed.iter().map(|(_, id)| id.as_str()).collect();
+    assert!(deleted.is_subset(&planned) && deleted.len() == 18);
+    assert!(!deleted.contains(late.as_str()) && !deleted.contains(failed[3].1.as_str()));
+
+    let shown = browser.get(&format!("/w/{}/jobs/{job}", app.ws)).await;
+    assert!(shown.text.contains("18 done, 1 already gone, 1 skipped."), "{}", shown.text);
+    let csv = browser.get(&format!("/w/{}/jobs/{job}/results.csv", app.ws)).await;
+    assert_eq!(csv.text.lines().count(), 21);
+    assert!(csv.header("content-disposition").starts_with("attachment"));
+    let entries = app.entries().await;
+    let of_job = |outcome: &str| entries.iter().filter(|e| e["jobId"] == job.as_str() && e["outcome"] == outcome && e["action"] == "post.delete").count();
+    assert_eq!((of_job("intent"), of_job("succeeded"), of_job("gone")), (18, 18, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_double_click_makes_one_job() {
+    let app = TestApp::spawn().await;
+    let ann = app.tenant("ann").await;
+    let id = app.posts(&ann.id, vec![json!({ "status": "draft" })]).await.remove(0);
+    app.sweep(&app.ws, &ann.id).await;
+    let mut browser = Browser::login(&app).await;
+    let ticked = format!("{}:{id}", ann.id);
+    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "ticked"), ("post", &ticked)]).await;
+    let page = browser.get(&plan).await;
+    let (csrf, once, digest) = (hidden(&page.text, "_csrf"), hidden(&page.text, "_once"), hidden(&page.text, "digest"));
+    let fields = [("_csrf", csrf.as_str()), ("_once", once.as_str()), ("digest", digest.as_str()), ("reason", "x")];
+    let first = browser.post(&format!("{plan}/confirm"), &fields).await;
+    let second = browser.post(&format!("{plan}/confirm"), &fields).await;
+    assert_eq!((first.status, second.status), (303, 303));
+    assert_eq!(last_id(first.header("location")), last_id(second.header("location")));
+    // The same plan from another rendering of the page: still the one job.
+    let third = browser.submit(&format!("/w/{}/posts", app.ws), &format!("{plan}/confirm"), &[("digest", &digest), ("reason", "x")]).await;
+    assert_eq!(last_id(first.header("location")), last_id(third.header("location")));
+    assert_eq!(app.app().db.jobs(&app.ws, None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pausing_and_resuming_never_publishes_unasked() {
+    let app = TestApp::spawn().await;
+    let ann = app.tenant("ann").await;
+    let now = app.clock.now();
+    let at = |millis: i64| times::to_iso(millis);
+    let scheduled = |at: String| json!({ "status": "scheduled", "scheduledTime": at });
+    let ids = app
+        .posts(&ann.id, vec![scheduled(at(now + DAY)), scheduled(at(now + 2 * DAY)), json!({ "status": "draft" })])
+        .await;
+    app.sweep(&app.ws, &ann.id).await;
+    let mut browser = Browser::login(&app).await;
+    let ticked: Vec<String> = ids.iter().map(|id| format!("{}:{id}", ann.id)).collect();
+    let mut run = async |action: &str, options: &[(&str, &str)]| {
+        let mut fields = vec![("action", action), ("scope", "ticked")];
+        fields.extend(ticked.iter().map(|t| ("post", t.as_str())));
+        let plan = plan(&mut browser, &app.ws, &fields).await;
+        if !options.is_empty() {
+            let answer = browser.submit(&plan, &format!("{plan}/options"), options).await;
+            assert_eq!(answer.status, 303, "{}", answer.text);
+        }
+        let answer = confirm(&mut browser, &plan, &[("reason", "")]).await;
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        finished(&app, &last_id(answer.header("location"))).await
+    };
+    let paused = run("pause", &[]).await;
+    assert_eq!(paused, Counts { succeeded: 2, skipped: 1, ..Counts::default() });
+    // While it was paused its time has passed.
+    app.control(Method::PATCH, &format!("posts/{}", ids[0]), json!({ "scheduledTime": at(now - 1000) })).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let resumed = run("resume", &[]).await;
+    assert_eq!(resumed, Counts { succeeded: 1, skipped: 2, ..Counts::default() });
+    let first = app.control(Method::GET, &format!("posts/{}", ids[0]), Value::Null).await;
+    assert_eq!((first["status"].as_str(), first["scheduledTime"].as_str()), (Some("draft"), Some(at(now - 1000).as_str())));
+    app.sweep(&app.ws, &ann.id).await;
+    let moved = run("reschedule", &[("mode", "shift"), ("amount", "3"), ("unit", "days"), ("sign", "later")]).await;
+    assert_eq!(moved.succeeded, 2, "{moved:?}");
+    let second = app.control(Method::GET, &format!("posts/{}", ids[1]), Value::Null).await;
+    assert_eq!(second["scheduledTime"].as_str(), Some(at(now + 5 * DAY).as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_leave_every_item_counted_once() {
+    let app = TestApp::spawn().await;
+    let ann = app.tenant("ann").await;
+    let posts = (0..60).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect();
+    let ids = app.posts(&ann.id, posts).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let delete = json!({ "method": "DELETE" });
+    app.faults(json!([
+        { "match": delete, "probability": 0.15, "resetAfter": true },
+        { "match": delete, "probability": 0.15, "resetBefore": true },
+        { "match": delete, "probability": 0.15, "status": 500, "body": { "error": "Failed to delete post group" } },
+        { "match": delete, "probability": 0.15, "retryAfter": 0 },
+        { "match": delete, "probability": 0.1, "statusAfter": 502 },
+    ]))
+    .await;
+    let mut browser = Browser::login(&app).await;
+    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let answer = confirm(&mut browser, &plan, &[("confirm", "delete 60"), ("reason", "x")]).await;
+    let job = last_id(answer.header("location"));
+    finished(&app, &job).await;
+    app.until_settled().await;
+    let counts = app.app().db.job(&app.ws, &job).await.unwrap().unwrap().counts;
+    assert_eq!((counts.total(), counts.unknown, counts.pending, counts.running), (60, 0, 0, 0), "{counts:?}");
+    let journal = app.journal(0).await;
+    let mut deleted: Vec<&str> =
+        journal.iter().filter(|e| e["action"] == "post.delete").map(|e| e["postGroupId"].as_str().unwrap()).collect();
+    let effects = deleted.len();
+    deleted.sort_unstable();
+    deleted.dedup();
+    assert_eq!(deleted.len(), effects, "nothing was deleted twice");
+    assert_eq!(effects as i64, counts.succeeded + counts.gone, "{counts:?}");
+    assert!(deleted.iter().all(|d| ids.iter().any(|id| id == d)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_middle_loses_and_doubles_nothing() {
+    let mut app = TestApp::spawn().await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, (0..80).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    app.faults(json!([{ "match": { "method": "DELETE" }, "delayMs": 30 }])).await;
+    let job = {
+        let mut browser = Browser::login(&app).await;
+        let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+        let answer = confirm(&mut browser, &plan, &[("confirm", "delete 80"), ("reason", "x")]).await;
+        last_id(answer.header("location"))
+    };
+    app.until("some items are done", || async {
+        app.app().db.job(&app.ws, &job).await.unwrap().unwrap().counts.succeeded > 10
+    })
+    .await;
+    app.restart().await;
+    let counts = finished(&app, &job).await;
+    assert_eq!(counts, Counts { succeeded: 80, ..Counts::default() });
+    let deletes = app.journal(0).await.iter().filter(|e| e["action"] == "post.delete").count();
+    assert_eq!(deletes, 80);
+}

@@ -1,0 +1,328 @@
+//! The tenant door, as a PostPost client meets it: the same calls against the sandbox directly and through the gateway.
+
+use crate::testapp::{Answer, TestApp};
+use gatehouse::{
+    clock::DAY,
+    domain::{keys::KeyKind, keys::Scope, times},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The same call with the workspace's own key at the sandbox.
+async fn direct(app: &TestApp, method: Method, path: &str, tenant: &str, body: Option<Value>) -> Answer {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = http
+        .request(method, format!("{}{path}", app.sandbox.url()))
+        .header("x-api-key", &app.ws_key)
+        .header("x-postpost-user-id", tenant);
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    Answer::read(request.send().await.unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_what_upstream_says() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let posts: Vec<Value> = (0..25).map(|n| json!({ "content": format!("post {n}"), "status": "draft" })).collect();
+    let ids = app.posts(&tenant.id, posts).await;
+    app.control(
+        Method::POST,
+        "connections",
+        json!({ "userId": tenant.id, "platformId": "twitter-1", "username": "ann" }),
+    )
+    .await;
+    let paths = [
+        "/api/v1/list-posts".to_owned(),
+        "/api/v1/list-posts?page=2&limit=7&sortBy=updatedAt&sortOrder=asc".into(),
+        "/api/v1/list-posts?limit=0".into(),
+        "/api/v1/list-posts?limit=1000".into(),
+        "/api/v1/list-posts?status=nope".into(),
+        "/api/v1/list-posts?sortBy=size".into(),
+        "/api/v1/list-posts?platform=TWITTER".into(),
+        "/api/v1/list-posts?fromDate=yesterday".into(),
+        format!("/api/v1/get-post/{}", ids[0]),
+        "/api/v1/get-post/507f191e810c19729de860ea".into(),
+        "/api/v1/platform-connections".into(),
+    ];
+    for path in &paths {
+        let through = app.api(Method::GET, path, &tenant.key, None).await;
+        let straight = direct(&app, Method::GET, path, &tenant.id, None).await;
+        assert_eq!((through.status, through.json()), (straight.status, straight.json()), "{path}");
+        assert!(through.header("content-type").starts_with("application/json"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_send_a_key_works() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let wk = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead]).await;
+    let key = tenant.key.as_str();
+    let bearer = format!("Bearer {key}");
+    for headers in [
+        vec![("x-api-key", key)],
+        vec![("x-publora-key", key)],
+        vec![("authorization", bearer.as_str())],
+        vec![("x-api-key", key), ("x-postpost-user-id", tenant.id.as_str())],
+        vec![("x-api-key", &wk), ("x-postpost-user-id", tenant.id.as_str())],
+        vec![("x-publora-key", &wk), ("x-publora-user-id", tenant.id.as_str())],
+        vec![("x-api-key", &wk)],
+    ] {
+        let mut request = app.request(Method::GET, "/api/v1/list-posts");
+        for (name, value) in &headers {
+            request = request.header(*name, *value);
+        }
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, 200, "{:?} {}", headers[0].0, answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authentication_errors_are_postposts() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let other = app.tenant("bob").await;
+    let read_only = app.key(&app.ws, KeyKind::Tenant, Some(&tenant.id), &[Scope::PostsRead]).await;
+    let wk = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead]).await;
+    let mut wrong = tenant.key.clone();
+    wrong.replace_range(20..21, if &wrong[20..21] == "a" { "b" } else { "a" });
+    app.reset_calls().await;
+    let long = "507f191e810c19729de860ea".to_owned();
+    let cases: Vec<(Option<&str>, Option<&str>, u16, &str)> = vec![
+        (None, None, 401, "API key is required"),
+        (Some("nonsense"), None, 401, "Invalid API key"),
+        (Some(&wrong), None, 401, "Invalid API key"),
+        (Some(&tenant.key), Some("xyz"), 400, "Invalid x-postpost-user-id"),
+        (Some(&tenant.key), Some(&other.id), 403, "Workspace access is not enabled for this key"),
+        (Some(&wk), Some(&long), 403, "User is not managed by key"),
+    ];
+    for (key, user, status, text) in cases {
+        let mut request = app.request(Method::GET, "/api/v1/list-posts");
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        if let Some(user) = user {
+            request = request.header("x-postpost-user-id", user);
+        }
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (status, text));
+        assert!(answer.json()["requestId"].is_string() && answer.json()["code"].is_string());
+    }
+    let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
+    let path = format!("/api/v1/delete-post/{id}");
+    let refused = app.api(Method::DELETE, &path, &read_only, None).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (403, "scope_missing"));
+    assert!(refused.text.contains("posts:delete"));
+    assert_eq!(app.calls().await, 0, "nothing was sent upstream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_answers_as_upstream_does_and_follows_the_policy() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let statuses = ["draft", "scheduled", "failed", "pending", "processing", "published"];
+    for status in statuses {
+        let group = if matches!(status, "pending" | "processing") { "scheduled" } else { status };
+        let post = json!({ "status": group, "scheduledTime": "2030-01-01T00:00:00.000Z",
+                           "platforms": [{ "platformId": "twitter-1", "status": status }] });
+        let id = app.posts(&tenant.id, vec![post]).await.remove(0);
+        let answer = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
+        if matches!(status, "draft" | "scheduled" | "failed") {
+            assert_eq!((answer.status, answer.json()), (200, json!({ "success": true })), "{status}");
+            let again = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
+            assert_eq!((again.status, again.json()), (404, json!({ "error": "Post group not found" })));
+        } else {
+            let text = format!("Cannot delete post: post is currently in {status} status");
+            assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (400, text.as_str()));
+            assert_eq!(answer.json()["code"], "delete_blocked");
+        }
+    }
+    for bad in ["..", "507f", "507F191e810c19729de860ea", "%2e%2e", "a%2Fb"] {
+        let answer = app.api(Method::DELETE, &format!("/api/v1/delete-post/{bad}"), &tenant.key, None).await;
+        assert!(matches!(answer.status, 400 | 404), "{bad}: {}", answer.status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updating_answers_as_upstream_does_and_never_publishes_unasked() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let later = times::to_iso(app.clock.now() + DAY);
+    let past = times::to_iso(app.clock.now() - DAY);
+    let ids = app
+        .posts(
+            &tenant.id,
+            vec![
+                json!({ "status": "scheduled", "scheduledTime": later }),
+                json!({ "status": "draft", "scheduledTime": past }),
+                json!({ "status": "draft" }),
+                json!({ "status": "published", "scheduledTime": past }),
+            ],
+        )
+        .await;
+    let put = async |id: &str, body: Value| {
+        app.api(Method::PUT, &format!("/api/v1/update-post/{id}"), &tenant.key, Some(body)).await
+    };
+    let paused = put(&ids[0], json!({ "status": "draft" })).await;
+    assert_eq!(paused.status, 200, "{}", paused.text);
+    assert_eq!(paused.json()["message"], "Post updated successfully");
+    assert_eq!(paused.json()["postGroup"]["status"], "draft");
+    let resumed = put(&ids[0], json!({ "status": "scheduled" })).await;
+    assert_eq!((resumed.status, &resumed.json()["postGroup"]["scheduledTime"]), (200, &json!(later)));
+    for (id, body, status, text) in [
+        (&ids[0], json!({}), 400, "Either status or scheduledTime must be provided"),
+        (&ids[0], json!({ "status": "published" }), 400, "Status must be either 'draft' or 'scheduled'"),
+        (&ids[0], json!({ "scheduledTime": "tomorrow" }), 400, "Invalid scheduled time format"),
+        (&ids[0], json!({ "scheduledTime": past }), 400, "Scheduled time cannot be in the past"),
+        (&ids[1], json!({ "status": "scheduled" }), 400, "Scheduled time cannot be in the past"),
+        (&ids[2], json!({ "status": "scheduled" }), 400, "Scheduled time cannot be in the past"),
+        (&ids[3], json!({ "status": "draft" }), 400, "Cannot update post: post is currently in published status"),
+    ] {
+        let answer = put(id, body.clone()).await;
+        assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (status, text), "{body}");
+    }
+    let unknown = put("507f191e810c19729de860ea", json!({ "status": "draft" })).await;
+    assert_eq!((unknown.status, unknown.json()["error"].as_str().unwrap()), (404, "Post group not found"));
+    let now = app
+        .request(Method::PUT, &format!("/api/v1/update-post/{}", ids[1]))
+        .header("x-api-key", &tenant.key)
+        .header("x-gatehouse-publish-now", "1")
+        .header("content-type", "application/json")
+        .body(r#"{"status":"scheduled"}"#);
+    assert_eq!(now.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_a_clear_4xx_on_every_door() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
+    app.reset_calls().await;
+    let path = format!("/api/v1/update-post/{id}");
+    let deep = format!("{}1{}", "{\"a\":".repeat(80), "}".repeat(80));
+    for (body, media, status) in [
+        ("{", "application/json", 400),
+        ("[]", "application/json", 400),
+        ("{\"status\":\"draft\",\"status\":\"scheduled\"}", "application/json", 400),
+        (deep.as_str(), "application/json", 400),
+        ("{\"status\":\"draft\"}", "text/plain", 415),
+        ("{\"a\":1e999}", "application/json", 400),
+    ] {
+        let request = app
+            .request(Method::PUT, &path)
+            .header("x-api-key", &tenant.key)
+            .header("content-type", media)
+            .body(body.to_owned());
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        assert!(answer.json()["code"].is_string());
+    }
+    let large = app
+        .request(Method::PUT, &path)
+        .header("x-api-key", &tenant.key)
+        .header("content-type", "application/json")
+        .body("x".repeat(300 << 10));
+    assert_eq!(large.send().await.unwrap().status(), 413);
+    for (method, path, status) in [
+        (Method::GET, "/api/v1/nothing", 404),
+        (Method::POST, "/api/v1/list-posts", 405),
+        (Method::TRACE, "/api/v1/list-posts", 405),
+        (Method::GET, "/manage/v1/nothing", 404),
+        (Method::DELETE, "/manage/v1/audit.csv", 405),
+    ] {
+        let answer = Answer::read(app.request(method, path).send().await.unwrap()).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.json()["error"].is_string());
+    }
+    let page = Answer::read(app.request(Method::GET, "/no/such/page").send().await.unwrap()).await;
+    assert!(page.status == 404 && page.text.contains("<h1>") && page.text.contains(page.header("x-request-id")));
+    assert_eq!(app.calls().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upstream_faults_are_mapped_and_recorded() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let delete = json!({ "method": "DELETE", "path": "/api/v1/delete-post" });
+    let cases = [
+        (json!([{ "match": delete, "resetBefore": true }]), 504, "outcome_unknown", "not_applied", false),
+        (json!([{ "match": delete, "resetAfter": true }]), 504, "outcome_unknown", "applied", true),
+        (json!([{ "match": delete, "delayAfterMs": 1200 }]), 504, "outcome_unknown", "applied", true),
+        (json!([{ "match": delete, "status": 503 }]), 504, "outcome_unknown", "not_applied", false),
+        (json!([{ "match": delete, "statusAfter": 502 }]), 504, "outcome_unknown", "applied", true),
+        (json!([{ "match": delete, "redirect": "http://127.0.0.1:1/" }]), 502, "upstream_redirect", "failed", false),
+        (json!([{ "match": delete, "garbageAfter": true }]), 502, "upstream_bad_reply", "applied", true),
+        (json!([{ "match": delete, "failTransaction": true }]), 500, "", "failed", false),
+    ];
+    for (rules, status, code, end, gone) in cases {
+        let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
+        app.faults(rules.clone()).await;
+        let answer = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
+        app.control(Method::DELETE, "faults", Value::Null).await;
+        assert_eq!(answer.status, status, "{rules}: {}", answer.text);
+        if !code.is_empty() {
+            assert_eq!(answer.json()["code"], code, "{rules}");
+        }
+        app.until_settled().await;
+        let entries = app.entries().await;
+        let of_post: Vec<&str> = entries
+            .iter()
+            .filter(|e| e["targets"][0]["id"] == id.as_str())
+            .map(|e| e["outcome"].as_str().unwrap())
+            .collect();
+        assert_eq!(of_post[0], end, "{rules}: {of_post:?}");
+        assert_eq!(*of_post.last().unwrap(), "intent");
+        let found = app.api(Method::GET, &format!("/api/v1/get-post/{id}"), &tenant.key, None).await;
+        assert_eq!(found.status == 404, gone, "{rules}");
+        if let Some(op) = answer.json()["operationId"].as_str() {
+            let told = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &tenant.key, None).await;
+            assert_eq!((told.status, told.json()["state"].as_str().unwrap()), (200, end));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_in_doubt_is_settled_from_the_list() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let put = json!({ "method": "PUT" });
+    let at = times::to_iso(app.clock.now() + 3 * DAY);
+    for (rule, end) in [("resetAfter", "applied"), ("resetBefore", "not_applied")] {
+        let post = json!({ "status": "scheduled", "scheduledTime": times::to_iso(app.clock.now() + DAY) });
+        let id = app.posts(&tenant.id, vec![post]).await.remove(0);
+        app.sweep(&app.ws, &tenant.id).await;
+        app.faults(json!([{ "match": put, rule: true }])).await;
+        let body = json!({ "scheduledTime": at });
+        let answer = app.api(Method::PUT, &format!("/api/v1/update-post/{id}"), &tenant.key, Some(body)).await;
+        app.control(Method::DELETE, "faults", Value::Null).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (504, "outcome_unknown"), "{rule}");
+        app.until_settled().await;
+        let op = answer.json()["operationId"].as_str().unwrap().to_owned();
+        let told = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &tenant.key, None).await;
+        assert_eq!(told.json()["state"], end, "{rule}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_and_suspended_send_nothing() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("ann").await;
+    let db = &app.app().db;
+    db.freeze_tenant(&app.owner, &app.ws, &tenant.id, Some("unpaid"), app.clock.now()).await.unwrap();
+    app.app().access.reload().await.unwrap();
+    app.reset_calls().await;
+    let answer = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
+    assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (423, "frozen"));
+    assert!(answer.text.contains("unpaid"));
+    assert_eq!(app.calls().await, 0);
+    db.freeze_tenant(&app.owner, &app.ws, &tenant.id, None, app.clock.now()).await.unwrap();
+    app.app().access.reload().await.unwrap();
+    app.control(Method::DELETE, "keys", json!({ "key": app.ws_key })).await;
+    let refused = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (503, "workspace_suspended"));
+    app.reset_calls().await;
+    let again = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
+    assert_eq!((again.status, app.calls().await), (503, 0), "no storm of refused calls");
+}
