@@ -22,6 +22,7 @@ mod visit;
 mod workspaces;
 
 pub use errors::render_error;
+pub use keys::create_key;
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
 
