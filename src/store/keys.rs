@@ -1,11 +1,12 @@
 //! Gateway keys. The secret is never here: only its HMAC, and what may be shown.
 
-use super::{Db, Error, Result};
+use super::{Db, Error, Result, Sql};
 use crate::{
-    clock::Millis,
+    clock::{DAY, Millis},
     domain::{
         audit::{Actor, Draft},
         keys::{Key, KeyKind, Scopes},
+        words,
     },
 };
 
@@ -30,6 +31,28 @@ struct KeyRow {
 
 const COLUMNS: &str = "SELECT id, workspace_id, kind, tenant_id, name, prefix, last_four, scopes, created_at, created_by, \
     expires_at, last_used_at, last_used_from, revoked_at, mac FROM keys";
+
+words! {
+    /// The kinds of keys an operator can list.
+    KeyList {
+        /// Opens something now.
+        Active = "active",
+        /// Live, but not for longer than 7 days (ui.md K3).
+        Expiring = "expiring",
+        /// Live, and not used for 90 days.
+        Unused = "unused",
+        Expired = "expired",
+        Revoked = "revoked",
+    }
+}
+
+/// What a list of keys asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyFilter<'a> {
+    pub tenant_id: Option<&'a str>,
+    pub list: Option<KeyList>,
+    pub now: Millis,
+}
 
 /// A key as the hot path keeps it.
 pub struct StoredKey {
@@ -86,25 +109,38 @@ impl Db {
         row.map(|r| StoredKey::try_from(r).map(|s| s.key)).transpose()
     }
 
-    /// A workspace's keys, newest first, optionally one tenant's.
+    /// A workspace's keys, newest first, from before the given id.
     pub async fn keys(
         &self,
         workspace_id: &str,
-        tenant_id: Option<&str>,
+        filter: &KeyFilter<'_>,
         before: Option<&str>,
         limit: i64,
     ) -> Result<Vec<Key>> {
-        let rows: Vec<KeyRow> = self
-            .read(COLUMNS)
-            .push(" WHERE workspace_id = ")
-            .arg(workspace_id)
-            .and("tenant_id =", tenant_id)
-            .and("id <", before)
-            .push(" ORDER BY id DESC LIMIT ")
-            .arg(limit)
-            .all()
-            .await?;
+        let sql = narrow(self.read(COLUMNS).push(" WHERE workspace_id = ").arg(workspace_id), filter);
+        let sql = sql.and("id <", before).push(" ORDER BY id DESC LIMIT ").arg(limit);
+        let rows: Vec<KeyRow> = sql.all().await?;
         rows.into_iter().map(|r| StoredKey::try_from(r).map(|s| s.key)).collect()
+    }
+
+    /// The page of keys just after the given id, newest first.
+    pub async fn keys_after(
+        &self,
+        workspace_id: &str,
+        filter: &KeyFilter<'_>,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Key>> {
+        let sql = narrow(self.read(COLUMNS).push(" WHERE workspace_id = ").arg(workspace_id), filter);
+        let sql = sql.and("id >", Some(after)).push(" ORDER BY id LIMIT ").arg(limit);
+        let rows: Vec<KeyRow> = sql.all().await?;
+        rows.into_iter().rev().map(|r| StoredKey::try_from(r).map(|s| s.key)).collect()
+    }
+
+    pub async fn count_keys(&self, workspace_id: &str, filter: &KeyFilter<'_>) -> Result<i64> {
+        narrow(self.read("SELECT COUNT(*) FROM keys WHERE workspace_id = ").arg(workspace_id), filter)
+            .value()
+            .await
     }
 
     /// Every key that could still be used, for the hot path.
@@ -159,26 +195,22 @@ impl Db {
         }
         tx.commit().await
     }
+}
 
-    /// How many live keys end before `until`, or were not used since `unused_since`, in a workspace.
-    pub async fn count_key_warnings(
-        &self,
-        workspace_id: &str,
-        now: Millis,
-        until: Millis,
-        unused_since: Millis,
-    ) -> Result<(i64, i64)> {
-        self.read(
-            "SELECT CAST(COALESCE(SUM(CASE WHEN expires_at <= $3 THEN 1 ELSE 0 END), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(CASE WHEN COALESCE(last_used_at, created_at) < $4 THEN 1 ELSE 0 END), 0) AS BIGINT)
-             FROM keys WHERE workspace_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
-        )
-        .bind(workspace_id)
-        .bind(now)
-        .bind(until)
-        .bind(unused_since)
-        .one()
-        .await
+fn narrow<'c>(sql: Sql<'c>, filter: &KeyFilter<'_>) -> Sql<'c> {
+    let sql = sql.and("tenant_id =", filter.tenant_id);
+    let live = |sql: Sql<'c>| {
+        sql.push(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ").arg(filter.now).push(")")
+    };
+    match filter.list {
+        None => sql,
+        Some(KeyList::Active) => live(sql),
+        Some(KeyList::Expiring) => live(sql).and("expires_at <=", Some(filter.now + 7 * DAY)),
+        Some(KeyList::Unused) => {
+            live(sql).and("COALESCE(last_used_at, created_at) <", Some(filter.now - 90 * DAY))
+        }
+        Some(KeyList::Expired) => sql.push(" AND revoked_at IS NULL").and("expires_at <=", Some(filter.now)),
+        Some(KeyList::Revoked) => sql.push(" AND revoked_at IS NOT NULL"),
     }
 }
 

@@ -237,16 +237,18 @@ impl Db {
         .await
     }
 
-    /// Per tenant: scheduled posts, posts failed since, and the last published post's time.
+    /// Per tenant: scheduled posts, failed posts whose time was in the span, and the last published post's time.
     pub async fn tenant_post_counts(
         &self,
         workspace_id: &str,
         tenants: &[String],
-        failed_since: Millis,
+        failed: std::ops::Range<Millis>,
     ) -> Result<Vec<(String, i64, i64, Option<i64>)>> {
         self.read("SELECT tenant_id, CAST(SUM(CASE WHEN status = 'scheduled' THEN 1 ELSE 0 END) AS BIGINT),
-               CAST(SUM(CASE WHEN status = 'failed' AND updated_at >= ")
-            .arg(failed_since)
+               CAST(SUM(CASE WHEN status = 'failed' AND scheduled_at >= ")
+            .arg(failed.start)
+            .push(" AND scheduled_at < ")
+            .arg(failed.end)
             .push(" THEN 1 ELSE 0 END) AS BIGINT), MAX(CASE WHEN status IN ('published', 'partially_published') THEN scheduled_at END)
              FROM posts WHERE workspace_id = ")
             .arg(workspace_id)

@@ -37,6 +37,8 @@ pub struct TenantFilter {
     /// Part of the name or user name, or a whole id.
     pub search: Option<String>,
     pub state: Option<TenantState>,
+    /// Only attached ones whose mirror could not be refreshed.
+    pub failing: bool,
 }
 
 /// How an import changed the tenants of a workspace.
@@ -67,6 +69,34 @@ impl Db {
         }
         let rows: Vec<TenantRow> = sql.push(" ORDER BY display_name, id LIMIT ").arg(limit).all().await?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// The page just before the given (display name, id), in list order.
+    pub async fn tenants_before(
+        &self,
+        workspace_id: &str,
+        filter: &TenantFilter,
+        before: (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Tenant>> {
+        let sql = narrow(self.read(COLUMNS).arg(workspace_id), filter).push(" AND (display_name, id) < (");
+        let sql = sql.arg(before.0).push(", ").arg(before.1);
+        let sql = sql.push(") ORDER BY display_name DESC, id DESC LIMIT ").arg(limit);
+        let rows: Vec<TenantRow> = sql.all().await?;
+        Ok(rows.into_iter().rev().map(Into::into).collect())
+    }
+
+    /// The attached tenant of exactly this username.
+    pub async fn tenant_by_username(&self, workspace_id: &str, username: &str) -> Result<Option<Tenant>> {
+        let row: Option<TenantRow> = self
+            .read(COLUMNS)
+            .arg(workspace_id)
+            .push(" AND detached_at IS NULL")
+            .and("LOWER(username) =", Some(username.to_lowercase()))
+            .push(" LIMIT 1")
+            .opt()
+            .await?;
+        Ok(row.map(Into::into))
     }
 
     pub async fn count_tenants(&self, workspace_id: &str, filter: &TenantFilter) -> Result<i64> {
@@ -300,6 +330,9 @@ fn narrow<'c>(mut sql: super::Sql<'c>, filter: &TenantFilter) -> super::Sql<'c> 
         sql = sql.push(" AND (id = ").arg(search.as_str());
         sql = sql.push(" OR LOWER(display_name) LIKE ").arg(pattern.as_str()).push(r" ESCAPE '\'");
         sql = sql.push(" OR LOWER(username) LIKE ").arg(pattern).push(r" ESCAPE '\')");
+    }
+    if filter.failing {
+        sql = sql.push(" AND detached_at IS NULL AND sync_error IS NOT NULL");
     }
     sql.push(match filter.state {
         None => "",

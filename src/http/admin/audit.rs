@@ -1,23 +1,268 @@
-//! Stub.
+//! The audit log, of a workspace or of the instance: list, one entry, export. Must not change anything.
+
+mod entry;
+
+pub use entry::{show, show_any};
+
 use super::{
-    super::{Answer, Error},
+    super::{
+        Answer, Error,
+        export::{self, Format},
+    },
+    form::query_string,
+    present,
+    views::{self, AuditListPage, AuditRow, Badge, Chip, Choice, Count, ExportForm, Pager},
     visit::Visit,
 };
-pub async fn list_all(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+use crate::{
+    domain::{
+        admins::Right,
+        audit::{Entry, Outcome},
+        times,
+    },
+    store::{audit::AuditFilter, tenants::TenantFilter},
+};
+use std::collections::{BTreeMap, HashMap};
+
+const PAGE: usize = 50;
+/// Tenants to choose from; others are filtered for by a link on their page.
+const TENANTS: i64 = 500;
+/// What a list's address holds beside the filter.
+const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
+
+/// Actions to choose from. A trailing dot is all of a noun.
+const ACTIONS: [(&str, &str); 32] = [
+    ("post.", "Posts: all"),
+    ("post.delete", "post.delete"),
+    ("post.update", "post.update"),
+    ("job.", "Bulk jobs: all"),
+    ("job.create", "job.create"),
+    ("job.pause", "job.pause"),
+    ("job.resume", "job.resume"),
+    ("job.cancel", "job.cancel"),
+    ("job.end", "job.end"),
+    ("tenant.", "Tenants: all"),
+    ("tenant.create", "tenant.create"),
+    ("tenant.import", "tenant.import"),
+    ("tenant.reattach", "tenant.reattach"),
+    ("tenant.detach", "tenant.detach"),
+    ("tenant.link", "tenant.link"),
+    ("tenant.freeze", "tenant.freeze"),
+    ("tenant.unfreeze", "tenant.unfreeze"),
+    ("key.", "Keys: all"),
+    ("key.create", "key.create"),
+    ("key.revoke", "key.revoke"),
+    ("workspace.", "Workspaces: all"),
+    ("workspace.create", "workspace.create"),
+    ("workspace.replace_key", "workspace.replace_key"),
+    ("workspace.set_delete_policy", "workspace.set_delete_policy"),
+    ("workspace.freeze", "workspace.freeze"),
+    ("workspace.unfreeze", "workspace.unfreeze"),
+    ("workspace.suspend", "workspace.suspend"),
+    ("access.refuse", "access.refuse"),
+    ("auth.refuse", "auth.refuse"),
+    ("admin.", "People: all"),
+    ("admin.login", "admin.login"),
+    ("audit.export", "audit.export"),
+];
+
+pub async fn list(visit: Visit) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    render(&visit, Some(&ws)).await
 }
-pub async fn show_any(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn list_all(visit: Visit) -> Result<Answer, Error> {
+    render(&visit, None).await
 }
-pub async fn export_all(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn export(visit: Visit) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    stream(&visit, Some(ws)).await
 }
-pub async fn list(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn export_all(visit: Visit) -> Result<Answer, Error> {
+    stream(&visit, None).await
 }
-pub async fn show(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+async fn stream(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
+    let format = Format::parse(visit.form.get("format"))
+        .ok_or_else(|| Error::bad("invalid_form", "format: choose csv or ndjson"))?;
+    let filter = export::audit_filter(visit.form.pairs(), &["_csrf", "_once", "format"])?;
+    export::audit(&visit.app, &visit.actor, AuditFilter { workspace_id, ..filter }, format).await
 }
-pub async fn export(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+/// The newest entries of what `filter` names, for the pages that show some.
+pub(super) async fn latest(visit: &Visit, filter: AuditFilter, limit: i64) -> Result<Vec<AuditRow>, Error> {
+    let Some(ws) = filter.workspace_id.clone().filter(|_| visit.may(Right::Audit)) else {
+        return Ok(Vec::new());
+    };
+    let entries = visit.app.db.audit_page(&filter, None, None, limit).await?;
+    rows(visit, &entries, &base(Some(&ws))).await
+}
+
+/// Who did something last, as the log has the name: for "frozen by".
+pub(super) async fn latest_actor(visit: &Visit, filter: AuditFilter) -> Result<String, Error> {
+    let entry = visit.app.db.audit_page(&filter, None, None, 1).await?.pop();
+    let names = entry.as_ref().and_then(|e| e.detail("names"));
+    let names: Option<serde_json::Value> = names.and_then(|body| serde_json::from_str(body).ok());
+    Ok(names.and_then(|n| n.get("actor")?.as_str().map(str::to_owned)).unwrap_or_default())
+}
+
+async fn rows(visit: &Visit, entries: &[Entry], base: &str) -> Result<Vec<AuditRow>, Error> {
+    let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in entries {
+        if let (Some(workspace), Some(tenant)) = (&entry.workspace_id, &entry.tenant_id) {
+            tenants.entry(workspace).or_default().push(tenant);
+        }
+    }
+    let mut names = HashMap::new();
+    for (workspace, mut ids) in tenants {
+        ids.sort_unstable();
+        ids.dedup();
+        names.extend(visit.app.db.tenant_names(workspace, &ids).await?);
+    }
+    let accounts = visit.accounts();
+    let workspaces = accounts.iter().map(|a| (a.workspace.id.clone(), a.workspace.name.clone())).collect();
+    Ok(present::audit_rows(entries, &names, &workspaces, base, visit.app.clock.now()))
+}
+
+fn base(workspace_id: Option<&str>) -> String {
+    workspace_id.map_or_else(|| "/audit".into(), |ws| format!("/w/{ws}/audit"))
+}
+
+async fn render(visit: &Visit, workspace_id: Option<&str>) -> Result<Answer, Error> {
+    let db = &visit.app.db;
+    let base = base(workspace_id);
+    let pairs: Vec<(&str, &str)> = visit
+        .form
+        .pairs()
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.trim()))
+        .filter(|(n, v)| !NOT_FILTERS.contains(n) && !v.is_empty())
+        .collect();
+    let parsed = export::audit_filter(visit.form.pairs(), &NOT_FILTERS).and_then(|filter| {
+        let place = |name| match visit.form.some(name) {
+            None => Ok(None),
+            Some(text) => text
+                .parse::<i64>()
+                .map(Some)
+                .map_err(|_| Error::bad("invalid_filter", format!("{name}: not the number of an entry"))),
+        };
+        Ok((filter, place("before")?, place("after")?))
+    });
+    let title = if workspace_id.is_some() { "Audit log" } else { "Instance log" };
+    let mut page = AuditListPage {
+        base: base.clone(),
+        whole: workspace_id.is_none(),
+        clear_url: base.clone(),
+        ..AuditListPage::default()
+    };
+    let (filter, before, after) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            page.shell = visit.error_shell(title);
+            page.filter = choices(visit, workspace_id, &AuditFilter::default()).await?;
+            page.chips = chips(&pairs, &base, &page.filter);
+            page.filter_error = Some(format!("{}.", error.describe().text));
+            return Ok(present::page_with_status(422, &page));
+        }
+    };
+    let filter = AuditFilter { workspace_id: workspace_id.map(str::to_owned), ..filter };
+    let mut entries = db.audit_page(&filter, before, after, PAGE as i64 + 1).await?;
+    let more = entries.len() > PAGE;
+    entries.truncate(PAGE);
+    if after.is_some() {
+        entries.reverse();
+    }
+    let url = |name: &str, seq: i64| {
+        let seq = seq.to_string();
+        format!("{base}?{}", query_string(pairs.iter().copied().chain([(name, seq.as_str())])))
+    };
+    let (newer, older) = if after.is_some() { (more, true) } else { (before.is_some(), more) };
+    let count = present::count(db.audit_count(&filter).await?);
+    page.pager = Pager::times(
+        entries.first().filter(|_| newer).map(|e| url("after", e.seq)),
+        entries.last().filter(|_| older).map(|e| url("before", e.seq)),
+    );
+    page.rows = rows(visit, &entries, &base).await?;
+    page.shell = visit.shell(title);
+    page.filter = choices(visit, workspace_id, &filter).await?;
+    page.chips = chips(&pairs, &base, &page.filter);
+    page.result_line = match count {
+        Count(0) => String::new(),
+        count => format!("{} · newest first", count.of("entry", "entries")),
+    };
+    let may_export = workspace_id.is_none() || visit.may(Right::Export);
+    page.export = may_export.then(|| ExportForm {
+        rows: count,
+        hidden: pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        note: String::new(),
+    });
+    Ok(present::page(&page))
+}
+
+/// What the filter form offers, with what is in force chosen even where it is not on offer.
+async fn choices(
+    visit: &Visit,
+    workspace_id: Option<&str>,
+    filter: &AuditFilter,
+) -> Result<views::AuditFilter, Error> {
+    let offer = |any: &str, list: Vec<(String, String)>, chosen: Option<&str>| {
+        let mut offer = vec![Choice::new("", any, chosen.is_none())];
+        if let Some(other) = chosen.filter(|c| !list.iter().any(|(value, _)| value == c)) {
+            offer.push(Choice::new(other, other, true));
+        }
+        offer.extend(list.into_iter().map(|(value, label)| {
+            let selected = chosen == Some(value.as_str());
+            Choice::new(value, label, selected)
+        }));
+        offer
+    };
+    let tenants = match workspace_id {
+        None => Vec::new(),
+        Some(ws) => visit.app.db.tenants(ws, &TenantFilter::default(), None, TENANTS).await?,
+    };
+    let actions = ACTIONS.iter().map(|(value, label)| ((*value).to_owned(), (*label).to_owned()));
+    let outcomes = Outcome::ALL.iter().map(|o| (o.to_string(), Badge::outcome(o.as_str()).text));
+    let time = |at: Option<i64>| at.map(times::to_local_utc).unwrap_or_default();
+    Ok(views::AuditFilter {
+        actor: filter.actor.clone().unwrap_or_default(),
+        actions: offer("Any action", actions.collect(), filter.action.as_deref()),
+        tenants: offer(
+            "Any tenant",
+            tenants.into_iter().map(|t| (t.id, t.display_name)).collect(),
+            filter.tenant_id.as_deref(),
+        ),
+        outcomes: offer("Any outcome", outcomes.collect(), filter.outcome.map(Outcome::as_str)),
+        from: time(filter.from),
+        to: time(filter.to),
+    })
+}
+
+fn chips(pairs: &[(&str, &str)], base: &str, filter: &views::AuditFilter) -> Vec<Chip> {
+    let label = |choices: &[Choice], value: &str| {
+        choices.iter().find(|c| c.value == value).map_or_else(|| value.to_owned(), |c| c.label.clone())
+    };
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            let (noun, text) = match *name {
+                "actor" => ("Actor", (*value).to_owned()),
+                "action" => ("Action", label(&filter.actions, value)),
+                "tenant" => ("Tenant", label(&filter.tenants, value)),
+                "outcome" => ("Outcome", label(&filter.outcomes, value)),
+                "from" => ("From", format!("{value} UTC")),
+                "to" => ("To", format!("{value} UTC")),
+                "target" => ("Target", (*value).to_owned()),
+                "job" => ("Job", (*value).to_owned()),
+                "operation" => ("Operation", (*value).to_owned()),
+                other => (other, (*value).to_owned()),
+            };
+            let rest = query_string(pairs.iter().copied().filter(|(n, _)| n != name));
+            Chip {
+                label: format!("{noun}: {text}"),
+                remove_url: if rest.is_empty() { base.to_owned() } else { format!("{base}?{rest}") },
+            }
+        })
+        .collect()
 }

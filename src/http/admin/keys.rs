@@ -1,23 +1,220 @@
-//! Stub.
+//! Gateway keys: list, one key, revoking. Making one is `keys::create`. Must not see a key's secret after it was made.
+
+mod create;
+
+pub use create::{create, create_key, new};
+
 use super::{
     super::{Answer, Error},
+    audit,
+    form::query_string,
+    present,
+    views::{Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, Pager, RevokeKeyPage, Tab},
     visit::Visit,
 };
-pub async fn list(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+use crate::{
+    clock::{DAY, Millis},
+    domain::{
+        ids,
+        keys::{Key, KeyKind, KeyStatus, Scopes},
+    },
+    store::{
+        audit::AuditFilter,
+        keys::{KeyFilter, KeyList},
+    },
+};
+use std::collections::HashMap;
+
+const PAGE: usize = 50;
+
+const TABS: [(&str, Option<KeyList>); 6] = [
+    ("All", None),
+    ("Active", Some(KeyList::Active)),
+    ("Expires soon", Some(KeyList::Expiring)),
+    ("Unused for 90 days", Some(KeyList::Unused)),
+    ("Expired", Some(KeyList::Expired)),
+    ("Revoked", Some(KeyList::Revoked)),
+];
+
+pub async fn list(visit: Visit) -> Result<Answer, Error> {
+    let db = &visit.app.db;
+    let ws = &visit.workspace()?.id;
+    let now = visit.app.clock.now();
+    let bad = |what: &str| Error::bad("invalid_filter", format!("{what}: there is no such filter"));
+    let list = match visit.form.some("status") {
+        None => None,
+        Some(word) => Some(KeyList::parse(word).ok_or_else(|| bad("status"))?),
+    };
+    let tenant = visit.form.some("tenant");
+    if tenant.is_some_and(|id| !ids::is_object_id(id)) {
+        return Err(bad("tenant"));
+    }
+    let place = |name| match visit.form.some(name) {
+        Some(id) if !ids::is_own_id(id) => Err(bad(name)),
+        place => Ok(place),
+    };
+    let (before, after) = (place("before")?, place("after")?);
+    let filter = KeyFilter { tenant_id: tenant, list, now };
+    let limit = PAGE as i64 + 1;
+    let mut keys = match after {
+        Some(after) => db.keys_after(ws, &filter, after, limit).await?,
+        None => db.keys(ws, &filter, before, limit).await?,
+    };
+    let more = keys.len() > PAGE;
+    if after.is_some() {
+        let extra = keys.len().saturating_sub(PAGE);
+        keys.drain(..extra);
+    }
+    keys.truncate(PAGE);
+
+    let base = format!("/w/{ws}/keys");
+    let url = |list: Option<KeyList>, place: Option<(&str, &str)>| {
+        let pairs = [("tenant", tenant), ("status", list.map(KeyList::as_str))];
+        let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        match query_string(pairs.chain(place)).as_str() {
+            "" => base.clone(),
+            query => format!("{base}?{query}"),
+        }
+    };
+    let (newer, older) = if after.is_some() { (more, true) } else { (before.is_some(), more) };
+    let mut tabs = Vec::with_capacity(TABS.len());
+    for (label, of) in TABS {
+        let count = present::count(db.count_keys(ws, &KeyFilter { list: of, ..filter }).await?);
+        tabs.push(Tab { label: label.into(), count: Some(count), url: url(of, None), current: of == list });
+    }
+    let total = tabs.iter().find(|t| t.current).and_then(|t| t.count).unwrap_or_default();
+    let names = tenant_names(&visit, ws, &keys).await?;
+    let of_tenant = match tenant {
+        None => String::new(),
+        Some(id) => {
+            let name = db.tenant(ws, id).await?.map_or_else(|| id.to_owned(), |t| t.display_name);
+            format!(" of {name}")
+        }
+    };
+    let page = KeyListPage {
+        shell: visit.shell("API keys"),
+        ws: ws.clone(),
+        tabs,
+        result_line: match total {
+            Count(0) if tenant.is_none() => String::new(),
+            total => format!("{}{of_tenant} · newest first", total.of("key", "keys")),
+        },
+        filtered: list.is_some() || tenant.is_some(),
+        pager: Pager::times(
+            keys.first().filter(|_| newer).map(|k| url(list, Some(("after", &k.id)))),
+            keys.last().filter(|_| older).map(|k| url(list, Some(("before", &k.id)))),
+        ),
+        rows: keys.iter().map(|key| row(key, &names, now)).collect(),
+        new_url: match tenant {
+            Some(id) => format!("{base}/new?tenant={id}"),
+            None => format!("{base}/new"),
+        },
+    };
+    Ok(present::page(&page))
 }
-pub async fn new(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn show(visit: Visit) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    let key = find(&visit).await?;
+    let about = AuditFilter {
+        workspace_id: Some(ws.clone()),
+        target: Some(key.id.clone()),
+        ..AuditFilter::default()
+    };
+    let names = tenant_names(&visit, &ws, std::slice::from_ref(&key)).await?;
+    let page = KeyPage {
+        shell: visit.shell(key.name.as_str()),
+        key: row(&key, &names, visit.app.clock.now()),
+        scopes: key.scopes.iter().map(|s| s.to_string()).collect(),
+        audit: audit::latest(&visit, about, 10).await?,
+        id: CopyId::whole("key ID", key.id),
+        ws,
+    };
+    Ok(present::page(&page))
 }
-pub async fn create(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    let key = find(&visit).await?;
+    let now = visit.app.clock.now();
+    if key.revoked_at.is_some() {
+        return Ok(Answer::see_other(&format!("/w/{ws}/keys/{}", key.id)));
+    }
+    let names = tenant_names(&visit, &ws, std::slice::from_ref(&key)).await?;
+    let recent = key.last_used_at.filter(|at| key.is_live(now) && *at > now - DAY);
+    let page = RevokeKeyPage {
+        shell: visit.shell(format!("Revoke {}", key.name)),
+        key: row(&key, &names, now),
+        recent_use: recent.map(|at| {
+            let from = key.last_used_from.as_deref().unwrap_or("an address that is not known");
+            format!("Used {} from {from}.", present::moment(at, now).relative)
+        }),
+        calls: None,
+        ws,
+    };
+    Ok(present::page(&page))
 }
-pub async fn show(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+pub async fn revoke(visit: Visit) -> Result<Answer, Error> {
+    let app = &visit.app;
+    let key = find(&visit).await?;
+    app.db.revoke_key(&visit.actor, &key, app.clock.now()).await?;
+    app.access.reload().await?;
+    Ok(Answer::see_other(&format!("/w/{}/keys/{}?done=revoked", key.workspace_id, key.id)))
 }
-pub async fn revoke_form(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+async fn find(visit: &Visit) -> Result<Key, Error> {
+    let (ws, id) = (&visit.workspace()?.id, visit.own_id("id")?);
+    visit.app.db.key(ws, id).await?.ok_or(Error::NotFound)
 }
-pub async fn revoke(_: Visit) -> Result<Answer, Error> {
-    Err(Error::NotFound)
+
+async fn tenant_names(visit: &Visit, ws: &str, keys: &[Key]) -> Result<HashMap<String, String>, Error> {
+    let mut tenants: Vec<&str> = keys.iter().filter_map(|k| k.tenant_id.as_deref()).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    Ok(visit.app.db.tenant_names(ws, &tenants).await?)
+}
+
+fn kind_name(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Tenant => "Tenant key",
+        KeyKind::Workspace => "Workspace key",
+        KeyKind::Audit => "Audit token",
+    }
+}
+
+fn row(key: &Key, names: &HashMap<String, String>, now: Millis) -> KeyRow {
+    let status = key.status(now);
+    let tenant = key.tenant_id.as_ref().map(|id| names.get(id).unwrap_or(id).clone());
+    KeyRow {
+        id: key.id.clone(),
+        name: key.name.clone(),
+        kind: kind_name(key.kind).into(),
+        display: format!("{}…{}", key.prefix, key.last_four),
+        tenant,
+        tenant_id: key.tenant_id.clone().unwrap_or_default(),
+        scopes: summary(&key.scopes),
+        created_by: key.created_by.clone(),
+        created: present::moment(key.created_at, now),
+        last_used: key.last_used_at.map(|at| present::moment(at, now)),
+        last_address: key.last_used_from.clone().unwrap_or_default(),
+        expires: key.expires_at.map(|at| present::moment(at, now)),
+        status: Badge::key(status.as_str()),
+        active: matches!(status, KeyStatus::Active | KeyStatus::Expiring),
+    }
+}
+
+/// "posts: read, create · media: write"
+fn summary(scopes: &Scopes) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for scope in scopes.iter() {
+        let Some((noun, verb)) = scope.as_str().split_once(':') else { continue };
+        match groups.iter_mut().find(|(known, _)| *known == noun) {
+            Some((_, verbs)) => verbs.push(verb),
+            None => groups.push((noun, vec![verb])),
+        }
+    }
+    let groups: Vec<String> =
+        groups.into_iter().map(|(noun, verbs)| format!("{noun}: {}", verbs.join(", "))).collect();
+    groups.join(" · ")
 }

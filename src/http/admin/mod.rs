@@ -24,8 +24,10 @@ mod visit;
 mod workspaces;
 
 pub use errors::render_error;
+pub use keys::create_key;
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
+pub use workspaces::{NewWorkspace, add_workspace};
 
 use super::{Route, route};
 use crate::domain::admins::Right::{Audit, Export, Manage, Operate, Read};

@@ -268,6 +268,18 @@ impl Visit {
         accounts
     }
 
+    /// Makes a workspace the page's, on a page whose path names none. `false`, and nothing is changed, without the right.
+    pub fn enter(&mut self, workspace_id: &str, right: Right) -> bool {
+        let role = self.role_in(workspace_id).filter(|role| role.may(right));
+        match (self.app.access.account(workspace_id), role) {
+            (Some(account), Some(role)) => {
+                self.account = Some((account, role));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The workspace of the path. Pages without one do not ask.
     pub fn account(&self) -> Result<&Arc<Account>, Error> {
         self.account.as_ref().map(|(account, _)| account).ok_or(Error::NotFound)
@@ -323,6 +335,7 @@ impl Visit {
                 is_owner: self.admin.instance_owner,
             }),
             can_write: self.may(Right::Operate),
+            can_audit: self.may(Right::Audit),
             can_manage: self.may(Right::Manage),
             csrf: self.app.keyring.csrf_token(&self.session.id),
             flash: present::flash(self.form.get("done")),

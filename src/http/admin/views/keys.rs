@@ -19,6 +19,8 @@ pub struct KeyListPage {
     pub filtered: bool,
     pub rows: Vec<KeyRow>,
     pub pager: Pager,
+    /// The form for a new one, with the tenant chosen if the list is one tenant's.
+    pub new_url: String,
 }
 
 #[derive(Clone, Debug, Default)]

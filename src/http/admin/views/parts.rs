@@ -111,11 +111,15 @@ impl Badge {
     /// The outcome of an audit entry.
     pub fn outcome(outcome: &str) -> Badge {
         match outcome {
-            "success" | "ok" | "succeeded" | "applied" => Badge::new("ok", "check", "Success"),
+            "intent" => Badge::new("info", "half", "Started"),
+            "succeeded" => Badge::new("ok", "check", "Success"),
+            "gone" => Badge::new("neutral", "check", "Already gone"),
             "denied" => Badge::new("warn", "lock", "Denied"),
-            "failure" | "failed" | "error" => Badge::new("danger", "cross", "Failed"),
-            "intent" | "started" => Badge::new("info", "half", "Started"),
-            "unknown" | "in_doubt" => Badge::new("warn", "what", "In doubt"),
+            "refused" => Badge::new("danger", "cross", "Refused by PostPost"),
+            "failed" => Badge::new("danger", "cross", "Failed"),
+            "in_doubt" => Badge::new("warn", "what", "In doubt"),
+            "applied" => Badge::new("ok", "check", "Did happen"),
+            "not_applied" => Badge::new("danger", "cross", "Did not happen"),
             other => Badge::new("neutral", "what", other),
         }
     }

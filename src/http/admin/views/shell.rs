@@ -32,6 +32,8 @@ pub struct Shell {
     pub admin: Option<AdminRef>,
     /// Operator or owner here: forms that change tenants, keys and posts are drawn.
     pub can_write: bool,
+    /// May see the audit log here: entries and links to them are drawn.
+    pub can_audit: bool,
     /// Owner here: workspace settings are drawn.
     pub can_manage: bool,
     /// Served without TLS outside loopback: a warning stands on every page.

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::audit::AuditRow;
 use super::forms::{Field, Summary};
-use super::parts::{Badge, CopyId, Count, Moment, Pager, Tab};
+use super::parts::{Badge, CopyId, Count, Link, Moment, Pager, Tab};
 use super::shell::Shell;
 use super::workspaces::Frozen;
 
@@ -35,10 +35,11 @@ pub struct TenantRow {
     pub username: String,
     pub upstream_id: CopyId,
     pub state: Badge,
-    /// One badge per health: "3 valid", "1 expired". Empty: not known.
-    pub connections: Vec<Badge>,
     pub scheduled: Count,
+    /// In the last 7 days.
     pub failed: Count,
+    /// Exactly those.
+    pub failed_url: String,
     pub last_published: Option<Moment>,
     pub last_sync: Option<Moment>,
     pub sync_error: Option<String>,
@@ -57,6 +58,8 @@ pub struct NewTenantPage {
     pub username: Field,
     /// "display_name"
     pub display_name: Field,
+    /// The tenant that has this username already.
+    pub existing: Option<Link>,
 }
 
 impl NewTenantPage {
@@ -129,7 +132,7 @@ pub struct DetachPage {
     pub name: String,
     pub username: String,
     pub scheduled: Count,
-    /// Working keys that will be revoked.
+    /// Working keys that will open nothing any more.
     pub keys: Count,
     pub error: Option<String>,
     /// "confirm"; asked for when posts are scheduled.

@@ -94,7 +94,7 @@ impl WorkspacePage {
     }
 }
 
-/// Since when, by whom, why.
+/// Since when, by whom (empty: not told), why.
 #[derive(Clone, Debug, Default)]
 pub struct Frozen {
     pub at: Moment,
@@ -104,10 +104,8 @@ pub struct Frozen {
 
 #[derive(Clone, Debug, Default)]
 pub struct ImportResult {
-    pub at: Moment,
-    pub added: Count,
-    pub detached: Count,
-    pub unchanged: Count,
-    /// Some: it did not finish.
+    /// The last complete one.
+    pub at: Option<Moment>,
+    /// Some: a later one did not finish.
     pub error: Option<String>,
 }

@@ -31,6 +31,7 @@ pub fn keys(s: &Sample, add: &mut Add) {
             filtered: false,
             rows: s.rows(12, row),
             pager: Pager::pages(s.opt(s.t("?p")), s.opt(s.t("?n"))),
+            new_url: "/w/w1/keys/new".into(),
         },
     );
     let group =

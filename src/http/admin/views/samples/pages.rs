@@ -178,10 +178,7 @@ fn workspaces(s: &Sample, add: &mut Add) {
         frozen: None,
         policy: "protect".into(),
         import: s.opt(ImportResult {
-            at: s.at("15 Mar 2026, 09:00 UTC", "5 h ago"),
-            added: Count(3),
-            detached: Count(1),
-            unchanged: Count(54),
+            at: s.opt(s.at("15 Mar 2026, 09:00 UTC", "5 h ago")),
             error: (s.sort == Sort::Hostile).then(|| s.t("Stopped at page 3")),
         }),
         error: s.whole_error(),
@@ -202,13 +199,9 @@ fn tenants(s: &Sample, add: &mut Add) {
         username: s.t("hello@bluebakery.example"),
         upstream_id: CopyId::short("tenant ID", s.t("507f1f77bcf86cd799439011")),
         state: Badge::state(["active", "active", "active", "frozen", "detached"][i % 5]),
-        connections: match i % 3 {
-            0 => vec![Badge::token("valid", s.t("4 valid")), Badge::token("expired", "1 expired")],
-            1 => vec![Badge::token("valid", "2 valid"), Badge::token("unknown", "1 no expiry")],
-            _ => vec![],
-        },
         scheduled: Count(i as u64 * 37 % 190),
         failed: Count([0, 0, 3, 0][i % 4]),
+        failed_url: "/w/w1/posts?tenant=t1&status=failed".into(),
         last_published: (i % 4 != 3).then(|| s.at("15 Mar 2026, 13:02 UTC", "1 h ago")),
         last_sync: Some(s.at("15 Mar 2026, 14:30 UTC", "40 s ago")),
         sync_error: (i == 2).then(|| s.t("PostPost answered 500")),
@@ -236,6 +229,7 @@ fn tenants(s: &Sample, add: &mut Add) {
             error: s.whole_error(),
             username: s.field("username", "hello@bluebakery.example"),
             display_name: s.field("display_name", "Blue Bakery"),
+            existing: s.opt(Link::new(s.t("Blue Bakery"), "/w/w1/tenants/t1")),
         },
     );
     let connection = |i: usize| Connection {
@@ -332,7 +326,7 @@ fn audit(s: &Sample, add: &mut Add) {
             shell: s.shell("Entry 81,204", "/w/w1/audit/81204"),
             seq: Count(81_204),
             action: s.t("tenant.update"),
-            outcome: Badge::outcome("success"),
+            outcome: Badge::outcome("succeeded"),
             at: s.at("15 Mar 2026, 14:30:07 UTC", ""),
             back_url: "/w/w1/audit".into(),
             prev_url: s.opt("/w/w1/audit/81205".into()),

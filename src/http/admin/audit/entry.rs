@@ -1,0 +1,157 @@
+//! One entry of the audit log, with everything that is kept of it.
+
+use super::{base, rows};
+use crate::{
+    domain::{audit::Entry, ids},
+    http::{
+        Answer, Error,
+        admin::{
+            present,
+            views::{AuditPage, AuditRow, Change, CopyId, Count, Fact},
+            visit::Visit,
+        },
+    },
+    store::audit::AuditFilter,
+};
+use serde_json::Value;
+
+pub async fn show(visit: Visit) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    render(&visit, Some(ws)).await
+}
+
+pub async fn show_any(visit: Visit) -> Result<Answer, Error> {
+    render(&visit, None).await
+}
+
+async fn render(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
+    let db = &visit.app.db;
+    let seq: i64 = visit.call.param("seq").parse().map_err(|_| Error::NotFound)?;
+    let entry = db.audit_entry(workspace_id.as_deref(), seq).await?.ok_or(Error::NotFound)?;
+    let base = base(workspace_id.as_deref());
+    let filter = AuditFilter { workspace_id, ..AuditFilter::default() };
+    let newer = db.audit_page(&filter, None, Some(seq), 1).await?.pop();
+    let older = db.audit_page(&filter, Some(seq), None, 1).await?.pop();
+    let url = |entry: Entry| format!("{base}/{}", entry.seq);
+    let Some(row) = rows(visit, std::slice::from_ref(&entry), &base).await?.pop() else {
+        return Err(Error::NotFound);
+    };
+    let fixed: Value = serde_json::from_slice(&entry.bytes).unwrap_or_default();
+    let page = AuditPage {
+        shell: visit.shell(format!("Entry {}", Count(row.seq))),
+        seq: Count(row.seq),
+        action: entry.action.clone(),
+        facts: facts(&entry, &row, &fixed, &base),
+        context: context(&entry),
+        erased: erased(&entry, &fixed),
+        changes: changes(&entry),
+        bytes: String::from_utf8_lossy(&entry.bytes).into_owned(),
+        leaf_hash: CopyId::whole("leaf hash", hex::encode(&entry.leaf)),
+        outcome: row.outcome,
+        at: row.at,
+        prev_url: newer.map(url),
+        next_url: older.map(url),
+        back_url: base.clone(),
+    };
+    Ok(present::page(&page))
+}
+
+fn fact(name: &str, value: impl Into<String>, url: impl Into<String>) -> Fact {
+    Fact { name: name.into(), value: value.into(), url: url.into() }
+}
+
+fn facts(entry: &Entry, row: &AuditRow, fixed: &Value, base: &str) -> Vec<Fact> {
+    let mut facts = vec![fact("Actor", format!("{} ({})", row.actor, row.actor_type), "")];
+    if !entry.actor_id.is_empty() {
+        facts.push(fact("Actor ID", entry.actor_id.as_str(), ""));
+    }
+    if let Some(prefix) = fixed["actor"]["keyPrefix"].as_str() {
+        facts.push(fact("Key", format!("{prefix}…"), ""));
+    }
+    if let Some(ws) = &entry.workspace_id {
+        facts.push(fact("Workspace", row.workspace.as_str(), format!("/w/{ws}")));
+        if let Some(tenant) = &entry.tenant_id {
+            facts.push(fact("Tenant", row.tenant.as_str(), format!("/w/{ws}/tenants/{tenant}")));
+        }
+    }
+    for (i, target) in fixed["targets"].as_array().into_iter().flatten().enumerate() {
+        let text = |field: &str| target[field].as_str().unwrap_or_default();
+        let url = if i == 0 { row.target_url.as_str() } else { "" };
+        facts.push(fact("Target", format!("{} {}", text("type"), text("id")), url));
+    }
+    if let Some(reason) = entry.detail("reason").and_then(|body| serde_json::from_str::<String>(body).ok()) {
+        facts.push(fact("Reason", reason, ""));
+    }
+    if let Some(latency) = fixed["upstream"]["latencyMs"].as_i64() {
+        let answer = match (fixed["upstream"]["status"].as_u64(), fixed["upstream"]["code"].as_str()) {
+            (Some(status), Some(code)) => format!("{status} ({code})"),
+            (Some(status), None) => status.to_string(),
+            (None, code) => format!("no answer ({})", code.unwrap_or("not known")),
+        };
+        facts.push(fact("PostPost's answer", format!("{answer} after {latency} ms"), ""));
+    }
+    if let Some(id) = entry.op_id.as_deref().filter(|id| ids::is_own_id(id)) {
+        facts.push(fact("Operation", id, format!("{base}?operation={id}")));
+    }
+    if let (Some(ws), Some(id)) =
+        (&entry.workspace_id, entry.job_id.as_deref().filter(|id| ids::is_own_id(id)))
+    {
+        facts.push(fact("Job", id, format!("/w/{ws}/jobs/{id}")));
+        facts.push(fact("Entries of the job", "Show them", format!("{base}?job={id}")));
+    }
+    for (name, place) in [("Number in the workspace", "inWorkspace"), ("Number of the tenant", "inTenant")] {
+        if let Some(seq) = fixed[place]["seq"].as_u64() {
+            facts.push(fact(name, Count(seq).to_string(), ""));
+        }
+    }
+    facts
+}
+
+fn context(entry: &Entry) -> Vec<Fact> {
+    let context: Value =
+        entry.detail("context").and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    [
+        ("Address", "ip"),
+        ("User agent", "userAgent"),
+        ("Request ID", "requestId"),
+        ("Session", "sessionId"),
+        ("Client", "client"),
+    ]
+    .into_iter()
+    .filter_map(|(name, field)| Some(fact(name, context.get(field)?.as_str()?, "")))
+    .collect()
+}
+
+/// Parts that the hashed bytes commit to and that are no longer there.
+fn erased(entry: &Entry, fixed: &Value) -> Option<String> {
+    let parts = fixed["commitments"].as_object()?.keys();
+    let gone: Vec<&str> = parts.map(String::as_str).filter(|part| entry.detail(part).is_none()).collect();
+    (!gone.is_empty()).then(|| {
+        format!("Erased: {}. What is left is the commitment to it in the bytes below.", gone.join(", "))
+    })
+}
+
+fn changes(entry: &Entry) -> Vec<Change> {
+    let change: Value =
+        entry.detail("change").and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let text = |side: &str, field: &str| match change[side].get(field) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let mut fields: Vec<&String> = ["before", "after"]
+        .iter()
+        .filter_map(|side| change[*side].as_object())
+        .flat_map(|o| o.keys())
+        .collect();
+    fields.sort();
+    fields.dedup();
+    fields
+        .into_iter()
+        .map(|field| Change {
+            before: text("before", field),
+            after: text("after", field),
+            field: field.clone(),
+        })
+        .collect()
+}

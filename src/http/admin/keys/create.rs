@@ -1,0 +1,233 @@
+//! Making a gateway key. The secret goes from the key ring to the page that shows it once, and nowhere else.
+
+use super::kind_name;
+use crate::{
+    app::App,
+    clock::DAY,
+    domain::{
+        audit::Actor,
+        ids,
+        keys::{Key, KeyKind, NewKey, Scope, Scopes},
+        secrets,
+        tenants::TenantState,
+    },
+    http::{
+        Answer, Error,
+        admin::{
+            present,
+            secrets::{SecretKind, store_reveal},
+            views::{Choice, ChoiceGroup, Field, KeyForm, NewKeyPage},
+            visit::Visit,
+        },
+    },
+    store::tenants::TenantFilter,
+};
+
+/// Tenants to choose from; for others the form is opened from their page.
+const TENANTS: i64 = 1_000;
+const DAYS: [(&str, &str); 4] =
+    [("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), ("never", "Never")];
+const DEFAULT_DAYS: &str = "90";
+
+/// Makes a key and gives it with its secret, which is not kept. [`Error::Invalid`] if the parts do not fit.
+pub async fn create_key(
+    app: &App,
+    actor: &Actor,
+    admin_name: &str,
+    workspace_id: &str,
+    new: NewKey,
+) -> Result<(Key, String), Error> {
+    let now = app.clock.now();
+    new.check(now)?;
+    let (secret, mac) = app.keyring.mint(new.kind);
+    let key = Key {
+        id: ids::new_id(),
+        workspace_id: workspace_id.to_owned(),
+        kind: new.kind,
+        tenant_id: new.tenant_id,
+        name: new.name.trim().to_owned(),
+        scopes: new.scopes,
+        prefix: secrets::visible_prefix(&secret),
+        last_four: secrets::last_four(&secret),
+        created_at: now,
+        created_by: admin_name.to_owned(),
+        expires_at: new.expires_at,
+        last_used_at: None,
+        last_used_from: None,
+        revoked_at: None,
+    };
+    app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await?;
+    app.access.reload().await?;
+    Ok((key, secret))
+}
+
+pub async fn new(visit: Visit) -> Result<Answer, Error> {
+    let tenant = visit.form.get("tenant");
+    let chosen = Chosen {
+        kind: "tenant",
+        tenant: if ids::is_object_id(tenant) { tenant } else { "" },
+        scopes: Vec::new(),
+        expiry: DEFAULT_DAYS,
+    };
+    render(&visit, Field::new("name"), &chosen, None).await
+}
+
+pub async fn create(visit: Visit) -> Result<Answer, Error> {
+    let app = &visit.app;
+    let ws = &visit.workspace()?.id;
+    let form = &visit.form;
+    let chosen = Chosen {
+        kind: form.get("kind"),
+        tenant: form.get("tenant"),
+        scopes: form.all("scopes").collect(),
+        expiry: form.get("expiry"),
+    };
+    let made = match read(&visit, ws, &chosen).await? {
+        Ok(new) => create_key(app, &visit.actor, &visit.admin.name, ws, new).await,
+        Err((field, reason)) => Err(Error::Invalid(crate::domain::Invalid::new(field, reason))),
+    };
+    match made {
+        Ok((key, secret)) => {
+            let back = format!("/w/{ws}/keys/{}", key.id);
+            let location =
+                store_reveal(&visit, SecretKind::Key, &secret, &key.name, back, key.expires_at).await?;
+            Ok(Answer::see_other(&location))
+        }
+        Err(Error::Invalid(invalid)) => {
+            let name = Field::filled("name", form.get("name"));
+            render(&visit, name, &chosen, Some((invalid.field, invalid.reason))).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What was chosen, as it came.
+struct Chosen<'a> {
+    kind: &'a str,
+    tenant: &'a str,
+    scopes: Vec<&'a str>,
+    expiry: &'a str,
+}
+
+/// The key asked for, or the field that cannot be read.
+async fn read(
+    visit: &Visit,
+    ws: &str,
+    chosen: &Chosen<'_>,
+) -> Result<Result<NewKey, (&'static str, &'static str)>, Error> {
+    let Some(kind) = KeyKind::parse(chosen.kind) else {
+        return Ok(Err(("kind", "Choose what the key is for")));
+    };
+    let Some(scopes) = chosen.scopes.iter().map(|s| Scope::parse(s)).collect::<Option<Vec<_>>>() else {
+        return Ok(Err(("scopes", "Choose from the permissions below")));
+    };
+    let expires_at = match chosen.expiry {
+        "never" => None,
+        days if DAYS.iter().any(|(word, _)| *word == days) => {
+            days.parse::<i64>().ok().map(|days| visit.app.clock.now() + days * DAY)
+        }
+        _ => return Ok(Err(("expiry", "Choose when the key ends"))),
+    };
+    let tenant_id = match chosen.tenant {
+        "" => None,
+        id => {
+            let found = if ids::is_object_id(id) { visit.app.db.tenant(ws, id).await? } else { None };
+            match found.filter(|t| t.state() != TenantState::Detached) {
+                Some(tenant) => Some(tenant.id),
+                None => return Ok(Err(("tenant", "Choose one of this workspace's tenants"))),
+            }
+        }
+    };
+    let name = visit.form.get("name").to_owned();
+    Ok(Ok(NewKey { kind, tenant_id, name, scopes: Scopes::new(scopes), expires_at }))
+}
+
+async fn render(
+    visit: &Visit,
+    name: Field,
+    chosen: &Chosen<'_>,
+    wrong: Option<(&'static str, String)>,
+) -> Result<Answer, Error> {
+    let ws = &visit.workspace()?.id;
+    let mut tenants = vec![Choice::new("", "No tenant", chosen.tenant.is_empty())];
+    let mut listed = visit.app.db.tenants(ws, &TenantFilter::default(), None, TENANTS).await?;
+    listed.retain(|t| t.state() != TenantState::Detached);
+    if !chosen.tenant.is_empty() && !listed.iter().any(|t| t.id == chosen.tenant) {
+        listed.extend(visit.app.db.tenant(ws, chosen.tenant).await?);
+    }
+    tenants.extend(listed.into_iter().map(|t| {
+        let (selected, label) = (t.id == chosen.tenant, format!("{} ({})", t.display_name, t.username));
+        Choice::new(t.id, label, selected)
+    }));
+    let mut form = KeyForm {
+        name,
+        kind: Field::new("kind"),
+        kinds: kinds(chosen.kind),
+        tenant: Field::new("tenant"),
+        tenants,
+        scopes: Field::new("scopes"),
+        scope_groups: scope_groups(&chosen.scopes),
+        expiry: Field::new("expiry"),
+        expiries: DAYS
+            .iter()
+            .map(|(word, label)| Choice::new(*word, *label, *word == chosen.expiry))
+            .collect(),
+        error: None,
+    };
+    let failed = wrong.is_some();
+    if let Some((field, reason)) = wrong {
+        let place = match field {
+            "name" => &mut form.name,
+            "kind" => &mut form.kind,
+            "tenant" => &mut form.tenant,
+            "scopes" => &mut form.scopes,
+            _ => &mut form.expiry,
+        };
+        place.error = Some(reason);
+    }
+    let shell = if failed { visit.error_shell("New key") } else { visit.shell("New key") };
+    let page = NewKeyPage { shell, ws: ws.clone(), form };
+    Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+fn kinds(chosen: &str) -> Vec<Choice> {
+    let hint = |kind| match kind {
+        KeyKind::Tenant => "One tenant's posts, and nothing else.",
+        KeyKind::Workspace => "Every tenant of this workspace; each call names its tenant.",
+        KeyKind::Audit => "Reads this workspace's audit log, for a program that collects it.",
+    };
+    KeyKind::ALL
+        .iter()
+        .map(|kind| Choice {
+            hint: hint(*kind).into(),
+            ..Choice::new(kind.as_str(), kind_name(*kind), kind.as_str() == chosen)
+        })
+        .collect()
+}
+
+fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
+    let mut groups: Vec<ChoiceGroup> = Vec::new();
+    for scope in Scope::ALL {
+        let (group, label, hint) = match scope {
+            Scope::PostsRead => ("Posts", "Read", ""),
+            Scope::PostsCreate => ("Posts", "Create", ""),
+            Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
+            Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
+            Scope::MediaWrite => ("Media", "Upload", ""),
+            Scope::ConnectionsRead => ("Connections", "Read", ""),
+            Scope::AnalyticsRead => ("Analytics", "Read", ""),
+            Scope::WebhooksManage => ("Webhooks", "Manage", ""),
+            Scope::WorkspaceManage => ("Workspace", "Manage tenants", "Workspace keys only."),
+            Scope::AuditRead => ("Audit log", "Read", "Audit tokens only."),
+        };
+        let choice = Choice {
+            hint: hint.into(),
+            ..Choice::new(scope.as_str(), label, chosen.contains(&scope.as_str()))
+        };
+        match groups.iter_mut().find(|g| g.label == group) {
+            Some(group) => group.choices.push(choice),
+            None => groups.push(ChoiceGroup { label: group.into(), choices: vec![choice] }),
+        }
+    }
+    groups
+}
