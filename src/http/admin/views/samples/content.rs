@@ -36,6 +36,7 @@ impl Sample {
                 is_owner: true,
             }),
             can_write: true,
+            can_audit: true,
             can_manage: true,
             insecure_http: self.sort == Sort::Hostile,
             flash: None,
