@@ -37,6 +37,7 @@ impl Sample {
             }),
             can_audit: true,
             can_write: true,
+            can_audit: true,
             can_manage: true,
             insecure_http: self.sort == Sort::Hostile,
             flash: None,
