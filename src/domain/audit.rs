@@ -87,6 +87,16 @@ words! {
     }
 }
 
+words! {
+    /// How an export is written.
+    ExportFormat {
+        /// For people; fields a spreadsheet would run are neutralised.
+        Csv = "csv",
+        /// The evidence: the hashed bytes as they are.
+        Ndjson = "ndjson",
+    }
+}
+
 /// What an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {

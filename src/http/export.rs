@@ -6,8 +6,8 @@ use crate::{
     app::App,
     clock::{DAY, Millis},
     domain::{
-        audit::{Actor, Draft, Entry, Outcome},
-        times, words,
+        audit::{Actor, Draft, Entry, ExportFormat, Outcome},
+        times,
     },
     store::audit::AuditFilter,
 };
@@ -16,11 +16,6 @@ use futures_util::stream;
 use serde_json::Value;
 use std::{io, sync::Arc};
 use tokio::sync::mpsc;
-
-words! {
-    /// How an export is written.
-    Format { Csv = "csv", Ndjson = "ndjson" }
-}
 
 /// Entries read at a time.
 const PAGE: i64 = 500;
@@ -102,7 +97,7 @@ pub async fn audit(
     app: &Arc<App>,
     actor: &Actor,
     filter: AuditFilter,
-    format: Format,
+    format: ExportFormat,
 ) -> Result<Answer, Error> {
     let rows = app.db.audit_count(&filter).await?;
     let mut entry = Draft::done(actor, "audit.export").set("format", format.as_str()).set("entries", rows);
@@ -114,7 +109,7 @@ pub async fn audit(
     let (chunks, body) = channel();
     let db = app.db.clone();
     app.runtime.spawn(async move {
-        if format == Format::Csv {
+        if format == ExportFormat::Csv {
             let Ok(head) = csv::record(COLUMNS) else { return };
             if chunks.send(Ok(head.into())).await.is_err() {
                 return;
@@ -143,8 +138,8 @@ pub async fn audit(
     let day = times::to_iso(app.clock.now());
     let name = format!("gatehouse-audit-{}.{format}", &day[..10]);
     let media = match format {
-        Format::Csv => "text/csv; charset=utf-8; header=present",
-        Format::Ndjson => "application/x-ndjson",
+        ExportFormat::Csv => "text/csv; charset=utf-8; header=present",
+        ExportFormat::Ndjson => "application/x-ndjson",
     };
     Ok(download(&name, media, body))
 }
@@ -181,10 +176,10 @@ fn shown(filter: &AuditFilter) -> Vec<(&'static str, String)> {
     shown
 }
 
-fn line(entry: &Entry, format: Format) -> io::Result<Vec<u8>> {
+fn line(entry: &Entry, format: ExportFormat) -> io::Result<Vec<u8>> {
     match format {
-        Format::Csv => csv_line(entry),
-        Format::Ndjson => ndjson_line(entry),
+        ExportFormat::Csv => csv_line(entry),
+        ExportFormat::Ndjson => ndjson_line(entry),
     }
 }
 

@@ -5,10 +5,7 @@ mod entry;
 pub use entry::{show, show_any};
 
 use super::{
-    super::{
-        Answer, Error,
-        export::{self, Format},
-    },
+    super::{Answer, Error, export},
     form::query_string,
     present,
     views::{self, AuditListPage, AuditRow, Badge, Chip, Choice, Count, ExportForm, Pager},
@@ -17,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         admins::Right,
-        audit::{Entry, Outcome},
+        audit::{Entry, ExportFormat, Outcome},
         times,
     },
     store::{audit::AuditFilter, tenants::TenantFilter},
@@ -85,7 +82,7 @@ pub async fn export_all(visit: Visit) -> Result<Answer, Error> {
 }
 
 async fn stream(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
-    let format = Format::parse(visit.form.get("format"))
+    let format = ExportFormat::parse(visit.form.get("format"))
         .ok_or_else(|| Error::bad("invalid_form", "format: choose csv or ndjson"))?;
     let filter = export::audit_filter(visit.form.pairs(), &["_csrf", "_once", "format"])?;
     export::audit(&visit.app, &visit.actor, AuditFilter { workspace_id, ..filter }, format).await

@@ -1,19 +1,17 @@
 //! The audit log in a file, for the workspace of the audit token.
 
-pub use super::super::export::Format;
-
 use super::super::{Answer, Call, Error, export};
 use crate::{
     app::App,
     domain::{
-        audit::{Actor, ActorType, Draft, Outcome},
+        audit::{Actor, ActorType, Draft, ExportFormat, Outcome},
         keys::{KeyKind, Scope},
     },
 };
 use std::sync::Arc;
 
 /// `GET /manage/v1/audit.{csv,ndjson}` with the filters of the audit page as query parameters.
-pub async fn export(app: Arc<App>, call: Call, format: Format) -> Result<Answer, Error> {
+pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<Answer, Error> {
     let token = call.header("authorization").and_then(|v| v.split_once(' ')).map(|(_, token)| token.trim());
     let Some(secret) = call.header("x-api-key").or(token) else {
         return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });

@@ -3,15 +3,16 @@
 mod audit;
 
 use super::{Route, route};
+use crate::domain::audit::ExportFormat;
 
 /// The site map of the machine door.
 pub fn routes() -> Vec<Route> {
     vec![
         route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| {
-            audit::export(app, call, audit::Format::Csv)
+            audit::export(app, call, ExportFormat::Csv)
         }),
         route("GET", "/manage/v1/audit.ndjson", "audit:read", |app, call| {
-            audit::export(app, call, audit::Format::Ndjson)
+            audit::export(app, call, ExportFormat::Ndjson)
         }),
     ]
 }
