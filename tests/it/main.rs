@@ -2,4 +2,5 @@
 
 mod sandbox;
 mod store;
+mod structure;
 mod support;
