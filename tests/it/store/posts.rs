@@ -221,7 +221,7 @@ async fn model(db: Db) {
         db.mirror_posts(&acme, &oid(tenant), &own, None, NOW).await.unwrap();
     }
     for n in 0..200_usize {
-        let pick = |bit: usize| (n * 2_654_435_761 >> (bit + 3)) & 1 == 1;
+        let pick = |bit: usize| ((n * 2_654_435_761) >> (bit + 3)) & 1 == 1;
         let filter = PostFilter {
             tenants: if pick(0) { vec![oid(1 + n % 3)] } else { vec![] },
             statuses: if pick(1) { vec![StatusFilter::Draft, StatusFilter::AnyPublished] } else { vec![] },

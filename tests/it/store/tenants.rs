@@ -162,7 +162,7 @@ async fn staleness(db: Db) {
     let two = (acme.clone(), oid(2), Some(NOW - 50), None);
     let three = (acme.clone(), oid(3), None, None);
     // The failed one waits for its retry; the detached one is never asked for.
-    assert_eq!(db.stalest_tenants(NOW, NOW, 10).await.unwrap(), [two.clone()]);
+    assert_eq!(db.stalest_tenants(NOW, NOW, 10).await.unwrap(), std::slice::from_ref(&two));
     assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), [three.clone(), two]);
     assert_eq!(db.stalest_tenants(NOW, NOW + 1, 1).await.unwrap(), [three]);
     db.suspend_workspace(&actor(), &acme, Some("key refused"), NOW).await.unwrap();
