@@ -116,7 +116,7 @@ postgres() {
         port=$((15000 + RANDOM % 15000))
         (cd "$data" && as_postgres "$programs/postgres" -D "$data/db" -p "$port" -k "$data" \
             -c listen_addresses=127.0.0.1 -c max_connections=400 -c fsync=off -c synchronous_commit=off \
-            -c full_page_writes=off) &
+            -c full_page_writes=off) >"$work/postgres.log" 2>&1 &
         postgres_pid=$!
         for _ in $(seq 100); do
             if "$programs/pg_isready" -q -h 127.0.0.1 -p "$port" && kill -0 "$postgres_pid" 2>/dev/null; then
@@ -131,7 +131,8 @@ postgres() {
         kill -INT "$postgres_pid" 2>/dev/null || true
         wait "$postgres_pid" 2>/dev/null || true
         postgres_pid=
-        echo "try $try on port $port failed"
+        echo "try $try on port $port failed:"
+        cat "$work/postgres.log"
     done
     return 1
 }
