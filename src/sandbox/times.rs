@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de};
 
 /// The present, in milliseconds UTC.
+#[expect(clippy::disallowed_methods, reason = "a program of its own: its one place that asks the system")]
 pub(super) fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }

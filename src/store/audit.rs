@@ -276,10 +276,12 @@ fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
         action => sql = sql.and("action =", action),
     }
     if let Some(actor) = &filter.actor {
+        // The part's text is always `{"actor":"<name>"}`, the name as a JSON string.
+        let name = serde_json::Value::from(actor.as_str()).to_string();
+        let pattern = format!(r#"{{"actor":"{}"}}"#, like_anywhere(&name[1..name.len() - 1]));
         sql = sql.push(" AND (actor_id = ").arg(actor.as_str());
         sql = sql.push(" OR EXISTS (SELECT 1 FROM audit_details d WHERE d.seq = audit_entries.seq AND d.part = 'names' AND ");
-        sql =
-            sql.push("LOWER(d.body) LIKE ").arg(like_anywhere(&actor.to_lowercase())).push(r" ESCAPE '\'))");
+        sql = sql.push("LOWER(d.body) LIKE LOWER(").arg(pattern).push(r") ESCAPE '\'))");
     }
     sql
 }

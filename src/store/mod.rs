@@ -23,7 +23,7 @@ pub(crate) use sql::Sql;
 pub use sqlx::types::Json;
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -79,6 +79,14 @@ impl Db {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(10))
+            // On a full disk SQLite ends a transaction by itself, the driver's ROLLBACK then fails, and the driver
+            // counts the connection as in a transaction for good. `ping` waits for that ROLLBACK.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
             .connect_with(options.clone())
             .await?;
         let (version,): (String,) = sqlx::query_as("SELECT sqlite_version()").fetch_one(&writer).await?;
@@ -190,7 +198,8 @@ impl Tx {
     }
 }
 
-/// A text to be found anywhere, as a LIKE pattern with `\` as its escape character.
+/// A text to be found anywhere, as a LIKE pattern with `\` as its escape character. To ignore case, both sides go
+/// through the database's own LOWER: what it does beyond ASCII differs, but never between the two sides.
 pub(crate) fn like_anywhere(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     pattern.push('%');

@@ -295,8 +295,7 @@ impl Tx {
         .bind(workspace_id)
         .bind(&post.tenant_id)
         .bind(&post.id)
-        // PostgreSQL's text has no NUL; a post that holds one is shown without it.
-        .bind(post.content.replace('\0', ""))
+        .bind(&post.content)
         .bind(post.status.as_str())
         .bind(post.scheduled_at)
         .bind(post.created_at)
@@ -362,13 +361,14 @@ fn narrow<'c>(mut sql: Sql<'c>, filter: &PostFilter) -> Sql<'c> {
     }
     if let Some(text) = &filter.text {
         sql = sql.push(" AND (p.id = ").arg(text.as_str());
-        sql = sql
-            .push(" OR LOWER(p.content) LIKE ")
-            .arg(like_anywhere(&text.to_lowercase()))
-            .push(r" ESCAPE '\')");
+        sql = sql.push(" OR LOWER(p.content) LIKE LOWER(").arg(like_anywhere(text)).push(r") ESCAPE '\')");
     }
     if filter.no_time {
         sql = sql.push(" AND p.scheduled_at IS NULL");
+    }
+    // Without an end, the span would take in the posts without a time.
+    if filter.from.is_some() {
+        sql = sql.push(" AND p.scheduled_at IS NOT NULL");
     }
     sql.and("COALESCE(p.scheduled_at, 9007199254740991) >=", filter.from)
         .and("COALESCE(p.scheduled_at, 9007199254740991) <", filter.to)

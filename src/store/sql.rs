@@ -1,7 +1,9 @@
 //! One statement: its text, its arguments and the place it will run. Text is `&'static str` with `$1` placeholders, so
 //! that user input cannot become SQL; both drivers take that form.
 
-use super::Result;
+use super::{Json, Result};
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Encode, FromRow, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection,
     SqlitePool, Type,
@@ -10,12 +12,67 @@ use sqlx::{
 };
 use std::{borrow::Cow, fmt::Write};
 
-/// A value both drivers can bind.
-pub(crate) trait Arg<'q>:
-    Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>
-{
+/// What both drivers can encode.
+pub(crate) trait Plain<'q>: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> {}
+impl<'q, T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>> Plain<'q> for T {}
+
+/// A value to bind. PostgreSQL's text and JSON have no NUL, and people send it: it is left out on both engines, so that
+/// a hostile name cannot stop an import on one of them.
+pub(crate) trait Arg<'q> {
+    type Plain: Plain<'q>;
+    fn plain(self) -> Self::Plain;
 }
-impl<'q, T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>> Arg<'q> for T {}
+
+macro_rules! args {
+    ($($type:ty => $plain:ty, |$value:ident| $how:expr;)+) => {$(
+        impl<'q> Arg<'q> for $type {
+            type Plain = $plain;
+            fn plain(self) -> $plain {
+                let $value = self;
+                $how
+            }
+        }
+    )+};
+}
+args! {
+    i64 => i64, |n| n;
+    Option<i64> => Option<i64>, |n| n;
+    bool => bool, |b| b;
+    &'q [u8] => &'q [u8], |bytes| bytes;
+    &'q Vec<u8> => &'q [u8], |bytes| bytes;
+    Vec<u8> => Vec<u8>, |bytes| bytes;
+    &str => String, |text| text.replace('\0', "");
+    &String => String, |text| text.replace('\0', "");
+    String => String, |text| if text.contains('\0') { text.replace('\0', "") } else { text };
+    Option<&str> => Option<String>, |text| text.map(Arg::plain);
+    Option<String> => Option<String>, |text| text.map(Arg::plain);
+    &Option<String> => Option<String>, |text| text.as_deref().map(Arg::plain);
+}
+
+impl<'q, T: Serialize> Arg<'q> for Json<&T> {
+    type Plain = Json<Value>;
+    fn plain(self) -> Json<Value> {
+        let mut value = serde_json::to_value(self.0).expect("our own types are JSON");
+        remove_nul(&mut value);
+        Json(value)
+    }
+}
+
+impl<'q, T: Serialize> Arg<'q> for Option<Json<&T>> {
+    type Plain = Option<Json<Value>>;
+    fn plain(self) -> Option<Json<Value>> {
+        self.map(Arg::plain)
+    }
+}
+
+fn remove_nul(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', ""),
+        Value::Array(values) => values.iter_mut().for_each(remove_nul),
+        Value::Object(fields) => fields.values_mut().for_each(remove_nul),
+        _ => {}
+    }
+}
 
 /// A row both drivers can produce: a tuple, or a struct that derives `FromRow`.
 pub(crate) trait Row:
@@ -69,6 +126,7 @@ impl<'c> Sql<'c> {
 
     /// Binds the next `$n`.
     pub fn bind<'q>(mut self, value: impl Arg<'q>) -> Self {
+        let value = value.plain();
         let added = match &mut self.on {
             On::SqlitePool(_, a) | On::SqliteTx(_, a) => a.add(value),
             On::PgPool(_, a) | On::PgTx(_, a) => a.add(value),

@@ -326,7 +326,8 @@ impl Tx {
 
 fn narrow<'c>(mut sql: super::Sql<'c>, filter: &TenantFilter) -> super::Sql<'c> {
     if let Some(search) = &filter.search {
-        let pattern = like_anywhere(&search.to_lowercase());
+        // Names sort by bytes, and LOWER of such a column knows no capitals but ASCII's, on both engines.
+        let pattern = like_anywhere(&search.to_ascii_lowercase());
         sql = sql.push(" AND (id = ").arg(search.as_str());
         sql = sql.push(" OR LOWER(display_name) LIKE ").arg(pattern.as_str()).push(r" ESCAPE '\'");
         sql = sql.push(" OR LOWER(username) LIKE ").arg(pattern).push(r" ESCAPE '\')");

@@ -1,8 +1,15 @@
 //! The integration tests: one crate, so that they link once. A module per part, named as in `src/`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics says what was wrong")]
+#![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
+
 mod bulk;
 mod isolation;
+mod pages;
 mod process;
 mod sandbox;
+mod store;
+mod structure;
+mod support;
 mod tenant_door;
 mod testapp;

@@ -1,0 +1,193 @@
+//! Tenants: the import, the lists and how fresh each mirror is.
+
+use super::{NOW, actor, last_entry, oid, populated, user, workspace};
+use crate::support::databases::both_engines;
+use gatehouse::{
+    domain::{
+        tenants::{ManagedUser, TenantState},
+        workspaces::Frozen,
+    },
+    store::{
+        Db,
+        audit::AuditFilter,
+        tenants::{Imported, TenantFilter},
+    },
+};
+
+both_engines!(import, filters, keyset, freeze, staleness, hostile_names, search_beyond_ascii);
+
+async fn ids(db: &Db, workspace: &str, filter: &TenantFilter) -> Vec<String> {
+    let tenants = db.tenants(workspace, filter, None, 100).await.unwrap();
+    assert_eq!(db.count_tenants(workspace, filter).await.unwrap(), tenants.len() as i64);
+    tenants.into_iter().map(|t| t.id).collect()
+}
+
+fn search(text: &str) -> TenantFilter {
+    TenantFilter { search: Some(text.into()), state: None }
+}
+
+fn state(state: TenantState) -> TenantFilter {
+    TenantFilter { search: None, state: Some(state) }
+}
+
+async fn import(db: Db) {
+    let acme = workspace(&db, "Acme").await.id;
+    let run =
+        async |users: &[ManagedUser], now| db.import_tenants(&actor(), &acme, users, now).await.unwrap();
+    let version = db.access_version().await.unwrap();
+    assert_eq!(run(&[user(1), user(2), user(3)], NOW).await, Imported { added: 3, returned: 0, detached: 0 });
+    assert_eq!(db.workspace(&acme).await.unwrap().unwrap().imported_at, Some(NOW));
+
+    let mut renamed = user(1);
+    renamed.display_name = "Renamed".into();
+    renamed.link_expires_at = Some(NOW + 9);
+    assert_eq!(run(&[renamed, user(3)], NOW + 1).await, Imported { added: 0, returned: 0, detached: 1 });
+    let one = db.tenant(&acme, &oid(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (one.display_name.as_str(), one.link_expires_at, one.created_at),
+        ("Renamed", Some(NOW + 9), NOW)
+    );
+    let two = db.tenant(&acme, &oid(2)).await.unwrap().unwrap();
+    assert_eq!((two.detached_at, two.state()), (Some(NOW + 1), TenantState::Detached));
+
+    assert_eq!(
+        run(&[user(1), user(2), user(3)], NOW + 2).await,
+        Imported { added: 0, returned: 1, detached: 0 }
+    );
+    assert_eq!(db.tenant(&acme, &oid(2)).await.unwrap().unwrap().detached_at, None);
+    assert!(db.access_version().await.unwrap() >= version + 3);
+    assert_eq!(db.tenant("other", &oid(2)).await.unwrap(), None);
+
+    let of_tenants = AuditFilter { action: Some("tenant.".into()), ..Default::default() };
+    let entries = db.audit_page(&of_tenants, None, Some(-1), 100).await.unwrap();
+    let actions: Vec<_> = entries.iter().map(|e| (e.action.as_str(), e.tenant_id.clone().unwrap())).collect();
+    assert_eq!(actions[..3], [1, 2, 3].map(|n| ("tenant.import", oid(n))));
+    assert_eq!(actions[3..], [("tenant.detach", oid(2)), ("tenant.reattach", oid(2))]);
+
+    db.note_import_error(&acme, "unreachable").await.unwrap();
+    let stored = db.workspace(&acme).await.unwrap().unwrap();
+    assert_eq!((stored.import_error.as_deref(), stored.imported_at), (Some("unreachable"), Some(NOW + 2)));
+    run(&[user(1)], NOW + 3).await;
+    assert_eq!(db.workspace(&acme).await.unwrap().unwrap().import_error, None);
+}
+
+async fn filters(db: Db) {
+    let acme = populated(&db, 4).await;
+    let mut users: Vec<_> = (1..=3).map(user).collect();
+    users[0].display_name = "100% Cotton_Mill".into();
+    db.import_tenants(&actor(), &acme, &users, NOW).await.unwrap();
+    db.freeze_tenant(&actor(), &acme, &oid(2), Some("late"), NOW).await.unwrap();
+    // Frozen and detached counts as detached.
+    db.freeze_tenant(&actor(), &acme, &oid(4), Some("late"), NOW).await.unwrap();
+
+    assert_eq!(ids(&db, &acme, &TenantFilter::default()).await, [1, 2, 3, 4].map(oid));
+    assert_eq!(ids(&db, &acme, &state(TenantState::Active)).await, [1, 3].map(oid));
+    assert_eq!(ids(&db, &acme, &state(TenantState::Frozen)).await, [oid(2)]);
+    assert_eq!(ids(&db, &acme, &state(TenantState::Detached)).await, [oid(4)]);
+    assert_eq!(ids(&db, &acme, &search("cotton")).await, [oid(1)]);
+    assert_eq!(ids(&db, &acme, &search("TENANT")).await, [2, 3, 4].map(oid));
+    assert_eq!(ids(&db, &acme, &search("USER02@")).await, [oid(2)]);
+    assert_eq!(ids(&db, &acme, &search(&oid(3))).await, [oid(3)]);
+    // Wildcards are letters like any other.
+    assert_eq!(ids(&db, &acme, &search("0%")).await, [oid(1)]);
+    assert_eq!(ids(&db, &acme, &search("n_m")).await, [oid(1)]);
+    assert_eq!(ids(&db, &acme, &search("%")).await, [oid(1)]);
+    assert_eq!(ids(&db, &acme, &search(r"\")).await, [""; 0]);
+    assert_eq!(ids(&db, &acme, &search("a\0b")).await, [""; 0]);
+    assert_eq!(ids(&db, "other", &TenantFilter::default()).await, [""; 0]);
+
+    let mut states = db.tenant_states().await.unwrap();
+    states.sort();
+    let frozen = Some("late".to_owned());
+    let expected = [
+        (acme.clone(), oid(1), None, false),
+        (acme.clone(), oid(2), frozen.clone(), false),
+        (acme.clone(), oid(3), None, false),
+        (acme.clone(), oid(4), frozen, true),
+    ];
+    assert_eq!(states, expected);
+}
+
+/// Pages joined are the list, with equal names and names whose order hangs on the collation.
+async fn keyset(db: Db) {
+    let acme = workspace(&db, "Acme").await.id;
+    let names = ["b", "B", "a-a", "aa", "_", "same", "same", "same", "Ä", "z"];
+    let users: Vec<ManagedUser> = names
+        .iter()
+        .enumerate()
+        .map(|(n, name)| ManagedUser { display_name: (*name).into(), ..user(n) })
+        .collect();
+    db.import_tenants(&actor(), &acme, &users, NOW).await.unwrap();
+    let all = db.tenants(&acme, &TenantFilter::default(), None, 100).await.unwrap();
+    let mut expected: Vec<_> = users.iter().map(|u| (u.display_name.clone(), u.id.clone())).collect();
+    expected.sort();
+    assert_eq!(all.iter().map(|t| (t.display_name.clone(), t.id.clone())).collect::<Vec<_>>(), expected);
+
+    let mut joined = Vec::new();
+    loop {
+        let after = joined.last().map(|(name, id): &(String, String)| (name.as_str(), id.as_str()));
+        let page = db.tenants(&acme, &TenantFilter::default(), after, 3).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        joined.extend(page.into_iter().map(|t| (t.display_name, t.id)));
+    }
+    assert_eq!(joined, expected);
+}
+
+async fn freeze(db: Db) {
+    let acme = populated(&db, 2).await;
+    db.freeze_tenant(&actor(), &acme, &oid(1), Some("asked for it"), NOW).await.unwrap();
+    let frozen = db.tenant(&acme, &oid(1)).await.unwrap().unwrap().frozen;
+    assert_eq!(frozen, Some(Frozen { at: NOW, reason: "asked for it".into() }));
+    assert_eq!(db.tenant(&acme, &oid(2)).await.unwrap().unwrap().frozen, None);
+    db.freeze_tenant(&actor(), &acme, &oid(1), None, NOW + 1).await.unwrap();
+    assert_eq!(db.tenant(&acme, &oid(1)).await.unwrap().unwrap().frozen, None);
+    let entry = last_entry(&db).await;
+    assert_eq!((entry.action.as_str(), entry.tenant_id), ("tenant.unfreeze", Some(oid(1))));
+}
+
+async fn staleness(db: Db) {
+    let acme = populated(&db, 4).await;
+    db.import_tenants(&actor(), &acme, &[user(1), user(2), user(3)], NOW).await.unwrap();
+    assert_eq!(db.sync_summary(&acme).await.unwrap(), (3, 3, 0, None));
+    assert_eq!(db.sync_summary("other").await.unwrap(), (0, 0, 0, None));
+    db.mirror_posts(&acme, &oid(1), &[], Some(NOW - 5), NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(2), &[], None, NOW - 50).await.unwrap();
+    db.note_sync_error(&acme, &oid(3), "timed out", NOW).await.unwrap();
+    assert_eq!(db.sync_summary(&acme).await.unwrap(), (3, 1, 1, Some(NOW - 50)));
+    let sync = db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync;
+    assert_eq!((sync.error.as_deref(), sync.error_at, sync.synced_at), (Some("timed out"), Some(NOW), None));
+
+    let two = (acme.clone(), oid(2), Some(NOW - 50), None);
+    let three = (acme.clone(), oid(3), None, None);
+    // The failed one waits for its retry; the detached one is never asked for.
+    assert_eq!(db.stalest_tenants(NOW, NOW, 10).await.unwrap(), std::slice::from_ref(&two));
+    assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), [three.clone(), two]);
+    assert_eq!(db.stalest_tenants(NOW, NOW + 1, 1).await.unwrap(), [three]);
+    db.suspend_workspace(&actor(), &acme, Some("key refused"), NOW).await.unwrap();
+    assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), []);
+    db.mirror_posts(&acme, &oid(3), &[], None, NOW + 1).await.unwrap();
+    let sync = db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync;
+    assert_eq!((sync.error, sync.error_at, sync.synced_at), (None, None, Some(NOW + 1)));
+}
+
+/// A name PostgreSQL cannot hold must not stop the import of a whole workspace.
+async fn hostile_names(db: Db) {
+    let acme = workspace(&db, "Acme").await.id;
+    let hostile = ManagedUser { display_name: "nul\0l '); --".into(), username: "a\0@b.c".into(), ..user(1) };
+    let imported = db.import_tenants(&actor(), &acme, &[hostile, user(2)], NOW).await.unwrap();
+    assert_eq!(imported.added, 2);
+    let stored = db.tenant(&acme, &oid(1)).await.unwrap().unwrap();
+    assert_eq!((stored.display_name.as_str(), stored.username.as_str()), ("null '); --", "a@b.c"));
+}
+
+/// Whatever the engine thinks of capitals beyond ASCII: text finds itself.
+async fn search_beyond_ascii(db: Db) {
+    let acme = workspace(&db, "Acme").await.id;
+    let tenant = ManagedUser { display_name: "Übung ÄÖ İstanbul".into(), ..user(1) };
+    db.import_tenants(&actor(), &acme, &[tenant], NOW).await.unwrap();
+    for text in ["Übung", "ÄÖ", "İst", "BUNG", "stanBUL"] {
+        assert_eq!(ids(&db, &acme, &search(text)).await, [oid(1)], "{text}");
+    }
+}
