@@ -125,7 +125,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 
 /// The one multi-threaded runtime of the process.
 fn with_runtime(log: &str, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let filter = tracing_subscriber::EnvFilter::try_new(log).map_err(|e| Error::Usage(format!("log: {e}")))?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(log).map_err(|e| Error::Usage(format!("log: {e}")))?;
     // One JSON object a line: nothing a caller sends can look like a line of ours (security.md item 57).
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)

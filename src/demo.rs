@@ -26,7 +26,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashSet,
     fmt, fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -172,9 +171,13 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
             name: workspace.name.clone(),
             environment: Environment::parse(workspace.environment).unwrap_or(Environment::Development),
             base_url: sandbox.url(),
-            upstream_key: workspace.key.clone(),
+            upstream_key: workspace.key.clone().into(),
         };
-        added.push(http::admin::add_workspace(app, &actor, OWNER, new).await.map_err(failed("adding a workspace"))?);
+        added.push(
+            http::admin::add_workspace(app, &actor, OWNER, new)
+                .await
+                .map_err(failed("adding a workspace"))?,
+        );
     }
     let (Some(first), Some(first_id)) = (world.workspaces.first(), added.first()) else {
         return Err(Error::Seeding("the world has no workspace".into()));
@@ -185,18 +188,28 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
     let mut tenants = Vec::new();
     for tenant in &first.tenants {
         let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead];
-        let new = new_key(KeyKind::Tenant, Some(&tenant.id), &format!("{} website", tenant.name), &scopes, clock);
-        let (_, key) = http::admin::create_key(app, &actor, OWNER, first_id, new).await.map_err(failed("a tenant key"))?;
+        let new =
+            new_key(KeyKind::Tenant, Some(&tenant.id), &format!("{} website", tenant.name), &scopes, clock);
+        let (_, key) = http::admin::create_key(app, &actor, OWNER, first_id, new)
+            .await
+            .map_err(failed("a tenant key"))?;
         tenants.push(DemoTenant { id: tenant.id.clone(), name: tenant.name.clone(), key });
     }
     let all: Vec<Scope> = Scope::ALL.iter().copied().filter(|s| *s != Scope::AuditRead).collect();
     let new = new_key(KeyKind::Workspace, None, "Back office", &all, clock);
-    let (_, workspace_key) =
-        http::admin::create_key(app, &actor, OWNER, first_id, new).await.map_err(failed("a workspace key"))?;
+    let (_, workspace_key) = http::admin::create_key(app, &actor, OWNER, first_id, new)
+        .await
+        .map_err(failed("a workspace key"))?;
     let new = new_key(KeyKind::Audit, None, "Auditor", &[Scope::AuditRead], clock);
     let (_, audit_token) =
         http::admin::create_key(app, &actor, OWNER, first_id, new).await.map_err(failed("an audit token"))?;
-    let new = new_key(KeyKind::Tenant, first.tenants.last().map(|t| t.id.as_str()), "Old plugin", &[Scope::PostsRead], clock);
+    let new = new_key(
+        KeyKind::Tenant,
+        first.tenants.last().map(|t| t.id.as_str()),
+        "Old plugin",
+        &[Scope::PostsRead],
+        clock,
+    );
     let (old, _): (Key, String) =
         http::admin::create_key(app, &actor, OWNER, first_id, new).await.map_err(failed("a key"))?;
     app.db.revoke_key(&actor, &old, clock.now()).await.map_err(Error::Store)?;
@@ -216,7 +229,8 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
 async fn first_admin(app: &Arc<App>, setup_link: Option<&str>) -> Result<(Actor, String), Error> {
     let token = setup_link.and_then(|link| link.rsplit('/').next()).unwrap_or_default();
     let password = format!("demo-{}", &envelope::random_token()[..20]);
-    let hash = http::admin::hash_password(app, &password).await.map_err(|e| Error::Seeding(e.describe().text))?;
+    let hash =
+        http::admin::hash_password(app, &password).await.map_err(|e| Error::Seeding(e.describe().text))?;
     let admin = Admin {
         id: ids::new_id(),
         email: EMAIL.into(),
@@ -225,12 +239,19 @@ async fn first_admin(app: &Arc<App>, setup_link: Option<&str>) -> Result<(Actor,
         created_at: app.clock.now(),
         disabled_at: None,
     };
-    let made = app.db.create_first_admin(&envelope::token_hash(token), &admin, &hash).await.map_err(Error::Store)?;
+    let made =
+        app.db.create_first_admin(&envelope::token_hash(token), &admin, &hash).await.map_err(Error::Store)?;
     if !made {
-        return Err(Error::Seeding("this data folder has an owner already; use --fresh or another folder".into()));
+        return Err(Error::Seeding(
+            "this data folder has an owner already; use --fresh or another folder".into(),
+        ));
     }
     let mut actor = Actor::new(ActorType::Admin, &admin.id, EMAIL);
-    actor.context = Context { ip: Some("127.0.0.1".into()), user_agent: Some("gatehouse demo".into()), ..Context::default() };
+    actor.context = Context {
+        ip: Some("127.0.0.1".into()),
+        user_agent: Some("gatehouse demo".into()),
+        ..Context::default()
+    };
     Ok((actor, password))
 }
 
@@ -246,8 +267,10 @@ fn new_key(kind: KeyKind, tenant: Option<&str>, name: &str, scopes: &[Scope], cl
 
 /// Fills the mirror, so that the first page is not empty. At the door's pace: nobody else is there yet.
 async fn sweep(app: &Arc<App>, workspace_id: &str) -> Result<(), Error> {
-    let account = app.access.account(workspace_id).ok_or_else(|| Error::Seeding("no such workspace".into()))?;
-    let tenants = app.db.tenants(workspace_id, &Default::default(), None, 1_000).await.map_err(Error::Store)?;
+    let account =
+        app.access.account(workspace_id).ok_or_else(|| Error::Seeding("no such workspace".into()))?;
+    let tenants =
+        app.db.tenants(workspace_id, &Default::default(), None, 1_000).await.map_err(Error::Store)?;
     for tenant in tenants {
         let swept = app.mirror.sweep(&account, &tenant.id, Patience::DOOR).await;
         swept.map_err(|e| Error::Seeding(format!("mirroring: {e}")))?;
@@ -257,7 +280,8 @@ async fn sweep(app: &Arc<App>, workspace_id: &str) -> Result<(), Error> {
 
 /// Some things that happened before the visitor came: a few calls of tenants, one bulk pause, a refused attempt.
 async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<(), Error> {
-    let account = app.access.account(workspace_id).ok_or_else(|| Error::Seeding("no such workspace".into()))?;
+    let account =
+        app.access.account(workspace_id).ok_or_else(|| Error::Seeding("no such workspace".into()))?;
     let filter = PostFilter {
         statuses: vec![StatusFilter::Scheduled],
         from: Some(app.clock.now() + DAY),
@@ -280,7 +304,8 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
             let _ = app.road.delete_post(&caller, &mirrored.post.id, Some("duplicate")).await;
         } else {
             let at = mirrored.post.scheduled_at.map(|at| at + DAY);
-            let _ = app.road.update_post(&caller, &mirrored.post.id, &Update::new(None, at), false, None).await;
+            let _ =
+                app.road.update_post(&caller, &mirrored.post.id, &Update::new(None, at), false, None).await;
         }
     }
     let ticked = posts.iter().skip(8).map(|p| (p.post.tenant_id.clone(), p.post.id.clone())).collect();

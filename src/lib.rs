@@ -6,10 +6,14 @@ pub mod access;
 pub mod app;
 /// The audit log: bytes, tree, writer.
 pub mod audit;
+/// The commands.
+pub mod cli;
 /// What "now" is.
 pub mod clock;
 /// What a person can set.
 pub mod config;
+/// The demo.
+pub mod demo;
 /// The nouns of the field and the rules about them.
 pub mod domain;
 /// Encryption of secrets at rest, random bytes.
@@ -30,7 +34,3 @@ pub mod sandbox;
 pub mod store;
 /// The only HTTP client.
 pub mod upstream;
-/// The demo.
-pub mod demo;
-/// The commands.
-pub mod cli;

@@ -73,16 +73,17 @@ pub struct Pause {
 }
 
 /// The word `protect` names when it refuses a delete, or `None` if the post may go: the first of processing, pending,
-/// partially_published (published beside others), published.
+/// partially_published (published beside others), published. `group` is upstream's word for the group's own processing.
 pub fn blocked_delete<'a>(
     policy: DeletePolicy,
     platform_statuses: impl Iterator<Item = &'a str>,
-    group_processing: bool,
+    group: Option<&str>,
 ) -> Option<&'static str> {
     if policy == DeletePolicy::Any {
         return None;
     }
-    let (mut processing, mut pending, mut published, mut other) = (group_processing, false, false, false);
+    let (mut processing, mut pending) = (group == Some("processing"), group == Some("pending"));
+    let (mut published, mut other) = (false, false);
     for status in platform_statuses {
         match status {
             "processing" => processing = true,
@@ -108,14 +109,16 @@ mod tests {
     fn the_delete_table() {
         let blocked =
             |statuses: &[&str], group| blocked_delete(DeletePolicy::Protect, statuses.iter().copied(), group);
-        assert_eq!(blocked(&["draft"], false), None);
-        assert_eq!(blocked(&["scheduled", "failed"], false), None);
-        assert_eq!(blocked(&["failed"], false), None);
-        assert_eq!(blocked(&["published", "processing"], false), Some("processing"));
-        assert_eq!(blocked(&["scheduled"], true), Some("processing"));
-        assert_eq!(blocked(&["published", "pending"], false), Some("pending"));
-        assert_eq!(blocked(&["published", "failed"], false), Some("partially_published"));
-        assert_eq!(blocked(&["published", "published"], false), Some("published"));
-        assert_eq!(blocked_delete(DeletePolicy::Any, ["processing"].into_iter(), true), None);
+        assert_eq!(blocked(&["draft"], None), None);
+        assert_eq!(blocked(&["scheduled", "failed"], None), None);
+        assert_eq!(blocked(&["failed"], None), None);
+        assert_eq!(blocked(&["published", "processing"], None), Some("processing"));
+        assert_eq!(blocked(&["scheduled"], Some("processing")), Some("processing"));
+        assert_eq!(blocked(&["scheduled"], Some("pending")), Some("pending"));
+        assert_eq!(blocked(&["failed"], Some("finished")), None);
+        assert_eq!(blocked(&["published", "pending"], None), Some("pending"));
+        assert_eq!(blocked(&["published", "failed"], None), Some("partially_published"));
+        assert_eq!(blocked(&["published", "published"], None), Some("published"));
+        assert_eq!(blocked_delete(DeletePolicy::Any, ["processing"].into_iter(), Some("processing")), None);
     }
 }

@@ -54,7 +54,7 @@ impl Road {
             .map_err(|e| Refusal::Upstream(crate::upstream::Error::BadReply(e.to_string())))?;
         let statuses = found.posts.iter().map(|p| p.status.as_str());
         let policy = caller.account.workspace.delete_policy;
-        if let Some(status) = blocked_delete(policy, statuses, found.processing()) {
+        if let Some(status) = blocked_delete(policy, statuses, found.processing_status.as_deref()) {
             self.deny(caller, Verb::PostDelete.as_str(), "delete_blocked", Some(("post", post_id))).await?;
             return Err(Refusal::DeleteBlocked(status));
         }

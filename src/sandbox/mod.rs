@@ -53,6 +53,7 @@ mod store;
 mod times;
 mod users;
 mod wire;
+pub mod world;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

@@ -47,7 +47,7 @@ words! {
 }
 
 /// What a list of keys asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct KeyFilter<'a> {
     pub tenant_id: Option<&'a str>,
     pub list: Option<KeyList>,

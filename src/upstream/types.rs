@@ -82,6 +82,7 @@ pub struct PostPage {
 #[serde(rename_all = "camelCase")]
 pub struct FoundPost {
     pub posts: Vec<FoundPlatform>,
+    /// `pending`, `processing` or `finished`: where the group is in the scheduler's hands.
     pub processing_status: Option<String>,
 }
 
@@ -95,13 +96,6 @@ pub struct FoundPlatform {
     pub status: String,
     pub posted_id: Option<String>,
     pub error: Option<serde_json::Value>,
-}
-
-impl FoundPost {
-    /// Whether the group is in the scheduler's hands.
-    pub fn processing(&self) -> bool {
-        matches!(self.processing_status.as_deref(), Some("pending" | "processing"))
-    }
 }
 
 /// One connected account, as `platform-connections` tells it.

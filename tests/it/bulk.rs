@@ -93,7 +93,12 @@ async fn a_job_does_exactly_what_its_plan_showed() {
     assert_eq!(csv.text.lines().count(), 21);
     assert!(csv.header("content-disposition").starts_with("attachment"));
     let entries = app.entries().await;
-    let of_job = |outcome: &str| entries.iter().filter(|e| e["jobId"] == job.as_str() && e["outcome"] == outcome && e["action"] == "post.delete").count();
+    let of_job = |outcome: &str| {
+        entries
+            .iter()
+            .filter(|e| e["jobId"] == job.as_str() && e["outcome"] == outcome && e["action"] == "post.delete")
+            .count()
+    };
     assert_eq!((of_job("intent"), of_job("succeeded"), of_job("gone")), (18, 18, 1));
 }
 
@@ -105,16 +110,25 @@ async fn a_double_click_makes_one_job() {
     app.sweep(&app.ws, &ann.id).await;
     let mut browser = Browser::login(&app).await;
     let ticked = format!("{}:{id}", ann.id);
-    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "ticked"), ("post", &ticked)]).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "ticked"), ("post", &ticked)]).await;
     let page = browser.get(&plan).await;
-    let (csrf, once, digest) = (hidden(&page.text, "_csrf"), hidden(&page.text, "_once"), hidden(&page.text, "digest"));
-    let fields = [("_csrf", csrf.as_str()), ("_once", once.as_str()), ("digest", digest.as_str()), ("reason", "x")];
+    let (csrf, once, digest) =
+        (hidden(&page.text, "_csrf"), hidden(&page.text, "_once"), hidden(&page.text, "digest"));
+    let fields =
+        [("_csrf", csrf.as_str()), ("_once", once.as_str()), ("digest", digest.as_str()), ("reason", "x")];
     let first = browser.post(&format!("{plan}/confirm"), &fields).await;
     let second = browser.post(&format!("{plan}/confirm"), &fields).await;
     assert_eq!((first.status, second.status), (303, 303));
     assert_eq!(last_id(first.header("location")), last_id(second.header("location")));
     // The same plan from another rendering of the page: still the one job.
-    let third = browser.submit(&format!("/w/{}/posts", app.ws), &format!("{plan}/confirm"), &[("digest", &digest), ("reason", "x")]).await;
+    let third = browser
+        .submit(
+            &format!("/w/{}/posts", app.ws),
+            &format!("{plan}/confirm"),
+            &[("digest", &digest), ("reason", "x")],
+        )
+        .await;
     assert_eq!(last_id(first.header("location")), last_id(third.header("location")));
     assert_eq!(app.app().db.jobs(&app.ws, None, 10).await.unwrap().len(), 1);
 }
@@ -127,7 +141,10 @@ async fn pausing_and_resuming_never_publishes_unasked() {
     let at = |millis: i64| times::to_iso(millis);
     let scheduled = |at: String| json!({ "status": "scheduled", "scheduledTime": at });
     let ids = app
-        .posts(&ann.id, vec![scheduled(at(now + DAY)), scheduled(at(now + 2 * DAY)), json!({ "status": "draft" })])
+        .posts(
+            &ann.id,
+            vec![scheduled(at(now + DAY)), scheduled(at(now + 2 * DAY)), json!({ "status": "draft" })],
+        )
         .await;
     app.sweep(&app.ws, &ann.id).await;
     let mut browser = Browser::login(&app).await;
@@ -147,14 +164,19 @@ async fn pausing_and_resuming_never_publishes_unasked() {
     let paused = run("pause", &[]).await;
     assert_eq!(paused, Counts { succeeded: 2, skipped: 1, ..Counts::default() });
     // While it was paused its time has passed.
-    app.control(Method::PATCH, &format!("posts/{}", ids[0]), json!({ "scheduledTime": at(now - 1000) })).await;
+    app.control(Method::PATCH, &format!("posts/{}", ids[0]), json!({ "scheduledTime": at(now - 1000) }))
+        .await;
     app.sweep(&app.ws, &ann.id).await;
     let resumed = run("resume", &[]).await;
     assert_eq!(resumed, Counts { succeeded: 1, skipped: 2, ..Counts::default() });
     let first = app.control(Method::GET, &format!("posts/{}", ids[0]), Value::Null).await;
-    assert_eq!((first["status"].as_str(), first["scheduledTime"].as_str()), (Some("draft"), Some(at(now - 1000).as_str())));
+    assert_eq!(
+        (first["status"].as_str(), first["scheduledTime"].as_str()),
+        (Some("draft"), Some(at(now - 1000).as_str()))
+    );
     app.sweep(&app.ws, &ann.id).await;
-    let moved = run("reschedule", &[("mode", "shift"), ("amount", "3"), ("unit", "days"), ("sign", "later")]).await;
+    let moved =
+        run("reschedule", &[("mode", "shift"), ("amount", "3"), ("unit", "days"), ("sign", "later")]).await;
     assert_eq!(moved.succeeded, 2, "{moved:?}");
     let second = app.control(Method::GET, &format!("posts/{}", ids[1]), Value::Null).await;
     assert_eq!(second["scheduledTime"].as_str(), Some(at(now + 5 * DAY).as_str()));
@@ -177,7 +199,8 @@ async fn faults_leave_every_item_counted_once() {
     ]))
     .await;
     let mut browser = Browser::login(&app).await;
-    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
     let answer = confirm(&mut browser, &plan, &[("confirm", "delete 60"), ("reason", "x")]).await;
     let job = last_id(answer.header("location"));
     finished(&app, &job).await;
@@ -185,8 +208,11 @@ async fn faults_leave_every_item_counted_once() {
     let counts = app.app().db.job(&app.ws, &job).await.unwrap().unwrap().counts;
     assert_eq!((counts.total(), counts.unknown, counts.pending, counts.running), (60, 0, 0, 0), "{counts:?}");
     let journal = app.journal(0).await;
-    let mut deleted: Vec<&str> =
-        journal.iter().filter(|e| e["action"] == "post.delete").map(|e| e["postGroupId"].as_str().unwrap()).collect();
+    let mut deleted: Vec<&str> = journal
+        .iter()
+        .filter(|e| e["action"] == "post.delete")
+        .map(|e| e["postGroupId"].as_str().unwrap())
+        .collect();
     let effects = deleted.len();
     deleted.sort_unstable();
     deleted.dedup();
@@ -199,12 +225,14 @@ async fn faults_leave_every_item_counted_once() {
 async fn a_restart_in_the_middle_loses_and_doubles_nothing() {
     let mut app = TestApp::spawn().await;
     let ann = app.tenant("ann").await;
-    app.posts(&ann.id, (0..80).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect()).await;
+    app.posts(&ann.id, (0..80).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect())
+        .await;
     app.sweep(&app.ws, &ann.id).await;
     app.faults(json!([{ "match": { "method": "DELETE" }, "delayMs": 30 }])).await;
     let job = {
         let mut browser = Browser::login(&app).await;
-        let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+        let plan =
+            plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
         let answer = confirm(&mut browser, &plan, &[("confirm", "delete 80"), ("reason", "x")]).await;
         last_id(answer.header("location"))
     };

@@ -32,7 +32,8 @@ impl Two {
         app.sweep(&app.ws, &ann.id).await;
         let (other_ws, other_key) = app.add_workspace(CANARY).await;
         let eve = app.tenant_of(&other_ws, &other_key, CANARY).await;
-        let eve_post = app.posts(&eve.id, vec![json!({ "status": "draft", "content": CANARY })]).await.remove(0);
+        let eve_post =
+            app.posts(&eve.id, vec![json!({ "status": "draft", "content": CANARY })]).await.remove(0);
         app.sweep(&other_ws, &eve.id).await;
         Self { app, other_ws, ann, eve, eve_post }
     }
@@ -41,7 +42,11 @@ impl Two {
     async fn demote(&self) {
         let Db::Sqlite { writer, .. } = &self.app.app().db else { unreachable!("this test runs on SQLite") };
         let admin = &self.app.owner.id;
-        sqlx::query("UPDATE admins SET instance_owner = 0 WHERE id = $1").bind(admin).execute(writer).await.unwrap();
+        sqlx::query("UPDATE admins SET instance_owner = 0 WHERE id = $1")
+            .bind(admin)
+            .execute(writer)
+            .await
+            .unwrap();
         sqlx::query("INSERT INTO roles (admin_id, workspace_id, role) VALUES ($1, $2, 'operator')")
             .bind(admin)
             .bind(&self.app.ws)
@@ -77,13 +82,12 @@ async fn a_foreign_id_is_an_unknown_id_on_every_page() {
     })
     .await;
     app.until_settled().await;
-    let key_id = app.app().db.keys(&two.other_ws, None, None, 1).await.unwrap().remove(0).id;
+    let key_id = app.app().db.keys(&two.other_ws, &Default::default(), None, 1).await.unwrap().remove(0).id;
     let entry = app.app().db.audit_page(&Default::default(), None, None, 500).await.unwrap();
-    let seq = entry.iter().find(|e| e.workspace_id.as_deref() == Some(&two.other_ws)).unwrap().seq.to_string();
+    let seq =
+        entry.iter().find(|e| e.workspace_id.as_deref() == Some(&two.other_ws)).unwrap().seq.to_string();
     two.demote().await;
-    // The rate of refreshes is not what is counted here.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    app.reset_calls().await;
+    app.quiet().await;
     let settings = browser.get("/settings").await;
     let csrf = hidden(&settings.text, "_csrf");
     let unknown_own = ids::new_id();
@@ -101,7 +105,13 @@ async fn a_foreign_id_is_an_unknown_id_on_every_page() {
             _ => (unknown_own.clone(), ids::new_id()),
         };
         let path = |ws: &str, id: &str, tenant: &str, post: &str| {
-            route.path.replace("{ws}", ws).replace("{id}", id).replace("{seq}", id).replace("{tenant}", tenant).replace("{post}", post)
+            route
+                .path
+                .replace("{ws}", ws)
+                .replace("{id}", id)
+                .replace("{seq}", id)
+                .replace("{tenant}", tenant)
+                .replace("{post}", post)
         };
         // The other workspace in the path, against a workspace there is not …
         let mut pairs = vec![(
@@ -123,12 +133,27 @@ async fn a_foreign_id_is_an_unknown_id_on_every_page() {
                     "GET" => browser.get(path).await,
                     _ => {
                         let once = ids::new_id();
-                        browser.post(path, &[("_csrf", &csrf), ("_once", &once), ("reason", "x"), ("days", "1"), ("confirm", "x")]).await
+                        browser
+                            .post(
+                                path,
+                                &[
+                                    ("_csrf", &csrf),
+                                    ("_once", &once),
+                                    ("reason", "x"),
+                                    ("days", "1"),
+                                    ("confirm", "x"),
+                                ],
+                            )
+                            .await
                     }
                 };
                 assert_eq!(two.denied().await, before + 1, "{} {path}: one denied entry", route.method);
                 let request_id = answer.header("x-request-id").to_owned();
-                let once = if answer.text.contains("_once") { hidden(&answer.text, "_once") } else { String::from("-") };
+                let once = if answer.text.contains("_once") {
+                    hidden(&answer.text, "_once")
+                } else {
+                    String::from("-")
+                };
                 let text = answer.text.replace(&request_id, "").replace(&once, "").replace(path.as_str(), "");
                 answers.push((answer.status, text));
             }
@@ -152,7 +177,10 @@ async fn no_page_or_export_carries_the_others_data() {
     let mut browser = Browser::login(app).await;
     let token = app.key(&app.ws, KeyKind::Audit, None, &[Scope::AuditRead]).await;
     let mut seen = 0;
-    for path in http::routes().iter().filter(|r| r.method == "GET" && !r.path.contains("{id}") && !r.path.contains("{tenant}")) {
+    for path in http::routes()
+        .iter()
+        .filter(|r| r.method == "GET" && !r.path.contains("{id}") && !r.path.contains("{tenant}"))
+    {
         let path = path.path.replace("{ws}", &app.ws).replace("{seq}", "0");
         if path.contains('{') {
             continue;
@@ -166,7 +194,11 @@ async fn no_page_or_export_carries_the_others_data() {
         let path = format!("/manage/v1/audit.{format}");
         let export = app.api(Method::GET, &path, &token, None).await;
         assert_eq!(export.status, 200);
-        assert!(!export.text.contains(CANARY) && !export.text.contains(&two.eve.id) && !export.text.contains(&two.other_ws));
+        assert!(
+            !export.text.contains(CANARY)
+                && !export.text.contains(&two.eve.id)
+                && !export.text.contains(&two.other_ws)
+        );
         let wrong = app.api(Method::GET, &path, &two.ann.key, None).await;
         assert_eq!((wrong.status, wrong.json()["code"].as_str().unwrap()), (403, "scope_missing"));
     }
@@ -178,7 +210,7 @@ async fn a_foreign_post_is_upstreams_404_under_the_callers_own_tenant() {
     let two = Two::set_up().await;
     let app = &two.app;
     let bob = app.tenant("bob").await;
-    app.reset_calls().await;
+    app.quiet().await;
     for (method, path, body) in [
         (Method::GET, format!("/api/v1/get-post/{}", two.eve_post), None),
         (Method::DELETE, format!("/api/v1/delete-post/{}", two.eve_post), None),
@@ -199,7 +231,8 @@ async fn a_foreign_post_is_upstreams_404_under_the_callers_own_tenant() {
     // An operation of another tenant is an unknown one.
     let ann_post = app.posts(&two.ann.id, vec![json!({ "status": "draft" })]).await.remove(0);
     app.faults(json!([{ "match": { "method": "DELETE" }, "resetBefore": true }])).await;
-    let in_doubt = app.api(Method::DELETE, &format!("/api/v1/delete-post/{ann_post}"), &two.ann.key, None).await;
+    let in_doubt =
+        app.api(Method::DELETE, &format!("/api/v1/delete-post/{ann_post}"), &two.ann.key, None).await;
     let op = in_doubt.json()["operationId"].as_str().unwrap().to_owned();
     let mine = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &two.ann.key, None).await;
     assert_eq!(mine.status, 200);
@@ -209,7 +242,8 @@ async fn a_foreign_post_is_upstreams_404_under_the_callers_own_tenant() {
         (a.status, json)
     };
     let theirs = strip(app.api(Method::GET, &format!("/api/v1/operations/{op}"), &bob.key, None).await);
-    let unknown = strip(app.api(Method::GET, &format!("/api/v1/operations/{}", ids::new_id()), &bob.key, None).await);
+    let unknown =
+        strip(app.api(Method::GET, &format!("/api/v1/operations/{}", ids::new_id()), &bob.key, None).await);
     assert_eq!((theirs.0, &theirs), (404, &unknown));
     let eves = strip(app.api(Method::GET, &format!("/api/v1/operations/{op}"), &two.eve.key, None).await);
     assert_eq!(eves, unknown);
@@ -231,7 +265,12 @@ async fn forms_from_elsewhere_are_refused() {
     for site in [Some("same-origin"), Some("none"), Some("same-site"), Some("cross-site"), None] {
         for origin in [Some(own.as_str()), Some(evil.as_str()), Some("null"), None] {
             for token in [csrf.as_str(), other_csrf.as_str(), ""] {
-                for media in ["application/x-www-form-urlencoded", "text/plain", "application/json", "multipart/form-data"] {
+                for media in [
+                    "application/x-www-form-urlencoded",
+                    "text/plain",
+                    "application/json",
+                    "multipart/form-data",
+                ] {
                     let mut request = app
                         .request(Method::POST, "/settings")
                         .header("cookie", browser.cookie_header())

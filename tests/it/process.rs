@@ -40,7 +40,8 @@ impl Process {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("Gatehouse listens on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        let url =
+            line.trim().strip_prefix("Gatehouse listens on ").unwrap_or_else(|| panic!("{line}")).to_owned();
         let health = reqwest::get(format!("{url}/healthz")).await.unwrap();
         assert_eq!(health.status(), 200);
         Self { child, url, started_in: begun.elapsed() }
@@ -75,7 +76,16 @@ async fn kill_9_loses_no_acknowledged_delete_and_leaves_none_unexplained() {
         starts.push(process.started_in);
         let http = Client::builder().no_proxy().build().unwrap();
         let workers: Vec<_> = (0..16)
-            .map(|_| tokio::spawn(delete_all(http.clone(), process.url.clone(), tenant.clone(), ids.clone(), next.clone(), acknowledged.clone())))
+            .map(|_| {
+                tokio::spawn(delete_all(
+                    http.clone(),
+                    process.url.clone(),
+                    tenant.clone(),
+                    ids.clone(),
+                    next.clone(),
+                    acknowledged.clone(),
+                ))
+            })
             .collect();
         // Spread over the first half second of load, so that every stage of a call is hit sooner or later.
         tokio::time::sleep(Duration::from_millis(60 + (kill as u64 * 37) % 440)).await;
@@ -181,7 +191,9 @@ async fn sigterm_finishes_what_was_begun_and_exits_0() {
     let calls: Vec<_> = ids
         .iter()
         .map(|id| {
-            let call = http.delete(format!("{}/api/v1/delete-post/{id}", process.url)).header("x-api-key", &tenant.key);
+            let call = http
+                .delete(format!("{}/api/v1/delete-post/{id}", process.url))
+                .header("x-api-key", &tenant.key);
             tokio::spawn(async move { call.send().await.map(|answer| answer.status().as_u16()) })
         })
         .collect();

@@ -25,7 +25,8 @@ async fn direct(app: &TestApp, method: Method, path: &str, tenant: &str, body: O
 async fn reads_are_what_upstream_says() {
     let app = TestApp::spawn().await;
     let tenant = app.tenant("ann").await;
-    let posts: Vec<Value> = (0..25).map(|n| json!({ "content": format!("post {n}"), "status": "draft" })).collect();
+    let posts: Vec<Value> =
+        (0..25).map(|n| json!({ "content": format!("post {n}"), "status": "draft" })).collect();
     let ids = app.posts(&tenant.id, posts).await;
     app.control(
         Method::POST,
@@ -88,7 +89,7 @@ async fn authentication_errors_are_postposts() {
     let wk = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead]).await;
     let mut wrong = tenant.key.clone();
     wrong.replace_range(20..21, if &wrong[20..21] == "a" { "b" } else { "a" });
-    app.reset_calls().await;
+    app.quiet().await;
     let long = "507f191e810c19729de860ea".to_owned();
     let cases: Vec<(Option<&str>, Option<&str>, u16, &str)> = vec![
         (None, None, 401, "API key is required"),
@@ -131,7 +132,8 @@ async fn deleting_answers_as_upstream_does_and_follows_the_policy() {
         let answer = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
         if matches!(status, "draft" | "scheduled" | "failed") {
             assert_eq!((answer.status, answer.json()), (200, json!({ "success": true })), "{status}");
-            let again = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
+            let again =
+                app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
             assert_eq!((again.status, again.json()), (404, json!({ "error": "Post group not found" })));
         } else {
             let text = format!("Cannot delete post: post is currently in {status} status");
@@ -178,7 +180,12 @@ async fn updating_answers_as_upstream_does_and_never_publishes_unasked() {
         (&ids[0], json!({ "scheduledTime": past }), 400, "Scheduled time cannot be in the past"),
         (&ids[1], json!({ "status": "scheduled" }), 400, "Scheduled time cannot be in the past"),
         (&ids[2], json!({ "status": "scheduled" }), 400, "Scheduled time cannot be in the past"),
-        (&ids[3], json!({ "status": "draft" }), 400, "Cannot update post: post is currently in published status"),
+        (
+            &ids[3],
+            json!({ "status": "draft" }),
+            400,
+            "Cannot update post: post is currently in published status",
+        ),
     ] {
         let answer = put(id, body.clone()).await;
         assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (status, text), "{body}");
@@ -199,7 +206,7 @@ async fn bad_input_is_a_clear_4xx_on_every_door() {
     let app = TestApp::spawn().await;
     let tenant = app.tenant("ann").await;
     let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
-    app.reset_calls().await;
+    app.quiet().await;
     let path = format!("/api/v1/update-post/{id}");
     let deep = format!("{}1{}", "{\"a\":".repeat(80), "}".repeat(80));
     for (body, media, status) in [
@@ -237,7 +244,9 @@ async fn bad_input_is_a_clear_4xx_on_every_door() {
         assert!(answer.json()["error"].is_string());
     }
     let page = Answer::read(app.request(Method::GET, "/no/such/page").send().await.unwrap()).await;
-    assert!(page.status == 404 && page.text.contains("<h1>") && page.text.contains(page.header("x-request-id")));
+    assert!(
+        page.status == 404 && page.text.contains("<h1>") && page.text.contains(page.header("x-request-id"))
+    );
     assert_eq!(app.calls().await, 0);
 }
 
@@ -252,7 +261,13 @@ async fn upstream_faults_are_mapped_and_recorded() {
         (json!([{ "match": delete, "delayAfterMs": 1200 }]), 504, "outcome_unknown", "applied", true),
         (json!([{ "match": delete, "status": 503 }]), 504, "outcome_unknown", "not_applied", false),
         (json!([{ "match": delete, "statusAfter": 502 }]), 504, "outcome_unknown", "applied", true),
-        (json!([{ "match": delete, "redirect": "http://127.0.0.1:1/" }]), 502, "upstream_redirect", "failed", false),
+        (
+            json!([{ "match": delete, "redirect": "http://127.0.0.1:1/" }]),
+            502,
+            "upstream_redirect",
+            "failed",
+            false,
+        ),
         (json!([{ "match": delete, "garbageAfter": true }]), 502, "upstream_bad_reply", "applied", true),
         (json!([{ "match": delete, "failTransaction": true }]), 500, "", "failed", false),
     ];
@@ -295,9 +310,14 @@ async fn an_update_in_doubt_is_settled_from_the_list() {
         app.sweep(&app.ws, &tenant.id).await;
         app.faults(json!([{ "match": put, rule: true }])).await;
         let body = json!({ "scheduledTime": at });
-        let answer = app.api(Method::PUT, &format!("/api/v1/update-post/{id}"), &tenant.key, Some(body)).await;
+        let answer =
+            app.api(Method::PUT, &format!("/api/v1/update-post/{id}"), &tenant.key, Some(body)).await;
         app.control(Method::DELETE, "faults", Value::Null).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (504, "outcome_unknown"), "{rule}");
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str().unwrap()),
+            (504, "outcome_unknown"),
+            "{rule}"
+        );
         app.until_settled().await;
         let op = answer.json()["operationId"].as_str().unwrap().to_owned();
         let told = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &tenant.key, None).await;
@@ -312,7 +332,7 @@ async fn frozen_and_suspended_send_nothing() {
     let db = &app.app().db;
     db.freeze_tenant(&app.owner, &app.ws, &tenant.id, Some("unpaid"), app.clock.now()).await.unwrap();
     app.app().access.reload().await.unwrap();
-    app.reset_calls().await;
+    app.quiet().await;
     let answer = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
     assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (423, "frozen"));
     assert!(answer.text.contains("unpaid"));

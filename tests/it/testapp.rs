@@ -112,7 +112,7 @@ impl TestApp {
             name: name.into(),
             environment: Environment::Development,
             base_url: self.sandbox.url(),
-            upstream_key: key.clone(),
+            upstream_key: key.clone().into(),
         };
         let id = add_workspace(self.app(), &self.owner, "Owner", new).await.unwrap();
         (id, key)
@@ -194,6 +194,20 @@ impl TestApp {
     /// How many calls the sandbox has seen since the last reset.
     pub async fn calls(&self) -> i64 {
         self.control(Method::GET, "calls", Value::Null).await["total"].as_i64().unwrap()
+    }
+
+    /// Waits until the mirror has seen every tenant, so that no background call is mistaken for a caller's, and counts
+    /// from nothing.
+    pub async fn quiet(&self) {
+        self.until("every tenant is mirrored", || async {
+            let mut waiting = 0;
+            for account in self.app().access.accounts() {
+                waiting += self.app().db.sync_summary(&account.workspace.id).await.unwrap().1;
+            }
+            waiting == 0
+        })
+        .await;
+        self.reset_calls().await;
     }
 
     pub async fn reset_calls(&self) {

@@ -35,6 +35,7 @@ impl Sample {
                 email: self.t("ada@example.com"),
                 is_owner: true,
             }),
+            can_audit: true,
             can_write: true,
             can_audit: true,
             can_manage: true,
