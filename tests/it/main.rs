@@ -2,6 +2,7 @@
 
 mod bulk;
 mod isolation;
+mod pages;
 mod process;
 mod sandbox;
 mod tenant_door;
