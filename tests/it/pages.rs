@@ -34,7 +34,7 @@ async fn every_page_opens() {
     let mut browser = Browser::login(&app).await;
     let (ws, id) = (&app.ws, &tenant.id);
     for (path, words) in [
-        ("/".to_owned(), vec!["Needs attention", "posts failed in the last 24 h", "key.create"]),
+        ("/".to_owned(), vec!["Needs attention", "post failed in the last 24 h", "key.create"]),
         (format!("/?ws={ws}"), vec!["Needs attention"]),
         ("/workspaces".into(), vec!["First"]),
         ("/workspaces/new".into(), vec!["Add workspace"]),
