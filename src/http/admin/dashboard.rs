@@ -30,7 +30,9 @@ pub async fn show(mut visit: Visit) -> Result<Answer, Error> {
         // Another's workspace and none at all are the same 404 (ui.md G12).
         Some(_) => return Err(Error::NotFound),
         None => {
-            let ids: Vec<String> = visit.accounts().iter().map(|a| a.workspace.id.clone()).collect();
+            let mut ids: Vec<String> = visit.accounts().iter().map(|a| a.workspace.id.clone()).collect();
+            // The oldest is the one people mean; our ids sort by age.
+            ids.sort_unstable();
             ids.iter().any(|id| visit.enter(id, Right::Read))
         }
     };

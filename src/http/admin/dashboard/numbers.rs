@@ -58,34 +58,55 @@ pub(super) async fn attention(
     let db = &visit.app.db;
     let end = this_minute(now) + MINUTE;
     let mut rows = Vec::new();
-    let mut add = |kind, count: i64, text: &str, url: String| {
+    let mut add = |kind, count: i64, [one, many]: [&str; 2], url: String| {
         if count > 0 {
-            rows.push(Attention { kind, count: present::count(count), text: text.to_owned(), url });
+            let text = if count == 1 { one } else { many }.to_owned();
+            rows.push(Attention { kind, count: present::count(count), text, url });
         }
     };
     let failed = in_span(StatusFilter::Failed, end - DAY, end);
     let n = db.count_posts(ws, &failed).await?;
-    add("danger", n, "posts failed in the last 24 h", posts_url(ws, &failed));
+    add(
+        "danger",
+        n,
+        ["post failed in the last 24 h", "posts failed in the last 24 h"],
+        posts_url(ws, &failed),
+    );
     let partly = in_span(StatusFilter::PartiallyPublished, end - DAY, end);
     let n = db.count_posts(ws, &partly).await?;
-    add("warn", n, "posts were only partly published in the last 24 h", posts_url(ws, &partly));
+    add(
+        "warn",
+        n,
+        [
+            "post was only partly published in the last 24 h",
+            "posts were only partly published in the last 24 h",
+        ],
+        posts_url(ws, &partly),
+    );
     let overdue = PostFilter {
         statuses: vec![StatusFilter::Scheduled],
         to: Some(this_minute(now) - OVERDUE),
         ..PostFilter::default()
     };
     let n = db.count_posts(ws, &overdue).await?;
-    add("danger", n, "scheduled posts are overdue", posts_url(ws, &overdue));
+    add("danger", n, ["scheduled post is overdue", "scheduled posts are overdue"], posts_url(ws, &overdue));
     for job in db.jobs(ws, None, JOBS).await? {
         if job.counts.failed > 0 && job.ended_at.is_some_and(|at| at > now - DAY) {
-            let text = format!("items failed in the job \u{201c}{}\u{201d}", job_title(&job));
-            add("danger", job.counts.failed, &text, format!("/w/{ws}/jobs/{}?result=failed", job.id));
+            let many = format!("items failed in the job \u{201c}{}\u{201d}", job_title(&job));
+            let one = many.replacen("items", "item", 1);
+            let url = format!("/w/{ws}/jobs/{}?result=failed", job.id);
+            add("danger", job.counts.failed, [&one, &many], url);
         }
     }
-    add("warn", failing, "tenants failed to sync", format!("/w/{ws}/tenants?state=failing"));
+    add(
+        "warn",
+        failing,
+        ["tenant failed to sync", "tenants failed to sync"],
+        format!("/w/{ws}/tenants?state=failing"),
+    );
     for (list, text) in [
-        (KeyList::Expiring, "keys expire within 7 days"),
-        (KeyList::Unused, "keys were not used for 90 days"),
+        (KeyList::Expiring, ["key expires within 7 days", "keys expire within 7 days"]),
+        (KeyList::Unused, ["key was not used for 90 days", "keys were not used for 90 days"]),
     ] {
         let n = db.count_keys(ws, &KeyFilter { tenant_id: None, list: Some(list), now }).await?;
         add("warn", n, text, format!("/w/{ws}/keys?status={list}"));

@@ -1,0 +1,223 @@
+//! The operators' pages as a browser without JavaScript sees them: each opens, shows what is there, and its forms do what
+//! they say.
+
+use crate::testapp::{Answer, Browser, TestApp};
+use serde_json::json;
+
+fn shows(answer: &Answer, status: u16, words: &[&str]) {
+    assert_eq!(answer.status, status, "{}", answer.text);
+    for word in words {
+        assert!(answer.text.contains(word), "no {word:?} in {}", answer.text);
+    }
+}
+
+/// The text between two marks.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let start = text.find(from).unwrap_or_else(|| panic!("no {from} in {text}")) + from.len();
+    text[start..].split(to).next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_opens() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("Blue Bakery").await;
+    app.posts(
+        &tenant.id,
+        vec![
+            json!({ "status": "scheduled", "scheduledTime": "2030-01-01T09:00:00Z" }),
+            json!({ "status": "failed", "scheduledTime": iso(&app, -3_600_000) }),
+            json!({ "status": "published", "scheduledTime": iso(&app, -7_200_000) }),
+        ],
+    )
+    .await;
+    app.sweep(&app.ws, &tenant.id).await;
+    let mut browser = Browser::login(&app).await;
+    let (ws, id) = (&app.ws, &tenant.id);
+    for (path, words) in [
+        ("/".to_owned(), vec!["Needs attention", "post failed in the last 24 h", "key.create"]),
+        (format!("/?ws={ws}"), vec!["Needs attention"]),
+        ("/workspaces".into(), vec!["First"]),
+        ("/workspaces/new".into(), vec!["Add workspace"]),
+        (format!("/w/{ws}"), vec!["First", "Working keys", "Last complete import"]),
+        (format!("/w/{ws}/tenants"), vec!["Blue Bakery", "1 tenant"]),
+        (format!("/w/{ws}/tenants?q=blue&state=active"), vec!["Blue Bakery"]),
+        (format!("/w/{ws}/tenants?q=nobody"), vec!["No tenant matches"]),
+        (format!("/w/{ws}/tenants/new"), vec!["New tenant"]),
+        (format!("/w/{ws}/tenants/{id}"), vec!["Blue Bakery", "tenant.import"]),
+        (format!("/w/{ws}/tenants/{id}/detach"), vec!["1 post is scheduled"]),
+        (format!("/w/{ws}/keys"), vec!["tenant key", "1 key"]),
+        (format!("/w/{ws}/keys?status=active&tenant={id}"), vec!["1 key of Blue Bakery"]),
+        (format!("/w/{ws}/keys/new?tenant={id}"), vec!["New key"]),
+        (format!("/w/{ws}/audit"), vec!["workspace.create", "Export CSV"]),
+        (format!("/w/{ws}/audit?action=key.create&outcome=succeeded"), vec!["1 entry", "Action: key.create"]),
+        ("/audit".into(), vec!["admin.login"]),
+        ("/audit/0".into(), vec!["Entry 0", "As stored"]),
+    ] {
+        shows(&browser.get(&path).await, 200, &words);
+    }
+    shows(&browser.get(&format!("/w/{ws}/audit?outcome=nonsense")).await, 422, &["no such outcome"]);
+    shows(&browser.get(&format!("/?ws={}", "0".repeat(36))).await, 404, &[]);
+    let found = browser.get(&format!("/w/{ws}/tenants?q={id}")).await;
+    assert_eq!(found.header("location"), format!("/w/{ws}/tenants/{id}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_leads_to_as_many_posts() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("Blue Bakery").await;
+    let failed = |ago: i64| json!({ "status": "failed", "scheduledTime": iso(&app, -ago) });
+    app.posts(&tenant.id, vec![failed(60_000), failed(3_600_000), failed(30 * 3_600_000)]).await;
+    app.sweep(&app.ws, &tenant.id).await;
+    let mut browser = Browser::login(&app).await;
+    let page = browser.get("/").await;
+    let row = between(&page.text, "<ul class=\"panel rows\">", "</ul>");
+    assert!(row.contains("<b class=\"num\">2</b>"), "{row}");
+    let link = between(row, "href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
+    shows(&browser.get(&link).await, 200, &["2 posts · sorted by"]);
+    let list = browser.get(&format!("/w/{}/tenants", app.ws)).await;
+    assert!(list.text.contains(">3</a>"), "three failed within a week: {}", list.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_shown_once_and_revoked_at_once() {
+    let app = TestApp::spawn().await;
+    let tenant = app.tenant("Blue Bakery").await;
+    let mut browser = Browser::login(&app).await;
+    let (ws, form) = (&app.ws, format!("/w/{}/keys/new", app.ws));
+    let list = format!("/w/{ws}/keys");
+    let wrong = browser.submit(&form, &list, &[("name", "CI"), ("kind", "tenant"), ("expiry", "30")]).await;
+    shows(&wrong, 422, &["Choose the tenant this key acts for", "value=\"CI\""]);
+    let fields = [
+        ("name", "CI"),
+        ("kind", "tenant"),
+        ("tenant", tenant.id.as_str()),
+        ("scopes", "posts:read"),
+        ("expiry", "30"),
+    ];
+    let made = browser.submit(&form, &list, &fields).await;
+    let location = made.header("location").to_owned();
+    let page = browser.get(&location).await;
+    shows(&page, 200, &["shown this one time", "$GATEHOUSE_KEY"]);
+    let secret = between(&page.text, "readonly value=\"", "\"").to_owned();
+    assert_eq!(page.text.matches(&secret).count(), 1);
+    let again = browser.get(&location).await;
+    shows(&again, 200, &["already shown"]);
+    assert!(!again.text.contains(&secret));
+
+    let call = app.api(reqwest::Method::GET, "/api/v1/list-posts", &secret, None).await;
+    assert_eq!(call.status, 200, "{}", call.text);
+    let back = between(&page.text, "<a class=\"btn primary\" href=\"", "\"").to_owned();
+    shows(&browser.get(&format!("{back}/revoke")).await, 200, &["Revoke CI"]);
+    let revoked = browser.submit(&format!("{back}/revoke"), &format!("{back}/revoke"), &[]).await;
+    shows(&browser.follow(revoked).await, 200, &["Revoked", "key.revoke"]);
+    let call = app.api(reqwest::Method::GET, "/api/v1/list-posts", &secret, None).await;
+    assert_eq!(call.status, 401, "{}", call.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_are_made_linked_frozen_and_detached() {
+    let app = TestApp::spawn().await;
+    let mut browser = Browser::login(&app).await;
+    let list = format!("/w/{}/tenants", app.ws);
+    let form = format!("{list}/new");
+    let wrong =
+        browser.submit(&form, &list, &[("username", "nobody"), ("display_name", "Blue Bakery")]).await;
+    shows(&wrong, 422, &["Enter an e-mail address", "value=\"Blue Bakery\""]);
+    let fields = [("username", "hello@bakery.example"), ("display_name", "Blue Bakery")];
+    let made = browser.submit(&form, &list, &fields).await;
+    let page = made.header("location").split('?').next().unwrap().to_owned();
+    shows(&browser.follow(made).await, 200, &["Tenant created.", "hello@bakery.example"]);
+    let twice = browser.submit(&form, &list, &fields).await;
+    shows(&twice, 422, &["User with this email already exists", &page]);
+
+    let wrong = browser.submit(&page, &format!("{page}/link"), &[("days", "400")]).await;
+    shows(&wrong, 422, &["Enter a number of days from 1 to 365"]);
+    let linked = browser.submit(&page, &format!("{page}/link"), &[("days", "30")]).await;
+    shows(&browser.follow(linked).await, 200, &["Connection link created", "http"]);
+
+    shows(
+        &browser.submit(&page, &format!("{page}/freeze"), &[("reason", " ")]).await,
+        422,
+        &["Enter a reason"],
+    );
+    let frozen = browser.submit(&page, &format!("{page}/freeze"), &[("reason", "Not paid")]).await;
+    shows(
+        &browser.follow(frozen).await,
+        200,
+        &["This tenant is frozen", "Not paid", "by owner@test.example"],
+    );
+    let unfrozen = browser.submit(&page, &format!("{page}/unfreeze"), &[]).await;
+    shows(&browser.follow(unfrozen).await, 200, &["Unfrozen."]);
+
+    let id = page.rsplit('/').next().unwrap();
+    let post = json!({ "status": "scheduled", "scheduledTime": "2030-01-01T09:00:00Z" });
+    app.posts(id, vec![post]).await;
+    app.sweep(&app.ws, id).await;
+    let detach = format!("{page}/detach");
+    shows(&browser.submit(&detach, &detach, &[("confirm", "yes")]).await, 422, &["Type the username"]);
+    let gone = browser.submit(&detach, &detach, &[("confirm", "Hello@bakery.example")]).await;
+    shows(&browser.follow(gone).await, 200, &["Tenant detached.", "is detached"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_key_is_tried_before_it_is_kept() {
+    let app = TestApp::spawn().await;
+    let mut browser = Browser::login(&app).await;
+    let bad_key = format!("sk_{}", "x".repeat(40));
+    let form = |name: &'static str, url: String, key: String| {
+        [
+            ("name", name.to_owned()),
+            ("environment", "staging".to_owned()),
+            ("base_url", url),
+            ("upstream_key", key),
+        ]
+    };
+    let cases = [
+        (form("Second", app.sandbox.url(), bad_key.clone()), "PostPost does not know this key"),
+        (form("Second", "http://127.0.0.1:1".into(), bad_key.clone()), "cannot be reached"),
+        (form("First", app.sandbox.url(), app.ws_key.clone()), "There is a workspace of this name already"),
+        (form("Second", "http://example.com".into(), "short".into()), "use https"),
+    ];
+    for (fields, words) in cases {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let answer = browser.submit("/workspaces/new", "/workspaces", &fields).await;
+        shows(&answer, 422, &[words, fields[0].1]);
+        assert!(!answer.text.contains(fields[3].1), "the key is printed");
+    }
+    let account = app.control(reqwest::Method::POST, "workspaces", json!({ "name": "Second" })).await;
+    let key = account["key"].as_str().unwrap().to_owned();
+    let fields = form("Second", app.sandbox.url(), key.clone());
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let made = browser.submit("/workspaces/new", "/workspaces", &fields).await;
+    let page = made.header("location").split('?').next().unwrap().to_owned();
+    let shown = browser.follow(made).await;
+    shows(&shown, 200, &["Workspace added.", "Staging workspace"]);
+    assert!(!shown.text.contains(&key));
+    let replaced = browser.submit(&page, &format!("{page}/key"), &[("upstream_key", &bad_key)]).await;
+    shows(&replaced, 422, &["PostPost does not know this key"]);
+    let policy = browser.submit(&page, &format!("{page}/policy"), &[("policy", "any")]).await;
+    shows(&browser.follow(policy).await, 200, &["Any post, whatever its status"]);
+    let imported = browser.submit(&page, &format!("{page}/import"), &[]).await;
+    shows(&browser.follow(imported).await, 200, &["Managed users imported."]);
+    app.faults(json!([{ "status": 500, "body": { "error": "Internal server error" } }])).await;
+    let failed = browser.submit(&page, &format!("{page}/import"), &[]).await;
+    shows(&failed, 422, &["Nothing was imported", "The last attempt did not finish"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_exported_as_filtered() {
+    let app = TestApp::spawn().await;
+    app.tenant("Blue Bakery").await;
+    let mut browser = Browser::login(&app).await;
+    let page = format!("/w/{}/audit", app.ws);
+    let fields = [("action", "key.create"), ("format", "csv")];
+    let csv = browser.submit(&page, &format!("{page}/export"), &fields).await;
+    shows(&csv, 200, &["key.create"]);
+    assert_eq!(csv.text.lines().count(), 2, "{}", csv.text);
+    assert!(csv.header("content-disposition").starts_with("attachment"));
+}
+
+/// A time relative to now.
+fn iso(app: &TestApp, millis: i64) -> String {
+    gatehouse::domain::times::to_iso(app.clock.now() + millis)
+}
