@@ -91,6 +91,7 @@ impl std::error::Error for Error {}
 
 impl Settings {
     /// What is set in the environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     fn from_env() -> Result<Self, Error> {
         let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let listen = match var("GATEHOUSE_LISTEN") {

@@ -171,7 +171,7 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
             name: workspace.name.clone(),
             environment: Environment::parse(workspace.environment).unwrap_or(Environment::Development),
             base_url: sandbox.url(),
-            upstream_key: workspace.key.clone().into(),
+            upstream_key: workspace.key.clone(),
         };
         added.push(
             http::admin::add_workspace(app, &actor, OWNER, new)

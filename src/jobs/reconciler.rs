@@ -70,7 +70,7 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         // Settled by somebody else meanwhile.
         Err(Unavailable::Store(store::Error::Taken)) => {}
         Err(error) => {
-            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet")
+            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet");
         }
     }
     if let Some(tenant) = &operation.tenant_id {

@@ -90,7 +90,10 @@ impl Db {
         .run()
         .await?;
         // Plans of one workspace are confirmed one after the other, or two would take the same post in one instant.
-        tx.sql("UPDATE workspaces SET imported_at = imported_at WHERE id = $1").bind(&plan.workspace_id).run().await?;
+        tx.sql("UPDATE workspaces SET imported_at = imported_at WHERE id = $1")
+            .bind(&plan.workspace_id)
+            .run()
+            .await?;
         // A post that another job has taken since the preview is left to that job.
         tx.sql(
             "INSERT INTO job_items (job_id, n, workspace_id, tenant_id, post_id, expected_status, expected_at,

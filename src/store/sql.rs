@@ -13,7 +13,10 @@ use sqlx::{
 use std::{borrow::Cow, fmt::Write};
 
 /// What both drivers can encode.
-pub(crate) trait Plain<'q>: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> {}
+pub(crate) trait Plain<'q>:
+    Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>
+{
+}
 impl<'q, T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>> Plain<'q> for T {}
 
 /// A value to bind. PostgreSQL's text and JSON have no NUL, and people send it: it is left out on both engines, so that

@@ -112,7 +112,7 @@ impl TestApp {
             name: name.into(),
             environment: Environment::Development,
             base_url: self.sandbox.url(),
-            upstream_key: key.clone().into(),
+            upstream_key: key.clone(),
         };
         let id = add_workspace(self.app(), &self.owner, "Owner", new).await.unwrap();
         (id, key)
@@ -344,13 +344,6 @@ impl<'a> Browser<'a> {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
         self.take(request.send().await.unwrap()).await
-    }
-
-    /// Follows redirects of a POST to the page it leads to.
-    pub async fn follow(&mut self, answer: Answer) -> Answer {
-        assert_eq!(answer.status, 303, "{}", answer.text);
-        let location = answer.header("location").to_owned();
-        self.get(&location).await
     }
 
     pub fn cookie_header(&self) -> String {
