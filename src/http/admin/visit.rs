@@ -178,7 +178,7 @@ pub fn check_origin(app: &App, call: &Call) -> Result<(), Error> {
         return Err(refused());
     }
     match call.header("origin") {
-        Some(origin) if origin == app.public_url => Ok(()),
+        Some(origin) if app.own_origins.iter().any(|own| own == origin) => Ok(()),
         Some(_) => Err(refused()),
         None if site.is_some() => Ok(()),
         None => Err(refused()),
