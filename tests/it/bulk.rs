@@ -246,3 +246,41 @@ async fn a_restart_in_the_middle_loses_and_doubles_nothing() {
     let deletes = app.journal(0).await.iter().filter(|e| e["action"] == "post.delete").count();
     assert_eq!(deletes, 80);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_error_stops_that_tenants_part_only() {
+    let app = TestApp::spawn().await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    for tenant in [&ann, &bob] {
+        let posts = (0..30).map(|_| json!({ "status": "draft" })).collect();
+        app.posts(&tenant.id, posts).await;
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let body = json!({ "error": "limit", "code": "POST_LIMIT_REACHED" });
+    app.faults(json!([{ "match": { "method": "DELETE", "userId": ann.id }, "status": 403, "body": body }])).await;
+    let mut browser = Browser::login(&app).await;
+    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let answer = confirm(&mut browser, &plan, &[("confirm", "delete 60"), ("reason", "x")]).await;
+    let counts = finished(&app, &last_id(answer.header("location"))).await;
+    assert_eq!((counts.succeeded, counts.total()), (30, 60), "{counts:?}");
+    // Those in flight when the first came back may have failed as well; the rest was not tried.
+    assert!(counts.failed >= 1 && counts.failed <= 8 && counts.skipped == 30 - counts.failed, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn background_calls_keep_their_pace() {
+    let interval = std::time::Duration::from_millis(25);
+    let app = TestApp::spawn_with(None, |config| config.tuning.pace = interval).await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, (0..20).map(|_| json!({ "status": "draft" })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    app.quiet().await;
+    let mut browser = Browser::login(&app).await;
+    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let begun = std::time::Instant::now();
+    let answer = confirm(&mut browser, &plan, &[("confirm", "delete 20"), ("reason", "x")]).await;
+    finished(&app, &last_id(answer.header("location"))).await;
+    let (elapsed, calls) = (begun.elapsed(), app.calls().await);
+    println!("{calls} calls in {elapsed:?}, one per {interval:?} allowed");
+    assert!(calls >= 40 && elapsed >= interval * (calls as u32 - 2), "{calls} calls in {elapsed:?}");
+}
