@@ -257,9 +257,11 @@ async fn a_limit_error_stops_that_tenants_part_only() {
         app.sweep(&app.ws, &tenant.id).await;
     }
     let body = json!({ "error": "limit", "code": "POST_LIMIT_REACHED" });
-    app.faults(json!([{ "match": { "method": "DELETE", "userId": ann.id }, "status": 403, "body": body }])).await;
+    app.faults(json!([{ "match": { "method": "DELETE", "userId": ann.id }, "status": 403, "body": body }]))
+        .await;
     let mut browser = Browser::login(&app).await;
-    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
     let answer = confirm(&mut browser, &plan, &[("confirm", "delete 60"), ("reason", "x")]).await;
     let counts = finished(&app, &last_id(answer.header("location"))).await;
     assert_eq!((counts.succeeded, counts.total()), (30, 60), "{counts:?}");
@@ -276,7 +278,8 @@ async fn background_calls_keep_their_pace() {
     app.sweep(&app.ws, &ann.id).await;
     app.quiet().await;
     let mut browser = Browser::login(&app).await;
-    let plan = plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
     let begun = std::time::Instant::now();
     let answer = confirm(&mut browser, &plan, &[("confirm", "delete 20"), ("reason", "x")]).await;
     finished(&app, &last_id(answer.header("location"))).await;

@@ -2,6 +2,7 @@
 //! they say.
 
 use crate::testapp::{Answer, Browser, TestApp};
+use reqwest::Method;
 use serde_json::json;
 
 fn shows(answer: &Answer, status: u16, words: &[&str]) {
@@ -220,4 +221,22 @@ async fn the_log_is_exported_as_filtered() {
 /// A time relative to now.
 fn iso(app: &TestApp, millis: i64) -> String {
     gatehouse::domain::times::to_iso(app.clock.now() + millis)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_link_works_once_and_without_a_session() {
+    let app = TestApp::spawn().await;
+    let mut browser = Browser::login(&app).await;
+    let log = format!("/w/{}/audit", app.ws);
+    let made = browser.submit(&log, &format!("{log}/link"), &[("format", "ndjson"), ("action", "workspace.create")]).await;
+    let shown = browser.follow(made).await;
+    let start = shown.text.find("/exports/").unwrap();
+    let path = shown.text[start..].split(['"', '<', '&']).next().unwrap().to_owned();
+    let anyone = Answer::read(app.request(Method::GET, &path).send().await.unwrap()).await;
+    assert_eq!((anyone.status, anyone.text.lines().count()), (200, 1), "{}", anyone.text);
+    assert!(anyone.text.contains("workspace.create"));
+    let again = Answer::read(app.request(Method::GET, &path).send().await.unwrap()).await;
+    assert_eq!(again.status, 404);
+    let forged = format!("{}x", &path[..path.len() - 1]);
+    assert_eq!(app.request(Method::GET, &forged).send().await.unwrap().status(), 404);
 }
