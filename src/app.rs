@@ -142,7 +142,7 @@ impl Running {
             config,
         });
         let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
-        let server = http::Server::start(app.clone(), listener).map_err(Error::Server)?;
+        let server = http::Server::start(app.clone(), listener).await.map_err(Error::Server)?;
         let workers = jobs::start(&app);
         Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
     }

@@ -228,7 +228,9 @@ async fn an_export_link_works_once_and_without_a_session() {
     let app = TestApp::spawn().await;
     let mut browser = Browser::login(&app).await;
     let log = format!("/w/{}/audit", app.ws);
-    let made = browser.submit(&log, &format!("{log}/link"), &[("format", "ndjson"), ("action", "workspace.create")]).await;
+    let made = browser
+        .submit(&log, &format!("{log}/link"), &[("format", "ndjson"), ("action", "workspace.create")])
+        .await;
     let shown = browser.follow(made).await;
     let start = shown.text.find("/exports/").unwrap();
     let path = shown.text[start..].split(['"', '<', '&']).next().unwrap().to_owned();
