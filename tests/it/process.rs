@@ -106,8 +106,8 @@ async fn kill_9_loses_no_acknowledged_delete_and_leaves_none_unexplained() {
             ends.entry(post).or_default().insert(entry["outcome"].as_str().unwrap().to_owned());
         }
     }
-    let acknowledged = acknowledged.lock().unwrap();
-    for post in acknowledged.iter() {
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
+    for post in &acknowledged {
         let outcomes = ends.get(post).unwrap_or_else(|| panic!("{post}: acknowledged without an entry"));
         assert!(outcomes.contains("intent") && outcomes.contains("succeeded"), "{post}: {outcomes:?}");
     }

@@ -346,6 +346,13 @@ impl<'a> Browser<'a> {
         self.take(request.send().await.unwrap()).await
     }
 
+    /// The page a form leads to.
+    pub async fn follow(&mut self, answer: Answer) -> Answer {
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        let location = answer.header("location").to_owned();
+        self.get(&location).await
+    }
+
     pub fn cookie_header(&self) -> String {
         self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; ")
     }
