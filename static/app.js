@@ -107,14 +107,14 @@
     if (field.form) field.form.addEventListener("submit", () => { field.type = "password"; });
   }
 
-  // Relative times grow old.
+  // Relative times grow old, in the words of the server.
   const relative = (iso) => {
     const seconds = Math.round((Date.parse(iso) - Date.now()) / 1000);
     if (Number.isNaN(seconds)) return null;
     const ago = Math.abs(seconds);
-    const [n, unit] = ago < 60 ? [ago, "s"] : ago < 3600 ? [Math.round(ago / 60), "min"]
-      : ago < 172800 ? [Math.round(ago / 3600), "h"] : [Math.round(ago / 86400), "d"];
-    if (ago < 5) return "now";
+    if (ago < 60) return seconds > 0 ? "in a moment" : "just now";
+    const [n, unit] = ago < 3600 ? [Math.floor(ago / 60), "min"]
+      : ago < 172800 ? [Math.floor(ago / 3600), "h"] : [Math.floor(ago / 86400), "d"];
     return seconds < 0 ? n + " " + unit + " ago" : "in " + n + " " + unit;
   };
   setInterval(() => {
@@ -124,6 +124,13 @@
       if (text) node.textContent = text;
     }
   }, 60000);
+
+  // Where the menu is a row that scrolls, it begins at the current page.
+  const here = $("nav.side [aria-current]");
+  if (here) {
+    const row = here.closest("nav");
+    row.scrollLeft = here.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+  }
 
   // Filters stand open where there is room for them.
   const wide = matchMedia("(min-width: 769px)");
@@ -190,8 +197,37 @@
   };
   for (const form of $$("[data-bulk]")) bulk(form);
 
+  /** The part of this page inside `old`, drawn again by the server; focus stays where it was, as far as that is there. */
+  const redraw = (old, then) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    // The browser's own parser: markup never passes through a string of ours.
+    request.responseType = "document";
+    request.timeout = 10000;
+    const plainly = () => location.reload();
+    request.addEventListener("error", plainly);
+    request.addEventListener("timeout", plainly);
+    request.addEventListener("load", () => {
+      const fresh = request.response && $("[data-job]", request.response);
+      if (!fresh) { plainly(); return; }
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
+      const node = document.importNode(fresh, true);
+      old.replaceWith(node);
+      document.title = request.response.title;
+      if (focused) {
+        const same = $$("a, button, summary", node).find((it) => it.textContent === focused.textContent);
+        const to = same || $("h1", node);
+        if (!same) to.tabIndex = -1;
+        to.focus({ preventScroll: true });
+      }
+      then(node);
+    });
+    request.send();
+  };
+
   /** A job page: absolute counters over SSE, by polling after two errors, nothing while hidden. */
   const job = (root) => {
+    const old = new AbortController();
     const title = document.title.replace(/^\(\d+%\) /, "");
     const chip = $("[data-live]", root);
     const over = new Set(["completed", "completed_with_errors", "cancelled", "stopped", "failed"]);
@@ -235,11 +271,12 @@
         spokenAt = now;
         spokenQuarter = quarter;
       }
-      // A new state brings other buttons: the page is drawn again by the server.
+      // A new state brings other buttons.
       if (changed) {
         state = data.state;
+        ended = true;
         stop();
-        setTimeout(() => location.reload(), 800);
+        redraw(root, (fresh) => { old.abort(); if (fresh.dataset.events) job(fresh); });
       }
     };
     const fault = (failure) => {
@@ -274,7 +311,7 @@
       source = new EventSource(root.dataset.events);
       source.addEventListener("open", () => { errors = 0; show("Live", "on"); });
       source.addEventListener("progress", read);
-      source.addEventListener("done", (event) => { ended = true; read(event); stop(); show("Finished", ""); });
+      source.addEventListener("done", (event) => { read(event); ended = true; stop(); show("Finished", ""); });
       source.addEventListener("bye", () => { stop(); poll(); });
       source.addEventListener("auth", () => { ended = true; stop(); show("Signed out. The job continues.", ""); say("Signed out. The job continues."); });
       source.addEventListener("error", () => {
@@ -306,10 +343,11 @@
       if (!ended && !document.hidden && !source) timer = setTimeout(poll, wait);
     };
     document.addEventListener("visibilitychange", () => {
-      if (document.hidden) { stop(); show("Not live", ""); } else if (!ended) { errors = 0; listen(); }
-    });
-    addEventListener("pagehide", stop);
-    addEventListener("pageshow", (event) => { if (event.persisted && !ended) listen(); });
+      if (ended) return;
+      if (document.hidden) { stop(); show("Not live", ""); } else { errors = 0; listen(); }
+    }, old);
+    addEventListener("pagehide", stop, old);
+    addEventListener("pageshow", (event) => { if (event.persisted && !ended) listen(); }, old);
     listen();
   };
   const running = $("[data-job][data-events]");

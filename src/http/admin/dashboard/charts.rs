@@ -6,6 +6,7 @@ use crate::{
     http::{
         Error,
         admin::{
+            post_filter::platform_label,
             present,
             views::{Bar, Bars, Count, Day, DayBars},
             visit::Visit,
@@ -87,7 +88,7 @@ pub(super) async fn failures(visit: &Visit, ws: &str, now: Millis) -> Result<Opt
     let bars: Vec<Bar> = platforms
         .into_iter()
         .map(|(platform, (failed, all))| Bar {
-            label: title_case(&platform),
+            label: platform_label(&platform),
             n: present::count(failed),
             total: present::count(all),
             url: posts_url(
@@ -99,20 +100,7 @@ pub(super) async fn failures(visit: &Visit, ws: &str, now: Millis) -> Result<Opt
     let caption = match bars.first() {
         None => return Ok(None),
         Some(Bar { n: Count(0), .. }) => "No post failed.".to_owned(),
-        Some(worst) => format!("{} has most failures: {} of its posts.", worst.label, worst.percent()),
+        Some(worst) => format!("{} has the most failures: {} of {} posts.", worst.label, worst.n, worst.total),
     };
     Ok(Some(Bars { caption, bars }))
-}
-
-fn title_case(platform: &str) -> String {
-    match platform {
-        "twitter" => "X (Twitter)".into(),
-        "linkedin" => "LinkedIn".into(),
-        "tiktok" => "TikTok".into(),
-        "youtube" => "YouTube".into(),
-        other => {
-            let mut chars = other.chars();
-            chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-        }
-    }
 }

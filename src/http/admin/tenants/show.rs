@@ -10,7 +10,9 @@ use crate::{
     http::{
         Answer, Error,
         admin::{
-            audit, present,
+            audit,
+            post_filter::platform_label,
+            present,
             views::{self, Badge, CopyId, Count, Field, Frozen, TenantPage},
             visit::Visit,
         },
@@ -154,9 +156,9 @@ fn connection(c: Connection, now: i64) -> views::Connection {
         |text: &Option<String>| text.as_deref().and_then(times::from_iso).map(|at| present::moment(at, now));
     let expires = time(&c.access_token_expires_at);
     let status = c.token_status.as_deref().unwrap_or_default();
-    let text = match (status, &c.token_expires_in) {
+    let text = match (status, &expires) {
         ("valid", _) => "Valid".to_owned(),
-        ("expiring_soon", Some(left)) => format!("Expires in {left}"),
+        ("expiring_soon", Some(at)) => format!("Expires {}", at.relative),
         ("expiring_soon", None) => "Expires soon".to_owned(),
         ("expired", _) => "Expired".to_owned(),
         _ => "No expiry".to_owned(),
@@ -169,7 +171,7 @@ fn connection(c: Connection, now: i64) -> views::Connection {
             other.get("message").and_then(|m| m.as_str()).map_or_else(|| other.to_string(), str::to_owned),
         ),
     });
-    let platform = c.platform_id.split('-').next().unwrap_or_default().to_owned();
+    let platform = platform_label(c.platform_id.split('-').next().unwrap_or_default());
     views::Connection {
         last_success: time(&c.last_successful_post),
         handle: c.username.or(c.display_name).unwrap_or_default(),
