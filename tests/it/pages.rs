@@ -115,13 +115,13 @@ async fn a_key_is_shown_once_and_revoked_at_once(engine: Engine) {
     shows(&again, 200, &["already shown"]);
     assert!(!again.text.contains(&secret));
 
-    let call = app.api(reqwest::Method::GET, "/api/v1/list-posts", &secret, None).await;
+    let call = app.api(Method::GET, "/api/v1/list-posts", &secret, None).await;
     assert_eq!(call.status, 200, "{}", call.text);
     let back = between(&page.text, "<a class=\"btn primary\" href=\"", "\"").to_owned();
     shows(&browser.get(&format!("{back}/revoke")).await, 200, &["Revoke CI"]);
     let revoked = browser.submit(&format!("{back}/revoke"), &format!("{back}/revoke"), &[]).await;
     shows(&browser.follow(revoked).await, 200, &["Revoked", "key.revoke"]);
-    let call = app.api(reqwest::Method::GET, "/api/v1/list-posts", &secret, None).await;
+    let call = app.api(Method::GET, "/api/v1/list-posts", &secret, None).await;
     assert_eq!(call.status, 401, "{}", call.text);
 }
 
@@ -193,7 +193,7 @@ async fn a_workspace_key_is_tried_before_it_is_kept(engine: Engine) {
         shows(&answer, 422, &[words, fields[0].1]);
         assert!(!answer.text.contains(fields[3].1), "the key is printed");
     }
-    let account = app.control(reqwest::Method::POST, "workspaces", json!({ "name": "Second" })).await;
+    let account = app.control(Method::POST, "workspaces", json!({ "name": "Second" })).await;
     let key = account["key"].as_str().unwrap().to_owned();
     let fields = form("Second", app.sandbox.url(), key.clone());
     let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
