@@ -3,7 +3,7 @@
 
 use crate::{
     access::Account,
-    clock::{Clock, Millis},
+    clock::{Clock, MINUTE, Millis},
     domain::{ids, posts::Post},
     store::{self, Db},
     upstream::{Error, Patience, Upstream, pacing::Pacing, types::Failure},
@@ -15,6 +15,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// No listing takes longer than this.
+const LISTING_MAX: Millis = 10 * MINUTE;
 /// A sweep is repeated when the list moved under it, at most this often.
 const SWEEP_TRIES: u32 = 3;
 
@@ -53,6 +55,8 @@ pub struct Mirror {
     upstream: Arc<Upstream>,
     pacing: Arc<Pacing>,
     busy: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    /// Posts that went lately: (tenant, post) and when.
+    deleted: Mutex<HashMap<(String, String), Millis>>,
     /// Tenants we have just changed something of.
     changed: Mutex<BTreeSet<(String, String)>>,
     wake: Notify,
@@ -66,6 +70,7 @@ impl Mirror {
             upstream,
             pacing,
             busy: Mutex::default(),
+            deleted: Mutex::default(),
             changed: Mutex::default(),
             wake: Notify::new(),
         }
@@ -100,7 +105,10 @@ impl Mirror {
     ) -> Result<(), RefreshError> {
         let workspace_id = &account.workspace.id;
         let lock = self.lock(workspace_id, tenant_id);
-        let _one = lock.lock().await;
+        // Somebody who waits for an answer does not wait for a long sweep in the background.
+        let _one = tokio::time::timeout(patience.0, lock.lock())
+            .await
+            .map_err(|_| Failure::Failed(Error::Timeout))?;
         let Some(tenant) = self.db.tenant(workspace_id, tenant_id).await? else { return Ok(()) };
         if tenant.sync.synced_at.is_some_and(|at| at > self.clock.now() - max_age) {
             return Ok(());
@@ -147,10 +155,16 @@ impl Mirror {
         patience: Patience,
     ) -> Result<(), RefreshError> {
         let workspace_id = &account.workspace.id;
+        let started = self.clock.now();
         let known = self.db.newest_update(workspace_id, tenant_id).await?.unwrap_or(0);
         let mut fresh: Vec<Post> = Vec::new();
+        let mut first_total = None;
         for page in 1.. {
             let listed = self.page(account, tenant_id, page, ("updatedAt", "desc"), patience).await?;
+            if listed.total < *first_total.get_or_insert(listed.total) {
+                // Something was deleted between two pages: what has slid over the border was not seen.
+                return self.full(account, tenant_id, patience).await;
+            }
             // Equal times are read again: several posts can change within one millisecond.
             let more = listed.has_next && listed.posts.last().is_some_and(|p| p.updated_at >= known);
             fresh.extend(listed.posts.into_iter().filter(|p| p.updated_at >= known));
@@ -158,8 +172,7 @@ impl Mirror {
                 break;
             }
         }
-        self.db.mirror_posts(workspace_id, tenant_id, &fresh, None, self.clock.now()).await?;
-        Ok(())
+        self.store(workspace_id, tenant_id, fresh, started, false).await
     }
 
     async fn full(&self, account: &Account, tenant_id: &str, patience: Patience) -> Result<(), RefreshError> {
@@ -167,27 +180,53 @@ impl Mirror {
         for _ in 0..SWEEP_TRIES {
             let started = self.clock.now();
             let mut posts: HashMap<String, Post> = HashMap::new();
-            let mut total = 0;
+            let mut totals = BTreeSet::new();
             for page in 1.. {
                 let listed = self.page(account, tenant_id, page, ("createdAt", "desc"), patience).await?;
-                total = listed.total;
+                totals.insert(listed.total);
                 posts.extend(listed.posts.into_iter().map(|p| (p.id.clone(), p)));
                 if !listed.has_next {
                     break;
                 }
             }
-            let posts: Vec<Post> = posts.into_values().collect();
-            // Pages shift while posts are deleted (`contract.md` trap 6): only a list as long as upstream says it is
-            // may remove what it does not hold.
-            let complete = posts.len() as i64 == total;
-            let now = self.clock.now();
-            self.db.mirror_posts(workspace_id, tenant_id, &posts, complete.then_some(started), now).await?;
+            // Pages shift while posts are deleted (`contract.md` trap 6): only a list that was as long on every page, and
+            // of which every post was seen, may remove what it does not hold.
+            let complete = totals.len() == 1 && totals.contains(&(posts.len() as i64));
+            self.store(workspace_id, tenant_id, posts.into_values().collect(), started, complete).await?;
             if complete {
                 return Ok(());
             }
         }
         Err(Failure::Failed(Error::BadReply("the list of posts kept changing during the sweep".into()))
             .into())
+    }
+
+    async fn store(
+        &self,
+        workspace_id: &str,
+        tenant_id: &str,
+        mut posts: Vec<Post>,
+        started: Millis,
+        complete: bool,
+    ) -> Result<(), RefreshError> {
+        {
+            let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+            posts.retain(|p| {
+                deleted.get(&(tenant_id.to_owned(), p.id.clone())).is_none_or(|at| *at < started)
+            });
+        }
+        let now = self.clock.now();
+        Ok(self.db.mirror_posts(workspace_id, tenant_id, &posts, started, complete, now).await?)
+    }
+
+    /// Remembers for a while that a post is gone, so that a list read before does not bring it back.
+    pub fn note_deleted(&self, tenant_id: &str, post_id: &str) {
+        let now = self.clock.now();
+        let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        if deleted.len() > 10_000 {
+            deleted.retain(|_, at| *at > now - LISTING_MAX);
+        }
+        deleted.insert((tenant_id.to_owned(), post_id.to_owned()), now);
     }
 
     async fn page(
@@ -202,8 +241,10 @@ impl Mirror {
             self.pacing.turn(&account.workspace.id).await;
         }
         let request_id = ids::new_id();
-        let result =
-            self.upstream.list_posts(&account.endpoint, tenant_id, page, sort, &request_id, patience).await;
+        let result = self
+            .upstream
+            .list_posts(&account.endpoint, Some(tenant_id), page, sort, &request_id, patience)
+            .await;
         if let Err(Failure::Refused(reply)) = &result
             && reply.status == 429
         {

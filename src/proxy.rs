@@ -6,6 +6,7 @@ mod posts;
 mod tenants;
 
 pub use change::Changed;
+pub(crate) use change::created_tenant;
 
 use crate::{
     access::{Access, Account},
@@ -185,6 +186,7 @@ impl Road {
 
     /// A reading call, passed through as it is. Not audited.
     pub async fn read(&self, caller: &Caller, read: Read) -> Result<Reply, Refusal> {
+        self.standing(caller, None)?;
         let user = caller.tenant.as_deref();
         let mut call = match &read {
             Read::GetPost(id) => {
@@ -212,7 +214,7 @@ impl Road {
     /// own key was fine), and an answer that is not JSON is none.
     async fn check_reply(&self, caller: &Caller, reply: &Reply) -> Result<(), Refusal> {
         if reply.status == 401 {
-            self.suspend(&caller.account.workspace.id, reply).await;
+            self.suspend(&caller.account, reply).await;
             return Err(Refusal::Suspended);
         }
         if reply.json().is_none() {
@@ -223,13 +225,15 @@ impl Road {
     }
 
     /// Stops all calls of a workspace whose key upstream refuses, instead of a storm of them.
-    pub async fn suspend(&self, workspace_id: &str, reply: &Reply) {
+    pub async fn suspend(&self, account: &Account, reply: &Reply) {
+        let workspace = &account.workspace;
         let reason =
             format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
         let actor = Actor::system("upstream");
+        // Only if it is still the key that was refused: a late answer to the old one says nothing about the new.
         let stored = self
             .db
-            .suspend_workspace(&actor, workspace_id, Some(&reason), self.clock.now())
+            .suspend_workspace(&actor, &workspace.id, workspace.key_added_at, &reason, self.clock.now())
             .await
             .map_err(|e| e.to_string());
         let stored = match stored {
@@ -237,7 +241,7 @@ impl Road {
             error => error,
         };
         if let Err(error) = stored {
-            tracing::error!(workspace_id, error, "a refused upstream key could not be noted");
+            tracing::error!(workspace = workspace.id, error, "a refused upstream key could not be noted");
         }
     }
 

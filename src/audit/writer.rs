@@ -77,15 +77,22 @@ async fn write_all(db: Db, clock: Clock, mut waiting: mpsc::Receiver<Record>) {
                     let _ = record.done.send(Ok(()));
                 }
             }
-            Err(error) if batch.len() == 1 => {
-                let record = batch.remove(0);
-                let _ = record.done.send(Err(Unavailable::Store(error)));
-            }
-            // One record can spoil a batch (an item taken by somebody else): each gets a transaction of its own.
-            Err(_) => {
+            // One record can spoil a batch (an item taken by somebody else, a deadlock): each gets a transaction of its own.
+            Err(store::Error::Taken | store::Error::Deadlock) => {
                 for record in batch.drain(..) {
-                    let result = write(&db, &clock, std::slice::from_ref(&record)).await;
+                    let result = match write(&db, &clock, std::slice::from_ref(&record)).await {
+                        Err(store::Error::Deadlock) => {
+                            write(&db, &clock, std::slice::from_ref(&record)).await
+                        }
+                        result => result,
+                    };
                     let _ = record.done.send(result.map_err(Unavailable::Store));
+                }
+            }
+            // Anything else would fail again for each of them, one time-out after the other.
+            Err(error) => {
+                for record in batch.drain(..) {
+                    let _ = record.done.send(Err(Unavailable::Store(error.echo())));
                 }
             }
         }

@@ -162,6 +162,7 @@ pub fn decide(
         BulkAction::Delete => match post.status {
             _ if around.delete_any => Ok(None),
             PostStatus::Published | PostStatus::PartiallyPublished => Err(Published),
+            PostStatus::Unknown => Err(NotUpdatable),
             _ if post.platforms.iter().any(|p| p.status == "published") => Err(Published),
             _ if due_soon => Err(DueSoon),
             _ => Ok(None),

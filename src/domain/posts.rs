@@ -14,6 +14,8 @@ words! {
         Published = "published",
         Failed = "failed",
         PartiallyPublished = "partially_published",
+        /// A word of upstream's that we do not know; such a post is shown and left alone.
+        Unknown = "unknown",
     }
 }
 

@@ -66,7 +66,7 @@ async fn refresh(app: &App, account: &Account, tenant: &str, sweep: bool) {
     if let Err(RefreshError::Upstream(Failure::Refused(reply))) = &result
         && reply.status == 401
     {
-        app.road.suspend(&account.workspace.id, reply).await;
+        app.road.suspend(account, reply).await;
     }
     if let Err(error) = result {
         tracing::info!(workspace = account.workspace.id, tenant, %error, "the mirror of a tenant could not be refreshed");

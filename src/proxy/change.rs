@@ -65,7 +65,6 @@ impl Road {
         change: Change,
         settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
     ) -> Result<Changed, Refusal> {
-        self.turn(caller).await;
         let op_id = ids::new_id();
         let begun = self.clock.now();
         let operation = Operation {
@@ -127,9 +126,21 @@ impl Road {
         if let Some(at) = granted_at {
             entry = entry.set("grantedTime", times::to_iso(at));
         }
+        if let Some(id) = created_tenant(&effects) {
+            entry = entry.tenant(Some(id)).target("tenant", id);
+        }
+        if change.verb == Verb::PostDelete
+            && matches!(state, OpState::Succeeded | OpState::Gone)
+            && let Some(tenant) = &caller.tenant
+        {
+            self.mirror.note_deleted(tenant, &change.target);
+        }
         effects.push(Effect::Close { op_id: op_id.clone(), state, at: now, check_at: now + FIRST_CHECK });
         if let Some((job_id, n)) = &caller.item {
-            let state = state.item_state();
+            // Nothing happened and nothing was said about the post: the item waits for another try.
+            let again = matches!(&sent, Err(upstream::Error::Unreachable(_)))
+                || sent.as_ref().is_ok_and(|reply| reply.status == 429);
+            let state = if again { ItemState::Pending } else { state.item_state() };
             let failed = matches!(state, ItemState::Failed | ItemState::Unknown);
             let result = ItemResult {
                 state,
@@ -151,7 +162,7 @@ impl Road {
         if let Ok(reply) = &sent
             && reply.status == 401
         {
-            self.suspend(&caller.account.workspace.id, reply).await;
+            self.suspend(&caller.account, reply).await;
             return Err(Refusal::Suspended);
         }
         match sent {
@@ -211,6 +222,14 @@ impl Road {
             _ => Vec::new(),
         }
     }
+}
+
+/// The tenant that a change has made.
+pub(crate) fn created_tenant(effects: &[Effect]) -> Option<&str> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::TenantPut { user, .. } => Some(user.id.as_str()),
+        _ => None,
+    })
 }
 
 /// Where a call ended, and whether an answer, if there is one, can be passed on.

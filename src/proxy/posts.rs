@@ -1,11 +1,10 @@
 //! Deleting and updating a post: the policy before the intent, and what a success does to the mirror.
 
 use super::{
-    Caller, Changed, Refusal, Road,
+    Caller, Changed, Read, Refusal, Road,
     change::{Change, Settled},
 };
 use crate::{
-    clock::MINUTE,
     domain::{
         audit::{ActorType, Draft, Outcome, UpstreamResult},
         ids,
@@ -36,15 +35,10 @@ impl Road {
         if !ids::is_object_id(post_id) {
             return Err(Refusal::InvalidId);
         }
+        // Both turns now: nothing may lie between the look-up and the delete that it decides about.
         self.turn(caller).await;
-        let call =
-            crate::upstream::Call::get(&["get-post", post_id], caller.tenant.as_deref(), &caller.request_id);
-        let reply = self
-            .upstream
-            .send(&caller.account.endpoint, &call, caller.patience)
-            .await
-            .map_err(Refusal::Upstream)?;
-        self.check_reply(caller, &reply).await?;
+        self.turn(caller).await;
+        let reply = self.read(caller, Read::GetPost(post_id.to_owned())).await?;
         if reply.status == 404 {
             return self.note_gone(caller, post_id, reply).await;
         }
@@ -92,12 +86,13 @@ impl Road {
         if !ids::is_object_id(post_id) {
             return Err(Refusal::InvalidId);
         }
+        self.standing(caller, None)?;
+        self.turn(caller).await;
         if !publish_now {
             let on_record = match update.needs_time_on_record() {
                 true => match self.time_on_record(caller, post_id).await? {
                     Some(time) => time,
-                    // Upstream does not know the post: its own 404 is the answer, and nothing can be published.
-                    None => Some(i64::MAX),
+                    None => self.time_of_unlisted(caller, post_id).await?,
                 },
                 false => None,
             };
@@ -151,6 +146,15 @@ impl Road {
             let granted = read_granted(reply);
             let mut effects = Vec::new();
             if let Some((workspace_id, tenant_id, post_id)) = place {
+                // The post before its pause, in the order in which a refresh of the mirror locks them.
+                effects.push(Effect::PostChanged {
+                    workspace_id: workspace_id.clone(),
+                    tenant_id: tenant_id.clone(),
+                    post_id: post_id.clone(),
+                    status: granted.status,
+                    scheduled_at: granted.scheduled_at,
+                    at,
+                });
                 if pauses {
                     effects.push(Effect::Paused {
                         workspace_id: workspace_id.clone(),
@@ -162,18 +166,8 @@ impl Road {
                     });
                 }
                 if resumes {
-                    let (workspace_id, tenant_id) = (workspace_id.clone(), tenant_id.clone());
-                    effects.push(Effect::Unpaused { workspace_id, tenant_id, post_id: post_id.clone() });
+                    effects.push(Effect::Unpaused { workspace_id, tenant_id, post_id });
                 }
-                let (status, scheduled_at) = (granted.status, granted.scheduled_at);
-                effects.push(Effect::PostChanged {
-                    workspace_id,
-                    tenant_id,
-                    post_id,
-                    status,
-                    scheduled_at,
-                    at,
-                });
             }
             let usable = reply.json().is_some_and(|body| body.get("success") == Some(&Value::Bool(true)));
             Settled { effects, granted_at: granted.scheduled_at, usable }
@@ -211,7 +205,10 @@ impl Road {
         for page in 1.. {
             let query = [("limit", "100"), ("sortBy", "updatedAt"), ("page", &page.to_string())];
             let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            let reply = self.read(caller, super::Read::ListPosts(query)).await?;
+            let reply = self.read(caller, Read::ListPosts(query)).await?;
+            if !reply.is_success() {
+                return Err(unusable(&reply));
+            }
             let body = reply.json().unwrap_or_default();
             let posts = body["posts"].as_array().cloned().unwrap_or_default();
             if let Some(post) = posts.iter().find(|p| p["postGroupId"] == post_id) {
@@ -222,6 +219,17 @@ impl Road {
             }
         }
         Ok(None)
+    }
+
+    /// The list does not hold the post. If upstream does not know it either, its own 404 is the answer and nothing can be
+    /// published; if it does, the list has moved under us, and the post counts as one without a time.
+    async fn time_of_unlisted(&self, caller: &Caller, post_id: &str) -> Result<Option<i64>, Refusal> {
+        let reply = self.read(caller, Read::GetPost(post_id.to_owned())).await?;
+        match reply.status {
+            404 => Ok(Some(i64::MAX)),
+            _ if reply.is_success() => Ok(None),
+            _ => Err(unusable(&reply)),
+        }
     }
 
     async fn mirrored(
@@ -250,9 +258,11 @@ impl Road {
 
     /// Upstream refused even to show the post.
     async fn note_refused(&self, caller: &Caller, post_id: &str, reply: Reply) -> Result<Changed, Refusal> {
-        if reply.status >= 500 {
-            let detail = format!("PostPost answered {} to the look-up before the delete", reply.status);
-            return Err(Refusal::Upstream(crate::upstream::Error::BadReply(detail)));
+        // A job's item waits while upstream is busy or away; what it documents as its own failure ends the item.
+        let hopeless = caller.item.is_some() && reply.status == 500;
+        let later = reply.status >= 500 || caller.item.is_some() && reply.status == 429;
+        if later && !hopeless {
+            return Err(unusable(&reply));
         }
         self.note_unsent(caller, post_id, reply, OpState::Refused, Vec::new()).await
     }
@@ -290,9 +300,12 @@ impl Road {
         self.audit.record(vec![entry], effects).await.map_err(Refusal::Audit)?;
         Ok(Changed { reply, state, granted_at: None, op_id: String::new() })
     }
+}
 
-    /// How old a mirror may be for a job's drift check.
-    pub const DRIFT_AGE: i64 = MINUTE;
+/// An answer to a look-up that says nothing about the post.
+fn unusable(reply: &Reply) -> Refusal {
+    let detail = format!("PostPost answered {} to a look-up before the change", reply.status);
+    Refusal::Upstream(crate::upstream::Error::BadReply(detail))
 }
 
 /// What is kept of a post before it is changed.

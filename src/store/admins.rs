@@ -171,6 +171,16 @@ impl Db {
             .map(drop)
     }
 
+    /// Removes counters that have served their time.
+    pub async fn sweep_login_failures(&self, first_before: Millis, now: Millis) -> Result<()> {
+        self.write("DELETE FROM login_failures WHERE first_at < $1 AND blocked_until < $2")
+            .bind(first_before)
+            .bind(now)
+            .run()
+            .await
+            .map(drop)
+    }
+
     pub async fn forget_login_failures(&self, subject: &str) -> Result<()> {
         self.write("DELETE FROM login_failures WHERE subject = $1").bind(subject).run().await.map(drop)
     }

@@ -160,11 +160,11 @@ impl Db {
         self.with_counts(rows).await
     }
 
-    /// Jobs with work left, the oldest first.
+    /// Jobs with work left that are not paused, the oldest first.
     pub async fn unfinished_jobs(&self) -> Result<Vec<Job>> {
         let rows: Vec<JobRow> = self
             .read(JOB)
-            .push("state IN ('queued', 'running', 'paused') ORDER BY id LIMIT 100")
+            .push("state IN ('queued', 'running', 'paused') AND NOT (state = 'paused' AND wanted = 'pause') ORDER BY id")
             .all()
             .await?;
         self.with_counts(rows).await
@@ -266,6 +266,12 @@ impl Db {
         tx.append(now, &[&entry]).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// What was last asked of a job.
+    pub async fn job_wanted(&self, id: &str) -> Result<Wanted> {
+        let word: String = self.read("SELECT wanted FROM jobs WHERE id = $1").bind(id).value().await?;
+        Wanted::parse(&word).ok_or_else(|| Error::Corrupt("job's wanted state".into()))
     }
 
     /// A job's items in order, from number `from` on, optionally those in one state.

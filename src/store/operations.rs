@@ -131,7 +131,8 @@ impl Tx {
                 .and_then(|changed| if changed == 1 { Ok(()) } else { Err(Error::Taken) })
             }
             Effect::Item { job_id, n, result, at } => {
-                let ended = !matches!(result.state, ItemState::Running | ItemState::Unknown);
+                let ended =
+                    !matches!(result.state, ItemState::Pending | ItemState::Running | ItemState::Unknown);
                 self.sql(
                     "UPDATE job_items SET state = $3, code = $4, message = $5, granted_at = $6, ended_at = $7
                      WHERE job_id = $1 AND n = $2 AND state IN ('pending', 'running', 'unknown')",
@@ -263,9 +264,9 @@ impl Db {
         let orphaned_after = self.pick(now + 1, call_started_before);
         let rows: Vec<OperationRow> = self
             .read(COLUMNS)
-            .push("state IN ('open', 'in_doubt') AND ((state = 'in_doubt' AND check_at <= ")
+            .push("state IN ('open', 'in_doubt') AND check_at <= ")
             .arg(now)
-            .push(") OR (state = 'open' AND started_at < ")
+            .push(" AND (state = 'in_doubt' OR (state = 'open' AND started_at < ")
             .arg(call_started_before)
             .push(") OR (state = 'open' AND node <> ")
             .arg(node)

@@ -142,6 +142,14 @@ impl Db {
         Ok(first.zip(last))
     }
 
+    /// How many posts a plan would act on without giving them a time: those a resume publishes at once.
+    pub async fn plan_untimed(&self, plan_id: &str) -> Result<i64> {
+        self.read("SELECT COUNT(*) FROM plan_items WHERE plan_id = $1 AND skip IS NULL AND target_at IS NULL")
+            .bind(plan_id)
+            .value()
+            .await
+    }
+
     /// Ids of posts of a workspace that an unfinished job holds: (tenant, post).
     pub async fn locked_posts(&self, workspace_id: &str) -> Result<Vec<(String, String)>> {
         self.read(

@@ -159,21 +159,22 @@ impl Db {
         Ok(found)
     }
 
-    /// Stores what a listing of a tenant's posts told. With `sweep_started`, the listing was complete: posts not seen
-    /// since then are gone, and are removed.
+    /// Stores what a listing of a tenant's posts told that began at `started`. With `complete`, posts the listing did not
+    /// hold are gone, and are removed. What we have changed since the listing began stays as we changed it.
     pub async fn mirror_posts(
         &self,
         workspace_id: &str,
         tenant_id: &str,
         posts: &[Post],
-        sweep_started: Option<Millis>,
+        started: Millis,
+        complete: bool,
         now: Millis,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         for post in posts {
-            tx.put_post(workspace_id, post, now).await?;
+            tx.put_post(workspace_id, post, started, now).await?;
         }
-        if let Some(started) = sweep_started {
+        if complete {
             tx.sql("DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND seen_at < $3")
                 .bind(workspace_id)
                 .bind(tenant_id)
@@ -198,7 +199,7 @@ impl Db {
         .bind(workspace_id)
         .bind(tenant_id)
         .bind(now)
-        .bind(sweep_started)
+        .bind(complete.then_some(started))
         .run()
         .await?;
         tx.commit().await
@@ -281,7 +282,13 @@ impl Db {
 }
 
 impl Tx {
-    pub(crate) async fn put_post(&mut self, workspace_id: &str, post: &Post, now: Millis) -> Result<()> {
+    async fn put_post(
+        &mut self,
+        workspace_id: &str,
+        post: &Post,
+        started: Millis,
+        now: Millis,
+    ) -> Result<()> {
         let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
         self.sql(
             "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
@@ -290,7 +297,8 @@ impl Tx {
              ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content, status = excluded.status,
                scheduled_at = excluded.scheduled_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
                platforms = excluded.platforms, platform_names = excluded.platform_names, media = excluded.media,
-               seen_at = excluded.seen_at",
+               seen_at = excluded.seen_at
+             WHERE posts.seen_at <= $13 OR excluded.updated_at > posts.updated_at",
         )
         .bind(workspace_id)
         .bind(&post.tenant_id)
@@ -304,6 +312,7 @@ impl Tx {
         .bind(format!(",{},", names.join(",")))
         .bind(Json(&post.media))
         .bind(now)
+        .bind(started)
         .run()
         .await
         .map(drop)

@@ -171,32 +171,34 @@ impl Db {
         tx.commit().await
     }
 
-    /// Suspends calls upstream because the key was refused, or lifts that. Does nothing if it is so already.
+    /// Suspends calls upstream because the key added at `key_added_at` was refused. Does nothing if they are suspended
+    /// already, or the key has been replaced since. Replacing the key ends a suspension.
     pub async fn suspend_workspace(
         &self,
         actor: &Actor,
         id: &str,
-        reason: Option<&str>,
+        key_added_at: Millis,
+        reason: &str,
         now: Millis,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         let changed = tx
-            .sql("UPDATE workspaces SET suspended_at = $2, suspended_reason = $3 WHERE id = $1 AND (suspended_at IS NULL) = $4")
+            .sql(
+                "UPDATE workspaces SET suspended_at = $2, suspended_reason = $3
+                 WHERE id = $1 AND suspended_at IS NULL AND key_added_at = $4",
+            )
             .bind(id)
-            .bind(reason.map(|_| now))
+            .bind(now)
             .bind(reason)
-            .bind(reason.is_some())
+            .bind(key_added_at)
             .run()
             .await?;
         if changed == 0 {
             return Ok(());
         }
         tx.touch_access().await?;
-        let action = if reason.is_some() { "workspace.suspend" } else { "workspace.unsuspend" };
-        let entry = Draft::done(actor, action)
-            .workspace(id)
-            .target("workspace", id)
-            .reason(reason.unwrap_or_default());
+        let entry =
+            Draft::done(actor, "workspace.suspend").workspace(id).target("workspace", id).reason(reason);
         tx.append(now, &[&entry]).await?;
         tx.commit().await
     }

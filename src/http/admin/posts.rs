@@ -365,6 +365,7 @@ fn actions(mirrored: &MirroredPost) -> Vec<&'static str> {
         PostStatus::Draft if mirrored.pause.is_some() => vec!["resume", "reschedule", "delete"],
         PostStatus::Draft => vec!["reschedule", "delete"],
         PostStatus::Published | PostStatus::PartiallyPublished | PostStatus::Failed => vec!["delete"],
+        PostStatus::Unknown => Vec::new(),
     }
 }
 
