@@ -9,6 +9,7 @@ mod isolation;
 mod pages;
 mod process;
 mod sandbox;
+mod secrets;
 mod store;
 mod structure;
 mod support;
