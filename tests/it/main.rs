@@ -6,8 +6,10 @@
 
 mod bulk;
 mod isolation;
+mod outage;
 mod pages;
 mod process;
+mod raw_http;
 mod sandbox;
 mod secrets;
 mod store;
