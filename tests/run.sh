@@ -102,7 +102,10 @@ postgres() {
         note="the one TEST_POSTGRES_URL names"
         return
     fi
-    local programs data=$work/postgres locale=() port try
+    local programs data=$work/postgres locale=() port try connections
+    # As many tests at once as there are cores. One may have a gateway and a second process, each with a pool of 16,
+    # while those of the test before are still going.
+    connections=$((100 + $(nproc) * 64))
     programs=$(postgres_programs) || { install postgresql; programs=$(postgres_programs); }
     mkdir "$data"
     [[ $EUID -eq 0 ]] && chown postgres "$data"
@@ -115,8 +118,8 @@ postgres() {
     for try in 1 2 3 4 5; do
         port=$((15000 + RANDOM % 15000))
         (cd "$data" && as_postgres "$programs/postgres" -D "$data/db" -p "$port" -k "$data" \
-            -c listen_addresses=127.0.0.1 -c max_connections=400 -c fsync=off -c synchronous_commit=off \
-            -c full_page_writes=off) >"$work/postgres.log" 2>&1 &
+            -c listen_addresses=127.0.0.1 -c max_connections="$connections" -c fsync=off \
+            -c synchronous_commit=off -c full_page_writes=off) >"$work/postgres.log" 2>&1 &
         postgres_pid=$!
         for _ in $(seq 100); do
             if "$programs/pg_isready" -q -h 127.0.0.1 -p "$port" && kill -0 "$postgres_pid" 2>/dev/null; then

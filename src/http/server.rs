@@ -134,10 +134,11 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
             door.render(&app, &call, &error)
         }
     };
+    // The route, never the path: a path may hold a secret, such as the set-up link's token.
     tracing::debug!(
         request_id = call.request_id,
         method = call.method,
-        path = call.path,
+        route = request.match_pattern().unwrap_or_else(|| "unknown".into()),
         status = answer.status
     );
     write(&app, door, &call, answer)

@@ -39,13 +39,13 @@ async fn finished(app: &TestApp, job: &str) -> Counts {
 }
 
 /// Makes a plan from a form of the posts list and returns its page's address.
-async fn plan(browser: &mut Browser<'_>, ws: &str, fields: &[(&str, &str)]) -> String {
+async fn plan(browser: &mut Browser, ws: &str, fields: &[(&str, &str)]) -> String {
     let answer = browser.submit(&format!("/w/{ws}/posts"), &format!("/w/{ws}/plans"), fields).await;
     assert_eq!(answer.status, 303, "{}", answer.text);
     answer.header("location").to_owned()
 }
 
-async fn confirm(browser: &mut Browser<'_>, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
+async fn confirm(browser: &mut Browser, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
     let page = browser.get(plan).await;
     let digest = hidden(&page.text, "digest");
     let mut all = vec![("digest", digest.as_str())];

@@ -6,9 +6,12 @@
 
 mod bulk;
 mod isolation;
+mod outage;
 mod pages;
 mod process;
+mod raw_http;
 mod sandbox;
+mod secrets;
 mod store;
 mod structure;
 mod support;

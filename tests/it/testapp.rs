@@ -52,6 +52,16 @@ impl TestApp {
 
     /// With a changed configuration.
     pub async fn spawn_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        let mut app = Self::prepare(engine, change).await;
+        let running = Running::start(app.config.clone(), app.clock.clone()).await.unwrap();
+        app.owner = first_admin(&running).await;
+        app.running = Some(running);
+        (app.ws, app.ws_key) = app.add_workspace("First").await;
+        app
+    }
+
+    /// A sandbox and a configuration, and no gateway yet.
+    pub async fn prepare(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -71,23 +81,17 @@ impl TestApp {
         config.tuning.settle_after = Duration::from_millis(1_500);
         config.tuning.upstream_timeouts = (Duration::from_millis(800), Duration::from_millis(800));
         change(&mut config);
-        let clock = Clock::default();
-        let running = Running::start(config.clone(), clock.clone()).await.unwrap();
-        let owner = first_admin(&running).await;
-        let http = Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        let mut app = Self {
-            running: Some(running),
+        Self {
+            running: None,
             sandbox,
-            clock,
+            clock: Clock::default(),
             config,
             ws: String::new(),
             ws_key: String::new(),
-            owner,
-            http,
+            owner: Actor::system("nobody yet"),
+            http: client(),
             _folder: folder,
-        };
-        (app.ws, app.ws_key) = app.add_workspace("First").await;
-        app
+        }
     }
 
     pub fn app(&self) -> &Arc<App> {
@@ -284,6 +288,11 @@ impl Answer {
     }
 }
 
+/// Follows no redirect and uses no proxy.
+pub fn client() -> Client {
+    Client::builder().redirect(Policy::none()).no_proxy().build().unwrap()
+}
+
 async fn first_admin(running: &Running) -> Actor {
     let app = &running.app;
     let admin = Admin {
@@ -301,26 +310,28 @@ async fn first_admin(running: &Running) -> Actor {
 }
 
 /// A signed-in browser without JavaScript.
-pub struct Browser<'a> {
-    app: &'a TestApp,
+pub struct Browser {
+    http: Client,
+    origin: String,
     cookies: std::collections::BTreeMap<String, String>,
 }
 
-impl<'a> Browser<'a> {
-    pub fn new(app: &'a TestApp) -> Self {
-        Self { app, cookies: Default::default() }
+impl Browser {
+    /// At a gateway's address, such as `http://127.0.0.1:8080`.
+    pub fn at(origin: &str) -> Self {
+        Self { http: client(), origin: origin.to_owned(), cookies: Default::default() }
     }
 
     /// Logs in as the owner.
-    pub async fn login(app: &'a TestApp) -> Self {
-        let mut browser = Self::new(app);
+    pub async fn login(app: &TestApp) -> Self {
+        let mut browser = Self::at(app.url());
         let answer = browser.submit("/login", "/login", &[("email", EMAIL), ("password", PASSWORD)]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
         browser
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {
-        let request = self.app.request(Method::GET, path).header("cookie", self.cookie_header());
+        let request = self.http.get(format!("{}{path}", self.origin)).header("cookie", self.cookie_header());
         self.take(request.send().await.unwrap()).await
     }
 
@@ -337,10 +348,10 @@ impl<'a> Browser<'a> {
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
-            .app
-            .request(Method::POST, path)
+            .http
+            .post(format!("{}{path}", self.origin))
             .header("cookie", self.cookie_header())
-            .header("origin", self.app.url())
+            .header("origin", &self.origin)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
         self.take(request.send().await.unwrap()).await

@@ -130,7 +130,7 @@ fn setup_page(
     if failed {
         shell.title_prefix = "Error: ".into();
     }
-    let page = SetupPage { shell, action: call.path.clone(), error, name, email, password };
+    let page = SetupPage { shell, error, name, email, password };
     with_pre_cookie(present::page_with_status(if failed { 422 } else { 200 }, &page), &pre)
 }
 

@@ -29,8 +29,6 @@ impl LoginPage {
 #[template(path = "people/setup.html")]
 pub struct SetupPage {
     pub shell: Shell,
-    /// Where the form posts to: `/setup/{token}`.
-    pub action: String,
     pub error: Option<String>,
     /// "name"
     pub name: Field,

@@ -34,7 +34,6 @@ fn people(s: &Sample, add: &mut Add) {
         "setup",
         &SetupPage {
             shell: anon("Set up"),
-            action: s.t("/setup/abc"),
             error: s.whole_error(),
             name: s.field("name", "Ada Byron"),
             email,
