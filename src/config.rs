@@ -168,6 +168,16 @@ impl Config {
                 ),
             ));
         }
+        if listen.ip().is_unspecified() && public_url.is_none() {
+            return Err(Error(
+                "public_url",
+                format!("must be set, because {listen} is no address people can open"),
+            ));
+        }
+        let plain_elsewhere = public_url.as_deref().is_some_and(|url| !secure && !is_loopback_origin(url));
+        if plain_elsewhere && !settings.insecure_http {
+            return Err(Error("public_url", "must be https, or pass --insecure-http".into()));
+        }
         let trusted_proxies = settings
             .trusted_proxies
             .unwrap_or_default()
@@ -183,7 +193,7 @@ impl Config {
             data,
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
-            insecure_http: !loopback && !secure,
+            insecure_http: plain_elsewhere || !loopback && !secure,
             tuning: Tuning::default(),
         })
     }
@@ -201,6 +211,15 @@ fn check_public_url(text: &str) -> Result<String, Error> {
     Ok(url.origin().ascii_serialization())
 }
 
+fn is_loopback_origin(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -216,15 +235,16 @@ impl fmt::Debug for Config {
     }
 }
 
-/// A database URL without its password.
+/// A database URL without what may be secret in it: its password, and its query, where drivers take one too.
 fn redacted(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let _ = parsed.set_password(Some("redacted"));
-            parsed.to_string()
-        }
-        _ => url.to_owned(),
+    let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
+    if parsed.password().is_some() {
+        let _ = parsed.set_password(Some("redacted"));
     }
+    if parsed.query().is_some() {
+        parsed.set_query(Some("redacted"));
+    }
+    parsed.to_string()
 }
 
 #[cfg(test)]
@@ -245,7 +265,10 @@ mod tests {
         assert!(with("0.0.0.0:1", None, false).is_err());
         assert!(with("0.0.0.0:1", Some("http://gate.example"), false).is_err());
         assert!(with("0.0.0.0:1", Some("https://gate.example/"), false).is_ok_and(|c| !c.insecure_http));
-        assert!(with("0.0.0.0:1", None, true).is_ok_and(|c| c.insecure_http));
+        assert!(with("0.0.0.0:1", None, true).is_err(), "nobody can open it");
+        assert!(with("0.0.0.0:1", Some("http://gate.example"), true).is_ok_and(|c| c.insecure_http));
+        assert!(with("127.0.0.1:1", Some("http://gate.example"), false).is_err());
+        assert!(with("127.0.0.1:1", Some("http://localhost:9"), false).is_ok_and(|c| !c.insecure_http));
         assert!(with("127.0.0.1:1", Some("https://gate.example/path"), false).is_err());
     }
 

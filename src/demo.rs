@@ -140,10 +140,14 @@ fn clear(folder: &Path) -> Result<(), Error> {
     if !folder.exists() {
         return Ok(());
     }
-    let is_demo = folder.join("demo.json").exists() || folder.join("sandbox").exists();
+    let is_demo = folder.join("demo.json").exists() || folder.join("gatehouse.db").exists();
     let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if !is_demo && !is_empty {
         return Err(Error::NotADemo(folder.to_owned()));
+    }
+    // Not under a running demo.
+    if let Ok(lock) = fs::File::open(folder.join("gatehouse.lock")) {
+        lock.try_lock().map_err(|_| Error::App(app::Error::Locked(folder.join("gatehouse.lock"))))?;
     }
     fs::remove_dir_all(folder).map_err(|e| Error::Folder(folder.to_owned(), e))
 }

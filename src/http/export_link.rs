@@ -9,6 +9,7 @@ use crate::{
     app::App,
     clock::{MINUTE, Millis, SECOND},
     domain::{
+        admins::Right,
         audit::{Actor, ActorType, Draft, ExportFormat, Outcome},
         ids,
     },
@@ -80,6 +81,15 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let format = ExportFormat::parse(&claims.format).ok_or(Error::NotFound)?;
     let (admin, _) =
         app.db.admin(&claims.sub).await?.filter(|(a, _)| a.disabled_at.is_none()).ok_or(Error::NotFound)?;
+    let roles = app.db.roles(&admin.id).await?;
+    let allowed = match &claims.workspace {
+        _ if admin.instance_owner => true,
+        Some(ws) => roles.iter().any(|(w, role)| w == ws && role.may(Right::Export)),
+        None => false,
+    };
+    if !allowed {
+        return Err(Error::NotFound);
+    }
     let mut actor = Actor::new(ActorType::Admin, &admin.id, &admin.email);
     actor.context = call.context();
     if !app.db.use_export_link(&claims.jti, claims.exp * SECOND, app.clock.now()).await? {

@@ -204,8 +204,9 @@ fn client_ip(app: &App, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
     if !trusted(&peer) {
         return peer;
     }
-    let forwarded = headers.get("x-forwarded-for").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    forwarded.rsplit(',').map_while(|a| a.trim().parse().ok()).find(|ip| !trusted(ip)).unwrap_or(peer)
+    // A proxy may append to the line it was sent, or add a line of its own: all of them count as one list.
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|v| v.to_str().ok()).collect();
+    lines.join(",").rsplit(',').map_while(|a| a.trim().parse().ok()).find(|ip| !trusted(ip)).unwrap_or(peer)
 }
 
 /// Headers of every answer, errors included (security.md items 21–24, 55).

@@ -14,27 +14,31 @@ use crate::{
         posts::PostStatus,
         updates::Update,
     },
-    proxy::{Caller, Changed, Refusal, Road},
+    mirror::RefreshError,
+    proxy::{Caller, Changed, Refusal},
     store::{
         self,
         operations::{Effect, ItemResult},
     },
-    upstream::Patience,
+    upstream::{Patience, types::Failure},
 };
 use futures_util::{StreamExt, stream};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use tokio::task::JoinHandle;
 
 /// Items under way at once, per job.
 const IN_FLIGHT: usize = 8;
 /// Items fetched at a time.
 const BATCH: i64 = 40;
+/// How old the mirror may be for the drift check (design §7), in milliseconds.
+const DRIFT_AGE: i64 = 60 * SECOND;
 /// How long a lease lasts without being renewed, and how often it is.
 const LEASE: i64 = 60 * SECOND;
 /// A pause when upstream cannot be reached: items stay as they are.
@@ -48,12 +52,24 @@ enum Flow {
     BackOff,
 }
 
-/// The worker: one job per workspace at a time, the workspaces side by side.
+/// The worker: one job of a workspace at a time, the workspaces side by side.
 pub async fn run(app: Arc<App>) {
     let mut stopping = app.stopping.clone();
+    let mut active: HashMap<String, JoinHandle<()>> = HashMap::new();
     while !*stopping.borrow() {
-        if let Err(error) = round(&app).await {
-            tracing::warn!(%error, "a round of bulk jobs failed; the next one tries again");
+        active.retain(|_, task| !task.is_finished());
+        match app.db.unfinished_jobs().await {
+            Ok(jobs) => {
+                for job in jobs {
+                    // The oldest of a workspace comes first; the others wait for it.
+                    active
+                        .entry(job.workspace_id.clone())
+                        .or_insert_with(|| tokio::spawn(work(app.clone(), job)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "bulk jobs could not be looked up; the next round tries again");
+            }
         }
         tokio::select! {
             () = app.jobs.0.notified() => {}
@@ -61,21 +77,18 @@ pub async fn run(app: Arc<App>) {
             _ = stopping.changed() => {}
         }
     }
+    for task in active.into_values() {
+        let _ = task.await;
+    }
 }
 
-/// Advances the oldest job of every workspace until it ends, pauses or the app stops.
-pub async fn round(app: &Arc<App>) -> store::Result<()> {
-    let mut workspaces = HashSet::new();
-    let mut first = Vec::new();
-    for job in app.db.unfinished_jobs().await? {
-        let paused = job.state == JobState::Paused && job.wanted == Wanted::Pause;
-        if !paused && workspaces.insert(job.workspace_id.clone()) {
-            first.push(job);
-        }
+/// Advances one job as far as it goes, then rings for the next.
+async fn work(app: Arc<App>, job: Job) {
+    let id = job.id.clone();
+    if let Err(error) = advance(&app, job).await {
+        tracing::warn!(job = id, %error, "a bulk job stopped short; the next round goes on");
     }
-    let results =
-        stream::iter(first).map(|job| advance(app, job)).buffer_unordered(16).collect::<Vec<_>>().await;
-    results.into_iter().collect()
+    app.jobs.ring();
 }
 
 async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
@@ -161,16 +174,27 @@ async fn run_batch(
                 if *app.stopping.borrow() || batch.leaves_out(&item.tenant_id) {
                     return Ok(());
                 }
+                // What the operator asks for holds from the next item on.
+                if app.db.job_wanted(&job.id).await? != Wanted::Run {
+                    batch.halt();
+                    return Ok(());
+                }
                 let tenant = item.tenant_id.clone();
                 match run_item(app, account, job, item).await {
                     Ok(ItemEnd::Done) => Ok(()),
                     Ok(ItemEnd::TryLater) => {
                         batch.halt();
+                        batch.back_off();
+                        Ok(())
+                    }
+                    Ok(ItemEnd::TenantLater) => {
+                        batch.leave(&tenant);
+                        batch.back_off();
                         Ok(())
                     }
                     Ok(ItemEnd::Limited) => {
                         // `contract.md` trap 4: further attempts can make upstream write to the owner.
-                        batch.limit(&tenant);
+                        batch.leave(&tenant);
                         let code = SkipReason::LimitReached.as_str();
                         app.db.skip_tenant(&job.id, &tenant, code, app.clock.now()).await.map(drop)
                     }
@@ -188,14 +212,15 @@ async fn run_batch(
         result = result.and(ended);
     }
     drop(running);
-    result.map(|()| if batch.halted.load(Ordering::Relaxed) { Flow::BackOff } else { Flow::GoOn })
+    result.map(|()| if batch.delayed.load(Ordering::Relaxed) { Flow::BackOff } else { Flow::GoOn })
 }
 
 /// What the items of a batch tell each other.
 #[derive(Default)]
 struct Batch {
     halted: AtomicBool,
-    limited: Mutex<HashSet<String>>,
+    delayed: AtomicBool,
+    left: Mutex<HashSet<String>>,
 }
 
 impl Batch {
@@ -204,14 +229,19 @@ impl Batch {
         self.halted.store(true, Ordering::Relaxed);
     }
 
+    /// What could not be done is tried again after a pause.
+    fn back_off(&self) {
+        self.delayed.store(true, Ordering::Relaxed);
+    }
+
     /// No further item of this tenant is begun.
-    fn limit(&self, tenant_id: &str) {
-        self.limited.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id.to_owned());
+    fn leave(&self, tenant_id: &str) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id.to_owned());
     }
 
     fn leaves_out(&self, tenant_id: &str) -> bool {
         self.halted.load(Ordering::Relaxed)
-            || self.limited.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant_id)
+            || self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant_id)
     }
 }
 
@@ -228,7 +258,11 @@ async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
 
 enum ItemEnd {
     Done,
+    /// Upstream or the log is away.
     TryLater,
+    /// This tenant's posts cannot be read right now.
+    TenantLater,
+    /// A limit of the tenant's plan.
     Limited,
 }
 
@@ -244,12 +278,16 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
         Some(_) => {}
     }
     // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
-    if app.mirror.ensure_fresh(account, &item.tenant_id, Road::DRIFT_AGE, Patience::BACKGROUND).await.is_err()
-    {
-        return Ok(ItemEnd::TryLater);
+    match app.mirror.ensure_fresh(account, &item.tenant_id, DRIFT_AGE, Patience::BACKGROUND).await {
+        Ok(()) => {}
+        // Detached at PostPost itself; our own import has not noticed yet.
+        Err(RefreshError::Upstream(Failure::Refused(reply))) if reply.status == 403 => {
+            return skip(SkipReason::TenantDetached).await;
+        }
+        Err(_) => return Ok(ItemEnd::TenantLater),
     }
     let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
-        return note_gone(app, job, &item).await;
+        return missing(app, account, job, &item).await;
     };
     let post = mirrored.post;
     let changed = post.status != item.expected_status
@@ -308,7 +346,11 @@ async fn judge(
                 .then(|| Duration::from_secs(changed.reply.retry_after.unwrap_or(1)));
             app.pacing.note(workspace, pushed_back);
             let limited = changed.reply.status == 403 && changed.reply.error_code().is_some();
-            return Ok(if limited { ItemEnd::Limited } else { ItemEnd::Done });
+            return Ok(match changed.reply.status {
+                429 => ItemEnd::TryLater,
+                _ if limited => ItemEnd::Limited,
+                _ => ItemEnd::Done,
+            });
         }
         Err(refusal) => refusal,
     };
@@ -334,7 +376,26 @@ async fn judge(
     }
 }
 
-/// The refreshed mirror does not hold the post any more: a complete sweep found it deleted.
+/// The refreshed mirror does not hold the post any more. Upstream has the last word.
+async fn missing(app: &App, account: &Account, job: &Job, item: &JobItem) -> store::Result<ItemEnd> {
+    app.pacing.turn(&account.workspace.id).await;
+    let (user, request_id) = (Some(item.tenant_id.as_str()), ids::new_id());
+    let found = app
+        .upstream
+        .get_post(&account.endpoint, user, &item.post_id, &request_id, Patience::BACKGROUND)
+        .await;
+    match found {
+        Ok(None) => note_gone(app, job, item).await,
+        Ok(Some(_)) => {
+            let reason = SkipReason::Changed;
+            let skipped =
+                app.db.skip_item(&job.id, item.n, reason.as_str(), reason.text(), app.clock.now()).await;
+            skipped.map(|()| ItemEnd::Done)
+        }
+        Err(_) => Ok(ItemEnd::TenantLater),
+    }
+}
+
 async fn note_gone(app: &App, job: &Job, item: &JobItem) -> store::Result<ItemEnd> {
     let action = if job.action == BulkAction::Delete { "post.delete" } else { "post.update" };
     let mut entry = Draft::new(&job.actor, action, Outcome::Gone)

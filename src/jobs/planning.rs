@@ -150,14 +150,19 @@ async fn matching_posts(
     }
     let sort = PostSort::ScheduledAsc;
     let mut posts: Vec<MirroredPost> = Vec::new();
+    // A post that is moved in time between two pages is met twice.
+    let mut seen = HashSet::new();
     let mut at = None;
     loop {
         let page = app.db.posts(workspace_id, filter, sort, at.as_ref(), false, 500).await?;
         let Some(last) = page.last() else { break };
         at = Some(sort.position(&last.post));
-        posts.extend(
-            page.into_iter().filter(|p| !except.contains(&(p.post.tenant_id.clone(), p.post.id.clone()))),
-        );
+        for post in page {
+            let id = (post.post.tenant_id.clone(), post.post.id.clone());
+            if !except.contains(&id) && seen.insert(id) {
+                posts.push(post);
+            }
+        }
     }
     Ok(posts)
 }

@@ -7,24 +7,25 @@ use crate::{
     audit::Unavailable,
     clock::{MINUTE, SECOND},
     domain::{
-        audit::{Actor, Draft, Outcome},
+        audit::{Actor, ActorType, Draft, Outcome},
         ids,
         jobs::ItemState,
         operations::{OpState, Operation, Verb},
         posts::{Post, PostStatus},
         times,
     },
+    proxy::created_tenant,
     store::{
         self,
         operations::{Effect, ItemResult},
     },
     upstream::{Patience, types::Failure},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Operations looked at in one round.
 const BATCH: i64 = 50;
-/// A call older than this has ended, whatever its process says: the longest call takes 30 s.
+/// A call older than this has ended, whatever its process says: with its repeats, the longest takes 50 s.
 const CALL_MAX: i64 = MINUTE;
 
 /// What upstream shows about an operation.
@@ -36,17 +37,33 @@ enum Finding {
     Unanswered(Failure),
 }
 
-/// One round over everything unsettled and due.
+/// One round over everything unsettled and due; the workspaces side by side, so that one whose upstream hangs does not
+/// hold up the others.
 pub async fn round(app: Arc<App>) -> store::Result<()> {
     let now = app.clock.now();
+    let mut workspaces: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
     for operation in app.db.unsettled(&app.road.node, now, now - CALL_MAX, BATCH).await? {
-        let Some(account) = app.access.account(&operation.workspace_id) else { continue };
-        if *app.stopping.borrow() {
-            break;
-        }
-        settle(&app, &account, &operation).await?;
+        workspaces.entry(operation.workspace_id.clone()).or_default().push(operation);
     }
-    Ok(())
+    let rounds = workspaces.into_iter().map(|(id, operations)| {
+        let app = &app;
+        async move {
+            let Some(account) = app.access.account(&id) else { return Ok(()) };
+            for operation in operations {
+                if *app.stopping.borrow() {
+                    break;
+                }
+                if account.workspace.suspended_at.is_some() {
+                    // Nothing can be looked up until the key is replaced.
+                    app.db.defer_operation(&operation.id, app.clock.now() + MINUTE).await?;
+                } else {
+                    settle(app, &account, &operation).await?;
+                }
+            }
+            Ok(())
+        }
+    });
+    futures_util::future::join_all(rounds).await.into_iter().collect()
 }
 
 async fn settle(app: &App, account: &Account, operation: &Operation) -> store::Result<()> {
@@ -58,6 +75,10 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Finding::NotYet if now >= settled_by => (OpState::NotApplied, Vec::new(), None),
         Finding::NotYet => {
             return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+        }
+        // The tenant is no longer ours to ask for, so neither is what became of its post.
+        Finding::Unanswered(Failure::Refused(reply)) if reply.status == 403 && now >= settled_by => {
+            (OpState::Gone, Vec::new(), None)
         }
         Finding::Unanswered(error) => {
             tracing::info!(operation = operation.id, %error, "an operation in doubt could not be looked up yet");
@@ -112,6 +133,9 @@ async fn close(
     if let Some(at) = granted_at {
         entry = entry.set("grantedTime", times::to_iso(at));
     }
+    if let Some(id) = created_tenant(&effects) {
+        entry = entry.tenant(Some(id)).target("tenant", id);
+    }
     entry.op_id = Some(operation.id.clone());
     effects.push(Effect::Close { op_id: operation.id.clone(), state, at: now, check_at: now });
     if let Some((job_id, n)) = &operation.item {
@@ -159,18 +183,7 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
 
 /// An update is settled from the list, newest changes first: `get-post` tells neither status nor time.
 async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<Finding, Failure> {
-    // The owner's own account is listed without a user header, which the typed call does not do; its posts are looked
-    // up by id alone, and what is asked for cannot be compared: such an update counts by the post's being there.
-    let Some(tenant) = operation.tenant_id.as_deref() else {
-        let found = app
-            .upstream
-            .get_post(&account.endpoint, None, &operation.target, &ids::new_id(), Patience::BACKGROUND)
-            .await?;
-        return Ok(match found {
-            None => Finding::Closed(OpState::Gone, Vec::new(), None),
-            Some(found) => owner_update(operation, &found.posts),
-        });
-    };
+    let tenant = operation.tenant_id.as_deref();
     for page in 1.. {
         app.pacing.turn(&operation.workspace_id).await;
         let sort = ("updatedAt", "desc");
@@ -185,7 +198,15 @@ async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<
             break;
         }
     }
-    Ok(Finding::Closed(OpState::Gone, Vec::new(), None))
+    // Not in the list: gone, or slid over a page's border while something else was deleted.
+    let found = app
+        .upstream
+        .get_post(&account.endpoint, tenant, &operation.target, &ids::new_id(), Patience::BACKGROUND)
+        .await?;
+    Ok(match found {
+        None => Finding::Closed(OpState::Gone, Vec::new(), None),
+        Some(_) => Finding::NotYet,
+    })
 }
 
 /// Whether the post is as it was asked to be, or has changed since the snapshot in the direction asked for.
@@ -199,31 +220,13 @@ fn compare(operation: &Operation, post: &Post) -> Finding {
     });
     let time_fits = asked.scheduled_at.is_none_or(|at| post.scheduled_at == Some(at));
     // Upstream may move the time asked for; a touched post in the right status with another new time is that.
-    let moved = asked.scheduled_at.is_some() && before.is_some_and(|s| s.scheduled_at != post.scheduled_at);
+    // Only a change since our call began can be ours; upstream's clock and ours may differ a little.
+    let since = post.updated_at >= operation.started_at - 5 * SECOND;
+    let moved =
+        since && asked.scheduled_at.is_some() && before.is_some_and(|s| s.scheduled_at != post.scheduled_at);
     if touched && status_fits && (time_fits || moved) || status_fits && time_fits && before.is_none() {
-        let effect = Effect::PostChanged {
-            workspace_id: operation.workspace_id.clone(),
-            tenant_id: post.tenant_id.clone(),
-            post_id: post.id.clone(),
-            status: Some(post.status),
-            scheduled_at: post.scheduled_at,
-            at: post.updated_at,
-        };
-        let mut effects = vec![effect];
-        let was_scheduled = before.and_then(|s| s.status.as_deref()) == Some("scheduled");
-        if asked.status() == Some(PostStatus::Draft)
-            && was_scheduled
-            && operation.actor.kind() == crate::domain::audit::ActorType::Admin
-        {
-            effects.push(Effect::Paused {
-                workspace_id: operation.workspace_id.clone(),
-                tenant_id: post.tenant_id.clone(),
-                post_id: post.id.clone(),
-                op_id: operation.id.clone(),
-                scheduled_at: before.and_then(|s| s.scheduled_at),
-                at: operation.started_at,
-            });
-        }
+        let effects =
+            operation.tenant_id.iter().flat_map(|tenant| applied(operation, tenant, post)).collect();
         return Finding::Closed(
             OpState::Applied,
             effects,
@@ -233,14 +236,35 @@ fn compare(operation: &Operation, post: &Post) -> Finding {
     Finding::NotYet
 }
 
-/// For the owner's own account: the platform posts follow the group's status, so a status asked for can be seen there.
-fn owner_update(operation: &Operation, posts: &[crate::upstream::types::FoundPlatform]) -> Finding {
+/// What an update that has happened means for a mirrored post.
+fn applied(operation: &Operation, tenant_id: &str, post: &Post) -> Vec<Effect> {
+    let (workspace_id, tenant_id, post_id) =
+        (operation.workspace_id.clone(), tenant_id.to_owned(), post.id.clone());
+    let before = operation.snapshot.as_ref();
+    let mut effects = vec![Effect::PostChanged {
+        workspace_id: workspace_id.clone(),
+        tenant_id: tenant_id.clone(),
+        post_id: post_id.clone(),
+        status: Some(post.status),
+        scheduled_at: post.scheduled_at,
+        at: post.updated_at,
+    }];
+    let was_scheduled = before.and_then(|s| s.status.as_deref()) == Some("scheduled");
     match operation.asked.status() {
-        Some(status) if posts.iter().all(|p| p.status == status.as_str()) => {
-            Finding::Closed(OpState::Applied, Vec::new(), None)
+        Some(PostStatus::Draft) if was_scheduled && operation.actor.kind() == ActorType::Admin => {
+            effects.push(Effect::Paused {
+                workspace_id,
+                tenant_id,
+                post_id,
+                op_id: operation.id.clone(),
+                scheduled_at: before.and_then(|s| s.scheduled_at),
+                at: operation.started_at,
+            });
         }
-        _ => Finding::NotYet,
+        Some(PostStatus::Scheduled) => effects.push(Effect::Unpaused { workspace_id, tenant_id, post_id }),
+        _ => {}
     }
+    effects
 }
 
 async fn tenant(app: &App, account: &Account, operation: &Operation) -> Result<Finding, Failure> {

@@ -18,7 +18,12 @@ const RETRY_MILLIS: i64 = 30_000;
 pub async fn run(app: Arc<App>) {
     let mut stopping = app.stopping.clone();
     while !*stopping.borrow() {
-        if let Err(error) = round(&app).await {
+        // A refresh can be dropped anywhere: it stores a whole listing or nothing.
+        let result = tokio::select! {
+            result = round(&app) => result,
+            _ = stopping.changed() => break,
+        };
+        if let Err(error) = result {
             tracing::warn!(%error, "a round of the mirror failed; the next one tries again");
         }
         tokio::select! {

@@ -7,7 +7,7 @@ use super::{
     post_filter::{self, platform_label},
     present,
     views::{
-        Badge, Breakdown, BreakdownRow, Choice, Count, Field, Pager, PlanItem as ItemRow,
+        Badge, Breakdown, BreakdownRow, Choice, Count, Field, Moment, Pager, PlanItem as ItemRow,
         PlanOptions as OptionsView, PlanPage, PlanState, SkipRow, Tab,
     },
     visit::Visit,
@@ -123,6 +123,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
     let shell =
         if mistakes.any() { visit.error_shell(headline.clone()) } else { visit.shell(headline.clone()) };
     let window = app.db.plan_window(&plan.id).await?;
+    let untimed = app.db.plan_untimed(&plan.id).await?;
     let page = PlanPage {
         ws: plan.workspace_id.clone(),
         id: plan.id.clone(),
@@ -156,7 +157,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         breakdowns: breakdowns(&totals, &names),
         window: window.map(|(first, last)| (present::moment(first, now), present::moment(last, now))),
         skips: skips(&totals, &base),
-        options: options_view(visit, plan, &totals, &mistakes),
+        options: options_view(visit, plan, &totals, untimed, &mistakes),
         tabs: tabs(&totals, show, &base),
         items: items.iter().map(|item| item_row(plan, item, &names, now)).collect(),
         pager: pager(visit, &base, from, next.map(|i| i.n)),
@@ -331,7 +332,13 @@ fn breakdowns(totals: &Totals, names: &HashMap<String, String>) -> Vec<Breakdown
     ]
 }
 
-fn options_view(visit: &Visit, plan: &Plan, totals: &Totals, mistakes: &Mistakes) -> OptionsView {
+fn options_view(
+    visit: &Visit,
+    plan: &Plan,
+    totals: &Totals,
+    untimed: i64,
+    mistakes: &Mistakes,
+) -> OptionsView {
     let form = &visit.form;
     let typed =
         |name: &str, stored: String| if mistakes.options_typed { form.get(name).to_owned() } else { stored };
@@ -364,16 +371,15 @@ fn options_view(visit: &Visit, plan: &Plan, totals: &Totals, mistakes: &Mistakes
         }
         BulkAction::Resume => {
             let stored = if plan.options.publish_past_due { "publish_now" } else { "skip" };
-            let late = if plan.options.publish_past_due {
-                // Nothing is skipped for its time then; the choice must stay on the page to be taken back.
-                totals.acted
-            } else {
-                totals
+            // With "publish now" they are acted on; the choice must stay on the page to be taken back.
+            let late = match plan.options.publish_past_due {
+                true => untimed,
+                false => totals
                     .groups
                     .iter()
                     .filter(|g| matches!(g.3.as_deref(), Some("past_time" | "no_time")))
                     .map(|g| g.4)
-                    .sum()
+                    .sum(),
             };
             OptionsView::Resume {
                 choices: choices(
@@ -403,7 +409,13 @@ fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, now: 
         platforms: platforms.join(", "),
         badge: Badge::post(if paused { "paused" } else { item.status.as_str() }),
         old_time: item.scheduled_at.map(|at| present::moment(at, now)),
-        new_time: item.target_at.filter(|_| moves).map(|at| present::moment(at, now)),
+        new_time: match item.target_at.filter(|_| moves) {
+            Some(at) => Some(present::moment(at, now)),
+            None if plan.action == BulkAction::Resume && item.skip.is_none() => {
+                Some(Moment { absolute: "Publishes at once".into(), ..present::moment(now, now) })
+            }
+            None => None,
+        },
         skip: item.skip.map(|reason| reason.text().to_owned()).unwrap_or_default(),
     }
 }

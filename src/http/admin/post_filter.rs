@@ -12,6 +12,9 @@ use std::collections::HashMap;
 /// Page sizes an operator can choose.
 pub const PER_PAGE: [i64; 3] = [25, 50, 100];
 
+/// Values of one filter that can be combined.
+const LIST_MAX: usize = 200;
+
 /// A read query of the posts list.
 #[derive(Debug, Clone)]
 pub struct PostQuery {
@@ -39,6 +42,11 @@ pub fn read(form: &Form) -> Result<PostQuery, String> {
             return Err(format!("There is no platform “{}”.", short(name)));
         }
         filter.platforms.push(name.to_owned());
+    }
+    for list in [filter.tenants.len(), filter.statuses.len(), filter.platforms.len()] {
+        if list > LIST_MAX {
+            return Err(format!("At most {LIST_MAX} values of a filter can be combined."));
+        }
     }
     let time = |name: &str, what: &str| -> Result<Option<Millis>, String> {
         form.some(name)

@@ -62,6 +62,7 @@ pub async fn delete(request: Request) -> Result<Answer, Error> {
 /// What became of an operation: for the key whose call got a 504. Any key may ask, about its own tenant's only.
 pub async fn operation(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let (caller, _) = auth::identify(&app, &call).await?;
+    app.road.admit(&caller, None).await?;
     let id = call.param("id");
     let workspace_id = &caller.account.workspace.id;
     let found = if ids::is_own_id(id) { app.db.operation(workspace_id, id).await? } else { None };

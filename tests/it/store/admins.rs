@@ -120,4 +120,11 @@ async fn failures(db: Db) {
     assert_eq!(db.login_blocked_until("ann").await.unwrap(), 0);
     assert_eq!(db.note_login_failure("ann", NOW + 104, 100).await.unwrap(), 1);
     assert_eq!(db.note_login_failure("203.0.113.7", NOW + 1, 100).await.unwrap(), 2);
+    // Old counters go, but not one that still refuses.
+    db.block_login("203.0.113.7", NOW + 500).await.unwrap();
+    db.sweep_login_failures(NOW + 200, NOW + 300).await.unwrap();
+    assert_eq!(db.login_blocked_until("203.0.113.7").await.unwrap(), NOW + 500);
+    assert_eq!(db.note_login_failure("ann", NOW + 105, 100).await.unwrap(), 1, "counted anew");
+    db.sweep_login_failures(NOW + 200, NOW + 600).await.unwrap();
+    assert_eq!(db.login_blocked_until("203.0.113.7").await.unwrap(), 0);
 }

@@ -152,6 +152,7 @@ async fn ask(db: Db) {
         [(Wanted::Pause, "job.pause"), (Wanted::Run, "job.resume"), (Wanted::Cancel, "job.cancel")]
     {
         assert!(db.ask_job(&actor(), &job, wanted, NOW).await.unwrap());
+        assert_eq!(db.job_wanted(&job.id).await.unwrap(), wanted);
         assert_eq!((again(&db, &job).await.wanted, last_entry(&db).await.action.as_str()), (wanted, action));
     }
     assert!(!db.ask_job(&actor(), &job, Wanted::Run, NOW).await.unwrap(), "a cancelled job does not go on");

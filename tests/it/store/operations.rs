@@ -125,7 +125,7 @@ async fn unsettled(db: Db) {
 async fn posts(db: Db) {
     let acme = populated(&db, 2).await;
     for tenant in [1, 2] {
-        db.mirror_posts(&acme, &oid(tenant), &[post(tenant, 7, PostStatus::Scheduled)], None, NOW)
+        db.mirror_posts(&acme, &oid(tenant), &[post(tenant, 7, PostStatus::Scheduled)], NOW, false, NOW)
             .await
             .unwrap();
     }
@@ -160,14 +160,14 @@ async fn posts(db: Db) {
     let gone = Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: oid(7) };
     apply(&db, gone).await.unwrap();
     assert!(stored(1).await.is_none());
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], None, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
     assert!(stored(1).await.unwrap().pause.is_none(), "the pause went with the post");
     assert!(stored(2).await.unwrap().pause.is_some());
 }
 
 async fn pauses(db: Db) {
     let acme = populated(&db, 1).await;
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], None, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
     let paused = |at, scheduled_at| Effect::Paused {
         workspace_id: acme.clone(),
         tenant_id: oid(1),

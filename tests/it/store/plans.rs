@@ -60,6 +60,13 @@ async fn window(db: Db) {
     all[5].scheduled_at = None;
     assert!(db.put_plan(&plan, &all).await.unwrap());
     assert_eq!(db.plan_window(&plan.id).await.unwrap(), Some((NOW + 60_000, NOW + 4 * 60_000)));
+    // The one without a skip reason and without a new time.
+    all[5].target_at = None;
+    for item in &mut all[1..5] {
+        item.target_at = Some(NOW);
+    }
+    assert!(db.put_plan(&plan, &all).await.unwrap());
+    assert_eq!(db.plan_untimed(&plan.id).await.unwrap(), 1);
     // Nothing to act on, or nothing with a time.
     for item in &mut all[..5] {
         item.skip = Some(SkipReason::DueSoon);

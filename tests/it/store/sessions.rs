@@ -9,6 +9,7 @@ use gatehouse::{
 };
 
 both_engines!(
+    export_links,
     limit_of_five,
     touch_and_end,
     forms,
@@ -152,4 +153,12 @@ async fn sweep_of_secrets(db: Db) {
     db.create_reveal(&second, &[1]).await.unwrap();
     db.sweep_reveals(NOW + 1).await.unwrap();
     assert_eq!(db.take_secret(&second.id, 0).await.unwrap(), None);
+}
+
+async fn export_links(db: Db) {
+    assert!(db.use_export_link("a", 100, 50).await.unwrap());
+    assert!(!db.use_export_link("a", 100, 60).await.unwrap(), "used once");
+    assert!(db.use_export_link("b", 100, 60).await.unwrap());
+    // Forgotten when it has ended anyway.
+    assert!(db.use_export_link("a", 300, 200).await.unwrap());
 }

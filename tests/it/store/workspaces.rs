@@ -39,7 +39,7 @@ async fn key_and_policy(db: Db) {
     let acme = workspace(&db, "Acme").await;
     let other = workspace(&db, "Other").await;
     let version = db.access_version().await.unwrap();
-    db.suspend_workspace(&actor(), &acme.id, Some("refused"), NOW).await.unwrap();
+    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at, "refused", NOW).await.unwrap();
     let key = SealedKey { sealed: vec![9, 0], prefix: "sk_new".into() };
     db.replace_workspace_key(&actor(), &acme.id, &key, "Bob", NOW + 1).await.unwrap();
     db.set_delete_policy(&actor(), &acme.id, DeletePolicy::Any, NOW + 2).await.unwrap();
@@ -88,17 +88,15 @@ async fn freeze(db: Db) {
 async fn suspend(db: Db) {
     let acme = workspace(&db, "Acme").await;
     let size = db.audit_head().await.unwrap().size;
-    db.suspend_workspace(&actor(), &acme.id, None, NOW).await.unwrap();
-    assert_eq!(db.audit_head().await.unwrap().size, size, "nothing to lift, nothing to write down");
-    db.suspend_workspace(&actor(), &acme.id, Some("401 from upstream"), NOW).await.unwrap();
-    db.suspend_workspace(&actor(), &acme.id, Some("again"), NOW + 1).await.unwrap();
+    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at - 1, "an older key", NOW).await.unwrap();
+    assert_eq!(db.audit_head().await.unwrap().size, size, "a late answer to a key that was replaced");
+    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at, "401 from upstream", NOW).await.unwrap();
+    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at, "again", NOW + 1).await.unwrap();
     let stored = db.workspace(&acme.id).await.unwrap().unwrap();
     assert_eq!(
         (stored.suspended_at, stored.suspended_reason.as_deref()),
         (Some(NOW), Some("401 from upstream"))
     );
     assert_eq!(db.audit_head().await.unwrap().size, size + 1);
-    db.suspend_workspace(&actor(), &acme.id, None, NOW + 2).await.unwrap();
-    assert_eq!(db.workspace(&acme.id).await.unwrap().unwrap().suspended_at, None);
-    assert_eq!(last_entry(&db).await.action, "workspace.unsuspend");
+    assert_eq!(last_entry(&db).await.action, "workspace.suspend");
 }

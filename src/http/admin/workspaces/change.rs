@@ -111,7 +111,9 @@ pub async fn import(visit: Visit) -> Result<Answer, Error> {
             {
                 // As every other call does that learns it: no storm of calls with a dead key.
                 let actor = Actor::system("upstream");
-                X
+                app.db
+                    .suspend_workspace(&actor, id, account.workspace.key_added_at, &text, app.clock.now())
+                    .await?;
                 app.access.reload().await?;
             }
             let whole = Some(format!("Nothing was imported. {text}"));
