@@ -23,6 +23,8 @@ gateway_on_both_engines!(
     a_restart_in_the_middle_loses_and_doubles_nothing,
     a_limit_error_stops_that_tenants_part_only,
     background_calls_keep_their_pace,
+    a_frozen_workspace_does_not_hold_up_another,
+    a_tenant_detached_at_postpost_is_left_out,
 );
 
 /// The id at the end of a location such as `/w/…/jobs/{id}?done=…`.
@@ -292,4 +294,55 @@ async fn background_calls_keep_their_pace(engine: Engine) {
     let (elapsed, calls) = (begun.elapsed(), app.calls().await);
     println!("{calls} calls in {elapsed:?}, one per {interval:?} allowed");
     assert!(calls >= 40 && elapsed >= interval * (calls as u32 - 2), "{calls} calls in {elapsed:?}");
+}
+
+async fn a_frozen_workspace_does_not_hold_up_another(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, vec![json!({ "status": "draft" })]).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let (other, other_key) = app.add_workspace("Other").await;
+    let eve = app.tenant_of(&other, &other_key, "eve").await;
+    app.posts(&eve.id, vec![json!({ "status": "draft" })]).await;
+    app.sweep(&other, &eve.id).await;
+    let db = &app.app().db;
+    let mut browser = Browser::login(&app).await;
+    let fields = [("action", "delete"), ("scope", "matching"), ("filter", "")];
+    let first = plan(&mut browser, &app.ws, &fields).await;
+    db.freeze_workspace(&app.owner, &app.ws, Some("audit"), app.clock.now()).await.unwrap();
+    app.app().access.reload().await.unwrap();
+    let stuck = confirm(&mut browser, &first, &[("confirm", "delete 1"), ("reason", "x")]).await;
+    let stuck = last_id(stuck.header("location"));
+    app.until("the frozen one has begun", || async {
+        db.job(&app.ws, &stuck).await.unwrap().unwrap().state == JobState::Running
+    })
+    .await;
+    let second = plan(&mut browser, &other, &fields).await;
+    let answer = confirm(&mut browser, &second, &[("confirm", "delete 1"), ("reason", "x")]).await;
+    let free = last_id(answer.header("location"));
+    app.until("the other one ends", || async {
+        db.job(&other, &free).await.unwrap().unwrap().state == JobState::Completed
+    })
+    .await;
+    assert_eq!(db.job(&app.ws, &stuck).await.unwrap().unwrap().counts.pending, 1);
+    db.freeze_workspace(&app.owner, &app.ws, None, app.clock.now()).await.unwrap();
+    app.app().access.reload().await.unwrap();
+    assert_eq!(finished(&app, &stuck).await.succeeded, 1);
+}
+
+async fn a_tenant_detached_at_postpost_is_left_out(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    for tenant in [&ann, &bob] {
+        app.posts(&tenant.id, (0..5).map(|_| json!({ "status": "draft" })).collect()).await;
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let mut browser = Browser::login(&app).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    app.control(Method::DELETE, &format!("users/{}", ann.id), Value::Null).await;
+    app.clock.advance(2 * 60_000);
+    let answer = confirm(&mut browser, &plan, &[("confirm", "delete 10"), ("reason", "x")]).await;
+    let counts = finished(&app, &last_id(answer.header("location"))).await;
+    assert_eq!(counts, Counts { succeeded: 5, skipped: 5, ..Counts::default() });
 }

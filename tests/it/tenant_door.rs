@@ -21,6 +21,8 @@ gateway_on_both_engines!(
     upstream_faults_are_mapped_and_recorded,
     an_update_in_doubt_is_settled_from_the_list,
     frozen_and_suspended_send_nothing,
+    the_owners_own_account_is_guarded_too,
+    a_doubt_about_a_detached_tenant_is_closed,
 );
 
 /// The same call with the workspace's own key at the sandbox.
@@ -351,4 +353,39 @@ async fn frozen_and_suspended_send_nothing(engine: Engine) {
     app.reset_calls().await;
     let again = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
     assert_eq!((again.status, app.calls().await), (503, 0), "no storm of refused calls");
+}
+
+async fn the_owners_own_account_is_guarded_too(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let key = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead, Scope::PostsUpdate]).await;
+    let past = times::to_iso(app.clock.now() - DAY);
+    let made = app.control(Method::GET, "journal?after=0", Value::Null).await;
+    let owner =
+        made["entries"].as_array().unwrap().iter().find(|e| e["action"] == "workspace.create").unwrap();
+    let owner = owner["userId"].as_str().unwrap().to_owned();
+    let id = app.posts(&owner, vec![json!({ "status": "draft", "scheduledTime": past })]).await.remove(0);
+    let resume = async || {
+        let body = Some(json!({ "status": "scheduled" }));
+        app.api(Method::PUT, &format!("/api/v1/update-post/{id}"), &key, body).await
+    };
+    assert_eq!(resume().await.json()["code"], "past_time");
+    // The look-up failing is no reason to let it through.
+    app.faults(json!([{ "match": { "path": "/api/v1/list-posts" }, "status": 500 }])).await;
+    let answer = resume().await;
+    assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (502, "upstream_bad_reply"));
+    app.control(Method::DELETE, "faults", Value::Null).await;
+    let post = app.control(Method::GET, &format!("posts/{id}"), Value::Null).await;
+    assert_eq!(post["status"], "draft");
+}
+
+async fn a_doubt_about_a_detached_tenant_is_closed(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    let id = app.posts(&tenant.id, vec![json!({ "status": "draft" })]).await.remove(0);
+    app.faults(json!([{ "match": { "method": "DELETE" }, "resetBefore": true }])).await;
+    let answer = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
+    assert_eq!(answer.status, 504);
+    app.control(Method::DELETE, &format!("users/{}", tenant.id), Value::Null).await;
+    app.control(Method::DELETE, "faults", Value::Null).await;
+    app.until_settled().await;
 }
