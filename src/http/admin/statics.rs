@@ -5,7 +5,7 @@ use crate::app::App;
 use std::sync::{Arc, LazyLock};
 
 const CSS: &str = include_str!("../../../static/app.css");
-const JS: &str = include_str!("../../../static/app.js");
+const JS: &str = concat!(include_str!("../../../static/app.js"), include_str!("../../../static/job.js"));
 
 static CSS_HASH: LazyLock<String> = LazyLock::new(|| hash(CSS));
 static JS_HASH: LazyLock<String> = LazyLock::new(|| hash(JS));

@@ -100,7 +100,9 @@ pub(super) async fn failures(visit: &Visit, ws: &str, now: Millis) -> Result<Opt
     let caption = match bars.first() {
         None => return Ok(None),
         Some(Bar { n: Count(0), .. }) => "No post failed.".to_owned(),
-        Some(worst) => format!("{} has the most failures: {} of {} posts.", worst.label, worst.n, worst.total),
+        Some(worst) => {
+            format!("{} has the most failures: {} of {} posts.", worst.label, worst.n, worst.total)
+        }
     };
     Ok(Some(Bars { caption, bars }))
 }
