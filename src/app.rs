@@ -39,6 +39,8 @@ pub struct App {
     pub config: Config,
     /// Origin people use, without a slash.
     pub public_url: String,
+    /// Origins our own forms may come from.
+    pub own_origins: Vec<String>,
     pub clock: Clock,
     pub db: Db,
     pub keyring: Arc<Keyring>,
@@ -112,6 +114,7 @@ impl Running {
             clock: clock.clone(),
             access: access.clone(),
             upstream: upstream.clone(),
+            pacing: pacing.clone(),
             audit: audit.clone(),
             mirror: mirror.clone(),
             node,
@@ -119,6 +122,7 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let url = format!("http://{address}");
         let app = Arc::new(App {
+            own_origins: own_origins(&config, &url, address.port()),
             public_url: config.public_url.clone().unwrap_or_else(|| url.clone()),
             clock,
             db,
@@ -138,7 +142,7 @@ impl Running {
             config,
         });
         let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
-        let server = http::Server::start(app.clone(), listener).map_err(Error::Server)?;
+        let server = http::Server::start(app.clone(), listener).await.map_err(Error::Server)?;
         let workers = jobs::start(&app);
         Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
     }
@@ -162,6 +166,17 @@ impl Running {
             tracing::warn!(%error, "last uses of keys were not written down");
         }
         app.db.close().await;
+    }
+}
+
+/// Where our own pages are served from. Without a public URL that is this machine, by whichever name people call it.
+fn own_origins(config: &Config, url: &str, port: u16) -> Vec<String> {
+    match &config.public_url {
+        Some(public) => vec![public.clone()],
+        None if config.listen.ip().is_loopback() => {
+            vec![url.to_owned(), format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")]
+        }
+        None => vec![url.to_owned()],
     }
 }
 

@@ -125,7 +125,8 @@ impl Demo {
             None => seed(&running, &sandbox, &clock).await?,
         };
         write_file(&file, &known)?;
-        Ok(Self { welcome: welcome(&known, &file), running, sandbox })
+        let draft = some_draft(&running, known.tenants.first()).await?;
+        Ok(Self { welcome: welcome(&known, &draft, &file), running, sandbox })
     }
 
     pub async fn stop(self) {
@@ -326,7 +327,25 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
     Ok(())
 }
 
-fn welcome(file: &DemoFile, path: &Path) -> String {
+/// A draft of the tenant's that can be deleted by way of example.
+async fn some_draft(running: &Running, tenant: Option<&DemoTenant>) -> Result<String, Error> {
+    let Some(tenant) = tenant else { return Ok(String::new()) };
+    for account in running.app.access.accounts() {
+        let filter = PostFilter {
+            tenants: vec![tenant.id.clone()],
+            statuses: vec![StatusFilter::Draft],
+            ..PostFilter::default()
+        };
+        let sort = store::posts::PostSort::CreatedDesc;
+        let posts = running.app.db.posts(&account.workspace.id, &filter, sort, None, false, 1).await;
+        if let Some(found) = posts.map_err(Error::Store)?.pop() {
+            return Ok(found.post.id);
+        }
+    }
+    Ok(String::new())
+}
+
+fn welcome(file: &DemoFile, draft: &str, path: &Path) -> String {
     let tenant = file.tenants.first();
     let (name, key) = tenant.map_or(("", ""), |t| (t.name.as_str(), t.key.as_str()));
     let url = &file.url;
@@ -337,8 +356,8 @@ fn welcome(file: &DemoFile, path: &Path) -> String {
          \n  Password  {}\n\
          \nThe first posts of {name}, under its own gateway key:\
          \n  curl -s '{url}/api/v1/list-posts?limit=2' -H 'x-api-key: {key}'\
-         \nDelete its first draft:\
-         \n  curl -s '{url}/api/v1/list-posts?status=draft&limit=1' -H 'x-api-key: {key}' | grep -o '\"postGroupId\":\"[0-9a-f]*\"' | cut -d'\"' -f4 | xargs -I ID curl -s -X DELETE '{url}/api/v1/delete-post/ID' -H 'x-api-key: {key}'\
+         \nDelete one of its drafts:\
+         \n  curl -s -X DELETE '{url}/api/v1/delete-post/{draft}' -H 'x-api-key: {key}'\
          \nWhat was done, as an auditor gets it:\
          \n  curl -s '{url}/manage/v1/audit.csv' -H 'authorization: Bearer {}'\n\
          \nThe sandbox behind it: {}. Keys and addresses are in {}.",

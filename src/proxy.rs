@@ -18,7 +18,7 @@ use crate::{
     },
     mirror::Mirror,
     store::{self, Db},
-    upstream::{self, Call, Method, Patience, Reply, Upstream},
+    upstream::{self, Call, Method, Patience, Reply, Upstream, pacing::Pacing},
 };
 use std::sync::Arc;
 
@@ -102,6 +102,7 @@ pub struct Road {
     pub clock: Clock,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
+    pub pacing: Arc<Pacing>,
     pub audit: Writer,
     pub mirror: Arc<Mirror>,
     /// This process, in operations it opens.
@@ -211,7 +212,7 @@ impl Road {
     /// own key was fine), and an answer that is not JSON is none.
     async fn check_reply(&self, caller: &Caller, reply: &Reply) -> Result<(), Refusal> {
         if reply.status == 401 {
-            self.suspend(caller, reply).await;
+            self.suspend(&caller.account.workspace.id, reply).await;
             return Err(Refusal::Suspended);
         }
         if reply.json().is_none() {
@@ -222,10 +223,9 @@ impl Road {
     }
 
     /// Stops all calls of a workspace whose key upstream refuses, instead of a storm of them.
-    async fn suspend(&self, caller: &Caller, reply: &Reply) {
+    pub async fn suspend(&self, workspace_id: &str, reply: &Reply) {
         let reason =
             format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
-        let workspace_id = &caller.account.workspace.id;
         let actor = Actor::system("upstream");
         let stored = self
             .db
@@ -238,6 +238,14 @@ impl Road {
         };
         if let Err(error) = stored {
             tracing::error!(workspace_id, error, "a refused upstream key could not be noted");
+        }
+    }
+
+    /// Background work waits for its workspace's turn before each call; somebody who waits for an answer does not. Always
+    /// before an intent: a call must follow its intent at once.
+    async fn turn(&self, caller: &Caller) {
+        if caller.patience == Patience::BACKGROUND {
+            self.pacing.turn(&caller.account.workspace.id).await;
         }
     }
 

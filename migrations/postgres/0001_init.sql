@@ -61,6 +61,9 @@ CREATE TABLE reveals (
   kind TEXT NOT NULL, label TEXT NOT NULL, back TEXT NOT NULL, sealed BYTEA, created_at BIGINT NOT NULL, valid_until BIGINT
 );
 
+-- Export links that have been used; each works once.
+CREATE TABLE export_links (jti TEXT PRIMARY KEY, expires_at BIGINT NOT NULL);
+
 -- The mirror: a copy for lists and selection, never the truth.
 CREATE TABLE posts (
   workspace_id TEXT NOT NULL, tenant_id TEXT NOT NULL, id TEXT COLLATE "C" NOT NULL, content TEXT NOT NULL,

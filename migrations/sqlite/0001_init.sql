@@ -61,6 +61,9 @@ CREATE TABLE reveals (
   kind TEXT NOT NULL, label TEXT NOT NULL, back TEXT NOT NULL, sealed BLOB, created_at INTEGER NOT NULL, valid_until INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- Export links that have been used; each works once.
+CREATE TABLE export_links (jti TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
 -- The mirror: a copy for lists and selection, never the truth.
 CREATE TABLE posts (
   workspace_id TEXT NOT NULL, tenant_id TEXT NOT NULL, id TEXT NOT NULL, content TEXT NOT NULL,

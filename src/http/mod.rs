@@ -8,6 +8,7 @@ mod call;
 mod csv;
 mod error;
 mod export;
+mod export_link;
 pub mod manage;
 mod route;
 mod server;

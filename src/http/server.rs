@@ -19,6 +19,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
+use tokio::sync::oneshot;
 
 /// A body that takes longer than this to arrive is given up (security.md §6, slowloris).
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -33,8 +34,8 @@ pub struct Server {
 
 impl Server {
     /// Serves the listener on threads of its own, as many as there are cores.
-    pub fn start(app: Arc<App>, listener: TcpListener) -> io::Result<Self> {
-        let (ready, started) = std::sync::mpsc::channel();
+    pub async fn start(app: Arc<App>, listener: TcpListener) -> io::Result<Self> {
+        let (ready, started) = oneshot::channel();
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let server = HttpServer::new(move || {
@@ -66,7 +67,7 @@ impl Server {
                 }
             });
         })?;
-        let handle = started.recv().map_err(|_| io::Error::other("the server's thread ended"))??;
+        let handle = started.await.map_err(|_| io::Error::other("the server's thread ended"))??;
         Ok(Self { handle, thread })
     }
 

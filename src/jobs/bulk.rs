@@ -22,7 +22,14 @@ use crate::{
     upstream::Patience,
 };
 use futures_util::{StreamExt, stream};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// Items under way at once, per job.
 const IN_FLIGHT: usize = 8;
@@ -146,43 +153,66 @@ async fn run_batch(
             .await?;
         return Ok(Flow::GoOn);
     }
-    let limited: std::sync::Mutex<HashSet<String>> = std::sync::Mutex::default();
+    let batch = Batch::default();
     let mut running = stream::iter(items)
         .map(|item| {
-            let limited = &limited;
+            let batch = &batch;
             async move {
-                if *app.stopping.borrow() || limited.lock().is_ok_and(|l| l.contains(&item.tenant_id)) {
-                    return Ok(Flow::GoOn);
+                if *app.stopping.borrow() || batch.leaves_out(&item.tenant_id) {
+                    return Ok(());
                 }
                 let tenant = item.tenant_id.clone();
-                match run_item(app, account, job, item).await? {
-                    ItemEnd::Done => Ok(Flow::GoOn),
-                    ItemEnd::TryLater => Ok(Flow::BackOff),
-                    ItemEnd::Limited => {
+                match run_item(app, account, job, item).await {
+                    Ok(ItemEnd::Done) => Ok(()),
+                    Ok(ItemEnd::TryLater) => {
+                        batch.halt();
+                        Ok(())
+                    }
+                    Ok(ItemEnd::Limited) => {
                         // `contract.md` trap 4: further attempts can make upstream write to the owner.
-                        app.db
-                            .skip_tenant(&job.id, &tenant, SkipReason::LimitReached.as_str(), app.clock.now())
-                            .await?;
-                        if let Ok(mut limited) = limited.lock() {
-                            limited.insert(tenant);
-                        }
-                        Ok(Flow::GoOn)
+                        batch.limit(&tenant);
+                        let code = SkipReason::LimitReached.as_str();
+                        app.db.skip_tenant(&job.id, &tenant, code, app.clock.now()).await.map(drop)
+                    }
+                    Err(error) => {
+                        batch.halt();
+                        Err(error)
                     }
                 }
             }
         })
         .buffer_unordered(IN_FLIGHT);
-    let mut flow = Flow::GoOn;
-    while let Some(result) = running.next().await {
-        let result: store::Result<Flow> = result;
-        if result? == Flow::BackOff {
-            flow = Flow::BackOff;
-            // The rest of the batch would fail the same way; what is under way is dropped only at an await before its
-            // intent, or ends through the reconciler. Waiting for it is cleaner.
-            while running.next().await.is_some() {}
-        }
+    // Drained to its end whatever happens: an item dropped half-way would have to be settled by the reconciler.
+    let mut result = Ok(());
+    while let Some(ended) = running.next().await {
+        result = result.and(ended);
     }
-    Ok(flow)
+    drop(running);
+    result.map(|()| if batch.halted.load(Ordering::Relaxed) { Flow::BackOff } else { Flow::GoOn })
+}
+
+/// What the items of a batch tell each other.
+#[derive(Default)]
+struct Batch {
+    halted: AtomicBool,
+    limited: Mutex<HashSet<String>>,
+}
+
+impl Batch {
+    /// No further item is begun.
+    fn halt(&self) {
+        self.halted.store(true, Ordering::Relaxed);
+    }
+
+    /// No further item of this tenant is begun.
+    fn limit(&self, tenant_id: &str) {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id.to_owned());
+    }
+
+    fn leaves_out(&self, tenant_id: &str) -> bool {
+        self.halted.load(Ordering::Relaxed)
+            || self.limited.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant_id)
+    }
 }
 
 /// Rights are looked up at the time of the work, not only when it was asked for (security.md item 30).
@@ -240,7 +270,6 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
         item: Some((job.id.clone(), item.n)),
         patience: Patience::BACKGROUND,
     };
-    app.pacing.turn(&account.workspace.id).await;
     let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
     let result = match job.action {
         BulkAction::Delete => app.road.delete_post(&caller, &item.post_id, reason).await,

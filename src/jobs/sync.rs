@@ -1,6 +1,11 @@
 //! Keeping the mirror fresh in the background: tenants we changed something of at once, then the stalest.
 
-use crate::{access::Account, app::App, upstream::Patience};
+use crate::{
+    access::Account,
+    app::App,
+    mirror::RefreshError,
+    upstream::{Patience, types::Failure},
+};
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 
@@ -58,6 +63,11 @@ async fn refresh(app: &App, account: &Account, tenant: &str, sweep: bool) {
     } else {
         app.mirror.ensure_fresh(account, tenant, 0, Patience::BACKGROUND).await
     };
+    if let Err(RefreshError::Upstream(Failure::Refused(reply))) = &result
+        && reply.status == 401
+    {
+        app.road.suspend(&account.workspace.id, reply).await;
+    }
     if let Err(error) = result {
         tracing::info!(workspace = account.workspace.id, tenant, %error, "the mirror of a tenant could not be refreshed");
     }

@@ -22,6 +22,10 @@ use serde_json::Value;
 /// The first look of the reconciler at something in doubt comes after this.
 const FIRST_CHECK: Millis = SECOND;
 
+/// The call is made within this long of its intent, or not at all. Together with the longest call it stays below the age
+/// at which the reconciler takes an open operation for orphaned.
+const INTENT_FRESH: Millis = 5 * SECOND;
+
 /// Upstream's answer to a change, and what became of it.
 #[derive(Debug, Clone)]
 pub struct Changed {
@@ -61,6 +65,7 @@ impl Road {
         change: Change,
         settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
     ) -> Result<Changed, Refusal> {
+        self.turn(caller).await;
         let op_id = ids::new_id();
         let begun = self.clock.now();
         let operation = Operation {
@@ -87,7 +92,12 @@ impl Road {
             }
         })?;
 
-        let sent = self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await;
+        // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
+        let sent = if self.clock.now() - begun > INTENT_FRESH {
+            Err(upstream::Error::Unreachable("not sent: the process stood still after the intent".into()))
+        } else {
+            self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await
+        };
 
         let now = self.clock.now();
         let mut effects = Vec::new();
@@ -141,7 +151,7 @@ impl Road {
         if let Ok(reply) = &sent
             && reply.status == 401
         {
-            self.suspend(caller, reply).await;
+            self.suspend(&caller.account.workspace.id, reply).await;
             return Err(Refusal::Suspended);
         }
         match sent {

@@ -36,6 +36,7 @@ impl Road {
         if !ids::is_object_id(post_id) {
             return Err(Refusal::InvalidId);
         }
+        self.turn(caller).await;
         let call =
             crate::upstream::Call::get(&["get-post", post_id], caller.tenant.as_deref(), &caller.request_id);
         let reply = self

@@ -66,6 +66,18 @@ impl Db {
         Ok(row.and_then(|(sealed, at)| sealed.filter(|_| at > created_after)))
     }
 
+    /// Uses up an export link. `false` if it has been used before. Links that have ended are forgotten on the way.
+    pub async fn use_export_link(&self, jti: &str, expires_at: Millis, now: Millis) -> Result<bool> {
+        self.write("DELETE FROM export_links WHERE expires_at < $1").bind(now).run().await?;
+        let used = self
+            .write("INSERT INTO export_links (jti, expires_at) VALUES ($1, $2) ON CONFLICT (jti) DO NOTHING")
+            .bind(jti)
+            .bind(expires_at)
+            .run()
+            .await?;
+        Ok(used == 1)
+    }
+
     /// Forgets secrets nobody fetched in time.
     pub async fn sweep_reveals(&self, created_before: Millis) -> Result<()> {
         self.write("UPDATE reveals SET sealed = NULL WHERE created_at < $1 AND sealed IS NOT NULL")

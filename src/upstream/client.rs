@@ -20,6 +20,8 @@ const ATTEMPTS: u32 = 3;
 const CONNECT: Duration = Duration::from_secs(2);
 /// Base and cap of the wait between attempts, before jitter.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(20));
+/// Repeats of a changing call begin within this long. With the call's own time limit of 30 s it ends within 50 s.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(20);
 /// Largest answer read. A list of 10,000 managed users is about 3 MiB.
 const REPLY_MAX: usize = 16 << 20;
 
@@ -186,6 +188,8 @@ impl Upstream {
     /// one only on no connection and 429, where nothing can have happened.
     pub async fn send(&self, to: &Endpoint, call: &Call, patience: Patience) -> Result<Reply, Error> {
         let begun = Instant::now();
+        // A change must have ended, repeats included, before the reconciler can take it for orphaned.
+        let patience = if call.method == Method::Get { patience.0 } else { patience.0.min(CHANGE_PATIENCE) };
         let mut attempt = 1;
         loop {
             let result = self.once(to, call).await;
@@ -200,7 +204,7 @@ impl Upstream {
                 Ok(Reply { retry_after: Some(seconds), .. }) => Duration::from_secs(*seconds),
                 _ => jitter(attempt),
             };
-            if !again || attempt == ATTEMPTS || begun.elapsed() + wait > patience.0 {
+            if !again || attempt == ATTEMPTS || begun.elapsed() + wait > patience {
                 return result;
             }
             tokio::time::sleep(wait).await;

@@ -1,6 +1,9 @@
 //! Bulk work as an operator does it, without JavaScript: select, preview, confirm, watch.
 
-use crate::testapp::{Browser, TestApp, hidden};
+use crate::{
+    support::databases::{Engine, gateway_on_both_engines},
+    testapp::{Browser, TestApp, hidden},
+};
 use gatehouse::{
     clock::DAY,
     domain::{
@@ -11,6 +14,16 @@ use gatehouse::{
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+gateway_on_both_engines!(
+    a_job_does_exactly_what_its_plan_showed,
+    a_double_click_makes_one_job,
+    pausing_and_resuming_never_publishes_unasked,
+    faults_leave_every_item_counted_once,
+    a_restart_in_the_middle_loses_and_doubles_nothing,
+    a_limit_error_stops_that_tenants_part_only,
+    background_calls_keep_their_pace,
+);
 
 /// The id at the end of a location such as `/w/…/jobs/{id}?done=…`.
 fn last_id(location: &str) -> String {
@@ -40,9 +53,8 @@ async fn confirm(browser: &mut Browser<'_>, plan: &str, fields: &[(&str, &str)])
     browser.submit(plan, &format!("{plan}/confirm"), &all).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_does_exactly_what_its_plan_showed() {
-    let app = TestApp::spawn().await;
+async fn a_job_does_exactly_what_its_plan_showed(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
     let mut failed = Vec::new();
     for tenant in [&ann, &bob] {
@@ -102,9 +114,8 @@ async fn a_job_does_exactly_what_its_plan_showed() {
     assert_eq!((of_job("intent"), of_job("succeeded"), of_job("gone")), (18, 18, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_double_click_makes_one_job() {
-    let app = TestApp::spawn().await;
+async fn a_double_click_makes_one_job(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let ann = app.tenant("ann").await;
     let id = app.posts(&ann.id, vec![json!({ "status": "draft" })]).await.remove(0);
     app.sweep(&app.ws, &ann.id).await;
@@ -133,9 +144,8 @@ async fn a_double_click_makes_one_job() {
     assert_eq!(app.app().db.jobs(&app.ws, None, 10).await.unwrap().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pausing_and_resuming_never_publishes_unasked() {
-    let app = TestApp::spawn().await;
+async fn pausing_and_resuming_never_publishes_unasked(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let ann = app.tenant("ann").await;
     let now = app.clock.now();
     let at = |millis: i64| times::to_iso(millis);
@@ -182,9 +192,8 @@ async fn pausing_and_resuming_never_publishes_unasked() {
     assert_eq!(second["scheduledTime"].as_str(), Some(at(now + 5 * DAY).as_str()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn faults_leave_every_item_counted_once() {
-    let app = TestApp::spawn().await;
+async fn faults_leave_every_item_counted_once(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let ann = app.tenant("ann").await;
     let posts = (0..60).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect();
     let ids = app.posts(&ann.id, posts).await;
@@ -221,9 +230,8 @@ async fn faults_leave_every_item_counted_once() {
     assert!(deleted.iter().all(|d| ids.iter().any(|id| id == d)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_in_the_middle_loses_and_doubles_nothing() {
-    let mut app = TestApp::spawn().await;
+async fn a_restart_in_the_middle_loses_and_doubles_nothing(engine: Engine) {
+    let mut app = TestApp::spawn(engine).await;
     let ann = app.tenant("ann").await;
     app.posts(&ann.id, (0..80).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect())
         .await;
@@ -245,4 +253,43 @@ async fn a_restart_in_the_middle_loses_and_doubles_nothing() {
     assert_eq!(counts, Counts { succeeded: 80, ..Counts::default() });
     let deletes = app.journal(0).await.iter().filter(|e| e["action"] == "post.delete").count();
     assert_eq!(deletes, 80);
+}
+
+async fn a_limit_error_stops_that_tenants_part_only(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    for tenant in [&ann, &bob] {
+        let posts = (0..30).map(|_| json!({ "status": "draft" })).collect();
+        app.posts(&tenant.id, posts).await;
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let body = json!({ "error": "limit", "code": "POST_LIMIT_REACHED" });
+    app.faults(json!([{ "match": { "method": "DELETE", "userId": ann.id }, "status": 403, "body": body }]))
+        .await;
+    let mut browser = Browser::login(&app).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let answer = confirm(&mut browser, &plan, &[("confirm", "delete 60"), ("reason", "x")]).await;
+    let counts = finished(&app, &last_id(answer.header("location"))).await;
+    assert_eq!((counts.succeeded, counts.total()), (30, 60), "{counts:?}");
+    // Those in flight when the first came back may have failed as well; the rest was not tried.
+    assert!(counts.failed >= 1 && counts.failed <= 8 && counts.skipped == 30 - counts.failed, "{counts:?}");
+}
+
+async fn background_calls_keep_their_pace(engine: Engine) {
+    let interval = std::time::Duration::from_millis(25);
+    let app = TestApp::spawn_with(engine, |config| config.tuning.pace = interval).await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, (0..20).map(|_| json!({ "status": "draft" })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    app.quiet().await;
+    let mut browser = Browser::login(&app).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let begun = std::time::Instant::now();
+    let answer = confirm(&mut browser, &plan, &[("confirm", "delete 20"), ("reason", "x")]).await;
+    finished(&app, &last_id(answer.header("location"))).await;
+    let (elapsed, calls) = (begun.elapsed(), app.calls().await);
+    println!("{calls} calls in {elapsed:?}, one per {interval:?} allowed");
+    assert!(calls >= 40 && elapsed >= interval * (calls as u32 - 2), "{calls} calls in {elapsed:?}");
 }

@@ -1,17 +1,26 @@
 //! Nobody sees or touches what is another's: a foreign id is answered as an unknown one, nothing is sent upstream, and
 //! the attempt is on record.
 
-use crate::testapp::{Browser, Tenant, TestApp, hidden};
+use crate::{
+    support::databases::{Engine, execute, gateway_on_both_engines},
+    testapp::{Browser, Tenant, TestApp, hidden},
+};
 use gatehouse::{
     domain::{
         ids,
         keys::{KeyKind, Scope},
     },
     http,
-    store::Db,
 };
 use reqwest::Method;
 use serde_json::json;
+
+gateway_on_both_engines!(
+    a_foreign_id_is_an_unknown_id_on_every_page,
+    no_page_or_export_carries_the_others_data,
+    a_foreign_post_is_upstreams_404_under_the_callers_own_tenant,
+    forms_from_elsewhere_are_refused,
+);
 
 /// Two workspaces with everything that has an id, and an operator of the first only.
 struct Two {
@@ -25,8 +34,8 @@ struct Two {
 const CANARY: &str = "canary-of-the-other-workspace";
 
 impl Two {
-    async fn set_up() -> Self {
-        let app = TestApp::spawn().await;
+    async fn set_up(engine: Engine) -> Self {
+        let app = TestApp::spawn(engine).await;
         let ann = app.tenant("ann").await;
         app.posts(&ann.id, vec![json!({ "status": "draft" })]).await;
         app.sweep(&app.ws, &ann.id).await;
@@ -40,19 +49,10 @@ impl Two {
 
     /// Turns the owner into an operator of the first workspace alone.
     async fn demote(&self) {
-        let Db::Sqlite { writer, .. } = &self.app.app().db else { unreachable!("this test runs on SQLite") };
-        let admin = &self.app.owner.id;
-        sqlx::query("UPDATE admins SET instance_owner = 0 WHERE id = $1")
-            .bind(admin)
-            .execute(writer)
-            .await
-            .unwrap();
-        sqlx::query("INSERT INTO roles (admin_id, workspace_id, role) VALUES ($1, $2, 'operator')")
-            .bind(admin)
-            .bind(&self.app.ws)
-            .execute(writer)
-            .await
-            .unwrap();
+        let (db, admin) = (&self.app.app().db, self.app.owner.id.as_str());
+        execute(db, "UPDATE admins SET instance_owner = FALSE WHERE id = $1", &[admin]).await.unwrap();
+        let grant = "INSERT INTO roles (admin_id, workspace_id, role) VALUES ($1, $2, 'operator')";
+        execute(db, grant, &[admin, &self.app.ws]).await.unwrap();
     }
 
     async fn denied(&self) -> usize {
@@ -60,9 +60,8 @@ impl Two {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_id_is_an_unknown_id_on_every_page() {
-    let two = Two::set_up().await;
+async fn a_foreign_id_is_an_unknown_id_on_every_page(engine: Engine) {
+    let two = Two::set_up(engine).await;
     let app = &two.app;
     let mut browser = Browser::login(app).await;
     // One of each in the other workspace, made while still the owner of all.
@@ -169,9 +168,8 @@ async fn a_foreign_id_is_an_unknown_id_on_every_page() {
     assert_eq!(of_eve.count(), 0, "nothing was sent upstream for the other's tenant");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_page_or_export_carries_the_others_data() {
-    let two = Two::set_up().await;
+async fn no_page_or_export_carries_the_others_data(engine: Engine) {
+    let two = Two::set_up(engine).await;
     let app = &two.app;
     two.demote().await;
     let mut browser = Browser::login(app).await;
@@ -205,9 +203,8 @@ async fn no_page_or_export_carries_the_others_data() {
     assert!(seen > 10, "{seen}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_post_is_upstreams_404_under_the_callers_own_tenant() {
-    let two = Two::set_up().await;
+async fn a_foreign_post_is_upstreams_404_under_the_callers_own_tenant(engine: Engine) {
+    let two = Two::set_up(engine).await;
     let app = &two.app;
     let bob = app.tenant("bob").await;
     app.quiet().await;
@@ -249,9 +246,8 @@ async fn a_foreign_post_is_upstreams_404_under_the_callers_own_tenant() {
     assert_eq!(eves, unknown);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn forms_from_elsewhere_are_refused() {
-    let app = TestApp::spawn().await;
+async fn forms_from_elsewhere_are_refused(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let mut browser = Browser::login(&app).await;
     let page = browser.get("/settings").await;
     let (csrf, once) = (hidden(&page.text, "_csrf"), hidden(&page.text, "_once"));

@@ -1,6 +1,7 @@
 //! The integration tests: one crate, so that they link once. A module per part, named as in `src/`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics says what was wrong")]
+#![expect(clippy::print_stdout, reason = "figures beside the result: how many were tried, how long it took")]
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;

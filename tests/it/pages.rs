@@ -1,8 +1,22 @@
 //! The operators' pages as a browser without JavaScript sees them: each opens, shows what is there, and its forms do what
 //! they say.
 
-use crate::testapp::{Answer, Browser, TestApp};
+use crate::{
+    support::databases::{Engine, gateway_on_both_engines},
+    testapp::{Answer, Browser, TestApp},
+};
+use reqwest::Method;
 use serde_json::json;
+
+gateway_on_both_engines!(
+    every_page_opens,
+    a_number_leads_to_as_many_posts,
+    a_key_is_shown_once_and_revoked_at_once,
+    tenants_are_made_linked_frozen_and_detached,
+    a_workspace_key_is_tried_before_it_is_kept,
+    the_log_is_exported_as_filtered,
+    an_export_link_works_once_and_without_a_session,
+);
 
 fn shows(answer: &Answer, status: u16, words: &[&str]) {
     assert_eq!(answer.status, status, "{}", answer.text);
@@ -17,9 +31,8 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     text[start..].split(to).next().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_opens() {
-    let app = TestApp::spawn().await;
+async fn every_page_opens(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("Blue Bakery").await;
     app.posts(
         &tenant.id,
@@ -61,9 +74,8 @@ async fn every_page_opens() {
     assert_eq!(found.header("location"), format!("/w/{ws}/tenants/{id}"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_number_leads_to_as_many_posts() {
-    let app = TestApp::spawn().await;
+async fn a_number_leads_to_as_many_posts(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("Blue Bakery").await;
     let failed = |ago: i64| json!({ "status": "failed", "scheduledTime": iso(&app, -ago) });
     app.posts(&tenant.id, vec![failed(60_000), failed(3_600_000), failed(30 * 3_600_000)]).await;
@@ -78,9 +90,8 @@ async fn a_number_leads_to_as_many_posts() {
     assert!(list.text.contains(">3</a>"), "three failed within a week: {}", list.text);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_shown_once_and_revoked_at_once() {
-    let app = TestApp::spawn().await;
+async fn a_key_is_shown_once_and_revoked_at_once(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("Blue Bakery").await;
     let mut browser = Browser::login(&app).await;
     let (ws, form) = (&app.ws, format!("/w/{}/keys/new", app.ws));
@@ -104,19 +115,18 @@ async fn a_key_is_shown_once_and_revoked_at_once() {
     shows(&again, 200, &["already shown"]);
     assert!(!again.text.contains(&secret));
 
-    let call = app.api(reqwest::Method::GET, "/api/v1/list-posts", &secret, None).await;
+    let call = app.api(Method::GET, "/api/v1/list-posts", &secret, None).await;
     assert_eq!(call.status, 200, "{}", call.text);
     let back = between(&page.text, "<a class=\"btn primary\" href=\"", "\"").to_owned();
     shows(&browser.get(&format!("{back}/revoke")).await, 200, &["Revoke CI"]);
     let revoked = browser.submit(&format!("{back}/revoke"), &format!("{back}/revoke"), &[]).await;
     shows(&browser.follow(revoked).await, 200, &["Revoked", "key.revoke"]);
-    let call = app.api(reqwest::Method::GET, "/api/v1/list-posts", &secret, None).await;
+    let call = app.api(Method::GET, "/api/v1/list-posts", &secret, None).await;
     assert_eq!(call.status, 401, "{}", call.text);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tenants_are_made_linked_frozen_and_detached() {
-    let app = TestApp::spawn().await;
+async fn tenants_are_made_linked_frozen_and_detached(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let mut browser = Browser::login(&app).await;
     let list = format!("/w/{}/tenants", app.ws);
     let form = format!("{list}/new");
@@ -159,9 +169,8 @@ async fn tenants_are_made_linked_frozen_and_detached() {
     shows(&browser.follow(gone).await, 200, &["Tenant detached.", "is detached"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_key_is_tried_before_it_is_kept() {
-    let app = TestApp::spawn().await;
+async fn a_workspace_key_is_tried_before_it_is_kept(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let mut browser = Browser::login(&app).await;
     let bad_key = format!("sk_{}", "x".repeat(40));
     let form = |name: &'static str, url: String, key: String| {
@@ -184,7 +193,7 @@ async fn a_workspace_key_is_tried_before_it_is_kept() {
         shows(&answer, 422, &[words, fields[0].1]);
         assert!(!answer.text.contains(fields[3].1), "the key is printed");
     }
-    let account = app.control(reqwest::Method::POST, "workspaces", json!({ "name": "Second" })).await;
+    let account = app.control(Method::POST, "workspaces", json!({ "name": "Second" })).await;
     let key = account["key"].as_str().unwrap().to_owned();
     let fields = form("Second", app.sandbox.url(), key.clone());
     let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
@@ -204,9 +213,8 @@ async fn a_workspace_key_is_tried_before_it_is_kept() {
     shows(&failed, 422, &["Nothing was imported", "The last attempt did not finish"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_log_is_exported_as_filtered() {
-    let app = TestApp::spawn().await;
+async fn the_log_is_exported_as_filtered(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     app.tenant("Blue Bakery").await;
     let mut browser = Browser::login(&app).await;
     let page = format!("/w/{}/audit", app.ws);
@@ -220,4 +228,23 @@ async fn the_log_is_exported_as_filtered() {
 /// A time relative to now.
 fn iso(app: &TestApp, millis: i64) -> String {
     gatehouse::domain::times::to_iso(app.clock.now() + millis)
+}
+
+async fn an_export_link_works_once_and_without_a_session(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let mut browser = Browser::login(&app).await;
+    let log = format!("/w/{}/audit", app.ws);
+    let made = browser
+        .submit(&log, &format!("{log}/link"), &[("format", "ndjson"), ("action", "workspace.create")])
+        .await;
+    let shown = browser.follow(made).await;
+    let start = shown.text.find("/exports/").unwrap();
+    let path = shown.text[start..].split(['"', '<', '&']).next().unwrap().to_owned();
+    let anyone = Answer::read(app.request(Method::GET, &path).send().await.unwrap()).await;
+    assert_eq!((anyone.status, anyone.text.lines().count()), (200, 1), "{}", anyone.text);
+    assert!(anyone.text.contains("workspace.create"));
+    let again = Answer::read(app.request(Method::GET, &path).send().await.unwrap()).await;
+    assert_eq!(again.status, 404);
+    let forged = format!("{}x", &path[..path.len() - 1]);
+    assert_eq!(app.request(Method::GET, &forged).send().await.unwrap().status(), 404);
 }

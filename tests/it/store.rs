@@ -18,6 +18,7 @@ mod tenants;
 mod workspaces;
 mod writer;
 
+use crate::support::databases::execute;
 use gatehouse::{
     clock::Millis,
     domain::{
@@ -173,8 +174,5 @@ async fn last_entry(db: &Db) -> Entry {
 
 /// Runs `text` as it is, past the store: for tests about the database itself.
 async fn raw(db: &Db, text: &'static str) -> Result<(), sqlx::Error> {
-    match db {
-        Db::Sqlite { writer, .. } => sqlx::query(text).execute(writer).await.map(drop),
-        Db::Postgres(pool) => sqlx::query(text).execute(pool).await.map(drop),
-    }
+    execute(db, text, &[]).await
 }

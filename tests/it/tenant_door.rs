@@ -1,12 +1,27 @@
 //! The tenant door, as a PostPost client meets it: the same calls against the sandbox directly and through the gateway.
 
-use crate::testapp::{Answer, TestApp};
+use crate::{
+    support::databases::{Engine, gateway_on_both_engines},
+    testapp::{Answer, TestApp},
+};
 use gatehouse::{
     clock::DAY,
     domain::{keys::KeyKind, keys::Scope, times},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+
+gateway_on_both_engines!(
+    reads_are_what_upstream_says,
+    every_way_to_send_a_key_works,
+    authentication_errors_are_postposts,
+    deleting_answers_as_upstream_does_and_follows_the_policy,
+    updating_answers_as_upstream_does_and_never_publishes_unasked,
+    bad_input_is_a_clear_4xx_on_every_door,
+    upstream_faults_are_mapped_and_recorded,
+    an_update_in_doubt_is_settled_from_the_list,
+    frozen_and_suspended_send_nothing,
+);
 
 /// The same call with the workspace's own key at the sandbox.
 async fn direct(app: &TestApp, method: Method, path: &str, tenant: &str, body: Option<Value>) -> Answer {
@@ -21,9 +36,8 @@ async fn direct(app: &TestApp, method: Method, path: &str, tenant: &str, body: O
     Answer::read(request.send().await.unwrap()).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn reads_are_what_upstream_says() {
-    let app = TestApp::spawn().await;
+async fn reads_are_what_upstream_says(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let posts: Vec<Value> =
         (0..25).map(|n| json!({ "content": format!("post {n}"), "status": "draft" })).collect();
@@ -55,9 +69,8 @@ async fn reads_are_what_upstream_says() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_send_a_key_works() {
-    let app = TestApp::spawn().await;
+async fn every_way_to_send_a_key_works(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let wk = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead]).await;
     let key = tenant.key.as_str();
@@ -80,9 +93,8 @@ async fn every_way_to_send_a_key_works() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn authentication_errors_are_postposts() {
-    let app = TestApp::spawn().await;
+async fn authentication_errors_are_postposts(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let other = app.tenant("bob").await;
     let read_only = app.key(&app.ws, KeyKind::Tenant, Some(&tenant.id), &[Scope::PostsRead]).await;
@@ -119,9 +131,8 @@ async fn authentication_errors_are_postposts() {
     assert_eq!(app.calls().await, 0, "nothing was sent upstream");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn deleting_answers_as_upstream_does_and_follows_the_policy() {
-    let app = TestApp::spawn().await;
+async fn deleting_answers_as_upstream_does_and_follows_the_policy(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let statuses = ["draft", "scheduled", "failed", "pending", "processing", "published"];
     for status in statuses {
@@ -147,9 +158,8 @@ async fn deleting_answers_as_upstream_does_and_follows_the_policy() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn updating_answers_as_upstream_does_and_never_publishes_unasked() {
-    let app = TestApp::spawn().await;
+async fn updating_answers_as_upstream_does_and_never_publishes_unasked(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let later = times::to_iso(app.clock.now() + DAY);
     let past = times::to_iso(app.clock.now() - DAY);
@@ -201,9 +211,8 @@ async fn updating_answers_as_upstream_does_and_never_publishes_unasked() {
     assert_eq!(now.send().await.unwrap().status(), 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_input_is_a_clear_4xx_on_every_door() {
-    let app = TestApp::spawn().await;
+async fn bad_input_is_a_clear_4xx_on_every_door(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
     app.quiet().await;
@@ -250,9 +259,8 @@ async fn bad_input_is_a_clear_4xx_on_every_door() {
     assert_eq!(app.calls().await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn upstream_faults_are_mapped_and_recorded() {
-    let app = TestApp::spawn().await;
+async fn upstream_faults_are_mapped_and_recorded(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let delete = json!({ "method": "DELETE", "path": "/api/v1/delete-post" });
     let cases = [
@@ -298,9 +306,8 @@ async fn upstream_faults_are_mapped_and_recorded() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_update_in_doubt_is_settled_from_the_list() {
-    let app = TestApp::spawn().await;
+async fn an_update_in_doubt_is_settled_from_the_list(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let put = json!({ "method": "PUT" });
     let at = times::to_iso(app.clock.now() + 3 * DAY);
@@ -325,9 +332,8 @@ async fn an_update_in_doubt_is_settled_from_the_list() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn frozen_and_suspended_send_nothing() {
-    let app = TestApp::spawn().await;
+async fn frozen_and_suspended_send_nothing(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
     let db = &app.app().db;
     db.freeze_tenant(&app.owner, &app.ws, &tenant.id, Some("unpaid"), app.clock.now()).await.unwrap();

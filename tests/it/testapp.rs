@@ -1,5 +1,6 @@
 //! The whole gateway in front of a fresh sandbox, and the people who use it. The seam is HTTP.
 
+use crate::support::databases::Engine;
 use gatehouse::{
     app::{App, Running},
     clock::Clock,
@@ -45,13 +46,12 @@ pub struct Tenant {
 }
 
 impl TestApp {
-    /// On SQLite.
-    pub async fn spawn() -> Self {
-        Self::spawn_with(None, |_| {}).await
+    pub async fn spawn(engine: Engine) -> Self {
+        Self::spawn_with(engine, |_| {}).await
     }
 
-    /// On the given database (`None`: SQLite in a folder of its own), with a changed configuration.
-    pub async fn spawn_with(database_url: Option<String>, change: impl FnOnce(&mut Config)) -> Self {
+    /// With a changed configuration.
+    pub async fn spawn_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -62,7 +62,7 @@ impl TestApp {
         let settings = Settings {
             listen: Some(([127, 0, 0, 1], 0).into()),
             data: Some(folder.path().join("data")),
-            database_url,
+            database_url: engine.database_url(),
             ..Settings::default()
         };
         let mut config = Config::from_settings(settings).unwrap();
@@ -344,6 +344,13 @@ impl<'a> Browser<'a> {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
         self.take(request.send().await.unwrap()).await
+    }
+
+    /// The page a form leads to.
+    pub async fn follow(&mut self, answer: Answer) -> Answer {
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        let location = answer.header("location").to_owned();
+        self.get(&location).await
     }
 
     pub fn cookie_header(&self) -> String {

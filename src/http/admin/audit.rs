@@ -5,9 +5,10 @@ mod entry;
 pub use entry::{show, show_any};
 
 use super::{
-    super::{Answer, Error, export},
+    super::{Answer, Error, export, export_link},
     form::query_string,
     present,
+    secrets::{self, SecretKind},
     views::{self, AuditListPage, AuditRow, Badge, Chip, Choice, Count, ExportForm, Pager},
     visit::Visit,
 };
@@ -81,10 +82,33 @@ pub async fn export_all(visit: Visit) -> Result<Answer, Error> {
     stream(&visit, None).await
 }
 
+/// Makes a link that downloads what the filters match, for somebody who has no account here.
+pub async fn link(visit: Visit) -> Result<Answer, Error> {
+    let app = &visit.app;
+    let ws = visit.workspace()?.id.clone();
+    let format = read_format(&visit)?;
+    export::audit_filter(visit.form.pairs(), &FORM_FIELDS)?;
+    let filters = visit.form.pairs().iter().filter(|(name, _)| !FORM_FIELDS.contains(&name.as_str()));
+    let text = query_string(filters.map(|(name, value)| (name.as_str(), value.as_str())));
+    let path = export_link::issue(app, &visit.admin.id, Some(&ws), format, text)?;
+    let until = app.clock.now() + export_link::LIFE;
+    let (url, label, back) =
+        (format!("{}{path}", app.public_url), format!("audit entries as {format}"), base(Some(&ws)));
+    let location = secrets::store_reveal(&visit, SecretKind::Export, &url, &label, back, Some(until)).await?;
+    Ok(Answer::see_other(&location))
+}
+
+/// What the export forms hold beside the filter.
+const FORM_FIELDS: [&str; 3] = ["_csrf", "_once", "format"];
+
+fn read_format(visit: &Visit) -> Result<ExportFormat, Error> {
+    ExportFormat::parse(visit.form.get("format"))
+        .ok_or_else(|| Error::bad("invalid_form", "format: choose csv or ndjson"))
+}
+
 async fn stream(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
-    let format = ExportFormat::parse(visit.form.get("format"))
-        .ok_or_else(|| Error::bad("invalid_form", "format: choose csv or ndjson"))?;
-    let filter = export::audit_filter(visit.form.pairs(), &["_csrf", "_once", "format"])?;
+    let format = read_format(visit)?;
+    let filter = export::audit_filter(visit.form.pairs(), &FORM_FIELDS)?;
     export::audit(&visit.app, &visit.actor, AuditFilter { workspace_id, ..filter }, format).await
 }
 

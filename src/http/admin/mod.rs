@@ -31,7 +31,7 @@ pub use workspaces::{NewWorkspace, add_workspace};
 
 use super::{Route, route};
 use crate::domain::admins::Right::{Audit, Export, Manage, Operate, Read};
-use visit::Needs::{In, InstanceOwner, SignedIn};
+use visit::Needs::{In, InstanceOwner, Member, SignedIn};
 use visit::{form, page};
 
 /// The site map of the pages.
@@ -77,7 +77,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/keys/{id}", w(Read), keys::show),
         page("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke_form),
         form("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke),
-        page("/w/{ws}/secrets/{id}", w(Operate), secrets::show),
+        page("/w/{ws}/secrets/{id}", Member, secrets::show),
         page("/w/{ws}/posts", w(Read), posts::list),
         page("/w/{ws}/posts/{tenant}/{post}", w(Read), posts::show),
         form("/w/{ws}/plans", w(Operate), plans::create),
@@ -97,5 +97,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/audit", w(Audit), audit::list),
         page("/w/{ws}/audit/{seq}", w(Audit), audit::show),
         form("/w/{ws}/audit/export", w(Export), audit::export),
+        form("/w/{ws}/audit/link", w(Export), audit::link),
+        route("GET", "/exports/{token}", "a signed link", super::export_link::redeem),
     ]
 }

@@ -22,6 +22,8 @@ const LIFE: Millis = 10 * MINUTE;
 pub(super) enum SecretKind {
     Key,
     Link,
+    /// A link that downloads an export once.
+    Export,
 }
 
 impl SecretKind {
@@ -30,6 +32,7 @@ impl SecretKind {
         match self {
             Self::Key => "key",
             Self::Link => "link",
+            Self::Export => "export",
         }
     }
 }
@@ -80,10 +83,12 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
             Some(envelope::expose(&opened).to_owned())
         }
     };
-    let (kind, advice) = if reveal.kind == SecretKind::Link.as_str() {
-        ("Connection link", "If it was not stored, create another link and invalidate this one.")
-    } else {
-        ("API key", "If it was not stored, create another key and revoke this one.")
+    let (kind, advice) = match reveal.kind.as_str() {
+        "link" => ("Connection link", "If it was not stored, create another link and invalidate this one."),
+        "export" => {
+            ("Download link", "It works once, without signing in. If it was not stored, create another.")
+        }
+        _ => ("API key", "If it was not stored, create another key and revoke this one."),
     };
     let state = if secret.is_some() { "created" } else { "already shown" };
     let page = SecretPage {

@@ -30,6 +30,8 @@ pub enum Needs {
     InstanceOwner,
     /// A right in the workspace that the path's `{ws}` names.
     In(Right),
+    /// Any role in it.
+    Member,
 }
 
 /// A signed-in person's request.
@@ -90,6 +92,7 @@ fn describe(needs: Needs) -> String {
         Needs::SignedIn => "signed in".into(),
         Needs::InstanceOwner => "instance owner".into(),
         Needs::In(right) => right.to_string(),
+        Needs::Member => "any role".into(),
     }
 }
 
@@ -178,7 +181,7 @@ pub fn check_origin(app: &App, call: &Call) -> Result<(), Error> {
         return Err(refused());
     }
     match call.header("origin") {
-        Some(origin) if origin == app.public_url => Ok(()),
+        Some(origin) if app.own_origins.iter().any(|own| own == origin) => Ok(()),
         Some(_) => Err(refused()),
         None if site.is_some() => Ok(()),
         None => Err(refused()),
@@ -235,7 +238,7 @@ impl Visit {
                 note_denied(&self.app, &self.actor, &self.call, None, "role").await?;
                 Err(refused)
             }
-            Needs::In(right) => {
+            Needs::In(_) | Needs::Member => {
                 let id = self.call.param("ws").to_owned();
                 let account = if ids::is_own_id(&id) { self.app.access.account(&id) } else { None };
                 let (Some(account), Some(role)) = (account, self.role_in(&id)) else {
@@ -243,7 +246,7 @@ impl Visit {
                     return Err(Error::NotFound);
                 };
                 self.account = Some((account, role));
-                if role.may(right) {
+                if !matches!(needs, Needs::In(right) if !role.may(right)) {
                     return Ok(());
                 }
                 note_denied(&self.app, &self.actor, &self.call, Some(&id), "role").await?;

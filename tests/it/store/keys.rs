@@ -3,14 +3,18 @@
 use super::{NOW, actor, last_entry, oid, populated, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
+    clock::DAY,
     domain::{
         ids::new_id,
         keys::{Key, KeyKind, Scope, Scopes},
     },
-    store::{Db, Error},
+    store::{
+        Db, Error,
+        keys::{KeyFilter, KeyList},
+    },
 };
 
-both_engines!(create_and_list, revoke, uses, warnings, refusals);
+both_engines!(create_and_list, pages, revoke, uses, lists, refusals);
 
 fn key(workspace_id: &str, n: u8) -> Key {
     Key {
@@ -48,13 +52,18 @@ async fn create_and_list(db: Db) {
     assert_eq!(db.key(&acme, "key-3").await.unwrap().as_ref(), Some(&keys[2]));
     assert_eq!(db.key(&other, "key-3").await.unwrap(), None);
     let newest_first: Vec<Key> = keys.iter().rev().cloned().collect();
-    assert_eq!(db.keys(&acme, None, None, 10).await.unwrap(), newest_first);
-    assert_eq!(db.keys(&acme, None, None, 2).await.unwrap(), newest_first[..2]);
-    assert_eq!(db.keys(&acme, None, Some("key-4"), 10).await.unwrap(), newest_first[2..]);
+    let all = KeyFilter::default();
+    assert_eq!(db.keys(&acme, &all, None, 10).await.unwrap(), newest_first);
+    assert_eq!(db.keys(&acme, &all, None, 2).await.unwrap(), newest_first[..2]);
+    assert_eq!(db.keys(&acme, &all, Some("key-4"), 10).await.unwrap(), newest_first[2..]);
+    let (one, two) = (oid(1), oid(2));
+    let of = |tenant| KeyFilter { tenant_id: Some(tenant), ..all };
     let of_tenant: Vec<Key> = newest_first.iter().filter(|k| k.tenant_id.is_some()).cloned().collect();
-    assert_eq!(db.keys(&acme, Some(&oid(1)), None, 10).await.unwrap(), of_tenant);
-    assert_eq!(db.keys(&acme, Some(&oid(2)), None, 10).await.unwrap(), []);
-    assert_eq!(db.keys(&other, None, None, 10).await.unwrap(), []);
+    assert_eq!(db.keys(&acme, &of(&one), None, 10).await.unwrap(), of_tenant);
+    assert_eq!(db.count_keys(&acme, &of(&one)).await.unwrap(), 3);
+    assert_eq!(db.keys(&acme, &of(&two), None, 10).await.unwrap(), []);
+    assert_eq!(db.keys(&other, &all, None, 10).await.unwrap(), []);
+    assert_eq!(db.count_keys(&other, &all).await.unwrap(), 0);
     let entry = last_entry(&db).await;
     assert_eq!((entry.action.as_str(), entry.workspace_id.clone()), ("key.create", Some(acme)));
     let change = entry.detail("change").unwrap();
@@ -101,14 +110,76 @@ async fn uses(db: Db) {
     assert_eq!(note(NOW + 1, "::1").await, (Some(NOW + 1), "::1".into()));
 }
 
-async fn warnings(db: Db) {
+/// Forwards and back again through the same pages, also where a filter leaves keys out.
+async fn pages(db: Db) {
     let acme = populated(&db, 1).await;
-    assert_eq!(db.count_key_warnings(&acme, NOW, NOW + 10, NOW).await.unwrap(), (0, 0));
-    store(&db, &Key { expires_at: Some(NOW + 10), ..key(&acme, 1) }).await;
-    store(&db, &Key { expires_at: Some(NOW), ..key(&acme, 2) }).await;
-    store(&db, &Key { created_at: NOW - 100, ..key(&acme, 3) }).await;
-    assert_eq!(db.count_key_warnings(&acme, NOW, NOW + 10, NOW).await.unwrap(), (1, 1));
-    assert_eq!(db.count_key_warnings(&acme, NOW, NOW + 9, NOW - 100).await.unwrap(), (0, 0));
+    for n in 1..=7 {
+        store(&db, &key(&acme, n)).await;
+    }
+    let tenant = oid(1);
+    for (filter, ids) in [
+        (KeyFilter::default(), vec![7, 6, 5, 4, 3, 2, 1]),
+        (KeyFilter { tenant_id: Some(&tenant), ..Default::default() }, vec![7, 5, 3, 1]),
+    ] {
+        let ids: Vec<String> = ids.iter().map(|n| format!("key-{n}")).collect();
+        let names = |keys: Vec<Key>| keys.into_iter().map(|k| k.id).collect::<Vec<_>>();
+        let mut last = None;
+        for page in ids.chunks(3) {
+            let found = names(db.keys(&acme, &filter, last.as_deref(), 3).await.unwrap());
+            assert_eq!(found, page);
+            last = found.last().cloned();
+        }
+        for start in 1..ids.len() {
+            let back = names(db.keys_after(&acme, &filter, &ids[start], 3).await.unwrap());
+            assert_eq!(back, ids[start.saturating_sub(3)..start], "before {}", ids[start]);
+        }
+        assert_eq!(db.keys_after(&acme, &filter, "key-7", 3).await.unwrap(), []);
+        assert_eq!(db.keys_after("other", &filter, "key-0", 3).await.unwrap(), []);
+    }
+}
+
+/// Each list at the edges of what it says; the count is the list's length.
+async fn lists(db: Db) {
+    let acme = populated(&db, 1).await;
+    let expires = |n, at| Key { expires_at: Some(at), ..key(&acme, n) };
+    let born = |n, at| Key { created_at: at, ..key(&acme, n) };
+    for key in [
+        key(&acme, 1),
+        expires(2, NOW),
+        expires(3, NOW + 1),
+        expires(4, NOW + 7 * DAY),
+        expires(5, NOW + 7 * DAY + 1),
+        born(6, NOW - 90 * DAY),
+        born(7, NOW - 90 * DAY - 1),
+        born(8, NOW - 200 * DAY),
+        expires(9, NOW - 1),
+    ] {
+        store(&db, &key).await;
+    }
+    // Old, but used yesterday; and one that expired and was revoked as well.
+    db.note_key_uses(&[("key-8".into(), NOW - DAY, "::1".into())]).await.unwrap();
+    db.revoke_key(&actor(), &key(&acme, 9), NOW).await.unwrap();
+    let tenant = oid(1);
+    for (list, ids) in [
+        (None, vec![9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (Some(KeyList::Active), vec![8, 7, 6, 5, 4, 3, 1]),
+        (Some(KeyList::Expiring), vec![4, 3]),
+        (Some(KeyList::Unused), vec![7]),
+        (Some(KeyList::Expired), vec![2]),
+        (Some(KeyList::Revoked), vec![9]),
+    ] {
+        // Odd ones are the tenant's.
+        for (tenant_id, ids) in
+            [(None, ids.clone()), (Some(tenant.as_str()), ids.into_iter().filter(|n| n % 2 == 1).collect())]
+        {
+            let filter = KeyFilter { tenant_id, list, now: NOW };
+            let found = db.keys(&acme, &filter, None, 100).await.unwrap();
+            let ids: Vec<String> = ids.iter().map(|n| format!("key-{n}")).collect();
+            assert_eq!(found.iter().map(|k| k.id.clone()).collect::<Vec<_>>(), ids, "{filter:?}");
+            assert_eq!(db.count_keys(&acme, &filter).await.unwrap(), ids.len() as i64, "{filter:?}");
+        }
+    }
+    assert_eq!(KeyList::ALL.len(), 5, "a list this test does not know");
 }
 
 async fn refusals(db: Db) {

@@ -15,6 +15,7 @@ use gatehouse::{
 both_engines!(
     round_trip,
     show_and_groups,
+    window,
     confirm,
     confirm_is_refused,
     confirmed_at_once_by_many,
@@ -49,6 +50,23 @@ async fn round_trip(db: Db) {
     assert_eq!(items(&db, &plan, Show::All).await, items_then[..2]);
     assert!(db.put_plan(&plan, &[]).await.unwrap());
     assert_eq!(items(&db, &plan, Show::All).await, []);
+}
+
+async fn window(db: Db) {
+    let acme = populated(&db, 2).await;
+    let (plan, mut all) = plan(&db, &acme, &posts(0, 5)).await;
+    assert_eq!(db.plan_window(&plan.id).await.unwrap(), Some((NOW, NOW + 5 * 60_000)));
+    all[0].skip = Some(SkipReason::DueSoon);
+    all[5].scheduled_at = None;
+    assert!(db.put_plan(&plan, &all).await.unwrap());
+    assert_eq!(db.plan_window(&plan.id).await.unwrap(), Some((NOW + 60_000, NOW + 4 * 60_000)));
+    // Nothing to act on, or nothing with a time.
+    for item in &mut all[..5] {
+        item.skip = Some(SkipReason::DueSoon);
+    }
+    assert!(db.put_plan(&plan, &all).await.unwrap());
+    assert_eq!(db.plan_window(&plan.id).await.unwrap(), None);
+    assert_eq!(db.plan_window("none").await.unwrap(), None);
 }
 
 async fn show_and_groups(db: Db) {

@@ -279,14 +279,20 @@ async fn figures(db: Db) {
         [("scheduled".into(), 0, 3), ("failed".into(), 1, 1), ("published".into(), 1, 1)];
     assert_eq!(spans, expected);
 
-    let mut counts = db.tenant_post_counts(&acme, &[1, 2, 3].map(oid), NOW - 998).await.unwrap();
-    counts.sort();
-    assert_eq!(counts, [(oid(1), 2, 1, Some(NOW + 240_000)), (oid(2), 1, 0, None)]);
+    let failed_at = NOW + 120_000;
+    let counts = async |tenants: &[String], failed| {
+        let mut counts = db.tenant_post_counts(&acme, tenants, failed).await.unwrap();
+        counts.sort();
+        counts
+    };
+    let last = Some(NOW + 240_000);
     assert_eq!(
-        db.tenant_post_counts(&acme, &[oid(1)], NOW).await.unwrap(),
-        [(oid(1), 2, 0, Some(NOW + 240_000))]
+        counts(&[1, 2, 3].map(oid), failed_at..failed_at + 1).await,
+        [(oid(1), 2, 1, last), (oid(2), 1, 0, None)]
     );
-    assert_eq!(db.tenant_post_counts(&acme, &[], NOW).await.unwrap(), []);
+    assert_eq!(counts(&[oid(1)], NOW..failed_at).await, [(oid(1), 2, 0, last)]);
+    assert_eq!(counts(&[oid(1)], failed_at + 1..i64::MAX).await, [(oid(1), 2, 0, last)]);
+    assert_eq!(counts(&[], NOW..NOW + 1).await, []);
 
     let outcomes = db.outcomes_by_platforms(&acme, NOW, NOW + 240_000).await.unwrap();
     let expected: [(String, String, i64); 2] =

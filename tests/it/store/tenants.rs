@@ -14,7 +14,17 @@ use gatehouse::{
     },
 };
 
-both_engines!(import, filters, keyset, freeze, staleness, hostile_names, search_beyond_ascii);
+both_engines!(
+    import,
+    filters,
+    keyset,
+    failing,
+    names_and_usernames,
+    freeze,
+    staleness,
+    hostile_names,
+    search_beyond_ascii
+);
 
 async fn ids(db: &Db, workspace: &str, filter: &TenantFilter) -> Vec<String> {
     let tenants = db.tenants(workspace, filter, None, 100).await.unwrap();
@@ -23,11 +33,11 @@ async fn ids(db: &Db, workspace: &str, filter: &TenantFilter) -> Vec<String> {
 }
 
 fn search(text: &str) -> TenantFilter {
-    TenantFilter { search: Some(text.into()), state: None }
+    TenantFilter { search: Some(text.into()), ..Default::default() }
 }
 
 fn state(state: TenantState) -> TenantFilter {
-    TenantFilter { search: None, state: Some(state) }
+    TenantFilter { state: Some(state), ..Default::default() }
 }
 
 async fn import(db: Db) {
@@ -133,6 +143,62 @@ async fn keyset(db: Db) {
         joined.extend(page.into_iter().map(|t| (t.display_name, t.id)));
     }
     assert_eq!(joined, expected);
+
+    // Backwards: the page before each place is what stands before it.
+    for start in 0..expected.len() {
+        let (name, id) = &expected[start];
+        let page = db.tenants_before(&acme, &TenantFilter::default(), (name, id), 3).await.unwrap();
+        let page: Vec<_> = page.into_iter().map(|t| (t.display_name, t.id)).collect();
+        assert_eq!(page, expected[start.saturating_sub(3)..start], "before {name} {id}");
+    }
+    let page = db.tenants_before(&acme, &search("same"), ("z", ""), 2).await.unwrap();
+    assert_eq!(page.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), [oid(6), oid(7)]);
+    assert_eq!(db.tenants_before("other", &TenantFilter::default(), ("z", ""), 2).await.unwrap(), []);
+}
+
+async fn failing(db: Db) {
+    let acme = populated(&db, 4).await;
+    let failing = TenantFilter { failing: true, ..Default::default() };
+    assert_eq!(ids(&db, &acme, &failing).await, [""; 0]);
+    for n in [1, 2, 4] {
+        db.note_sync_error(&acme, &oid(n), "timed out", NOW).await.unwrap();
+    }
+    // A detached tenant's mirror is nobody's worry.
+    db.import_tenants(&actor(), &acme, &[user(1), user(2), user(3)], NOW).await.unwrap();
+    assert_eq!(ids(&db, &acme, &failing).await, [1, 2].map(oid));
+    assert_eq!(db.sync_summary(&acme).await.unwrap().2, 2, "the number leads to as many tenants");
+    let both = TenantFilter { search: Some("user02@".into()), ..failing.clone() };
+    assert_eq!(ids(&db, &acme, &both).await, [oid(2)]);
+    db.freeze_tenant(&actor(), &acme, &oid(1), Some("late"), NOW).await.unwrap();
+    let both = TenantFilter { state: Some(TenantState::Frozen), ..failing.clone() };
+    assert_eq!(ids(&db, &acme, &both).await, [oid(1)]);
+    db.mirror_posts(&acme, &oid(1), &[], None, NOW).await.unwrap();
+    assert_eq!(ids(&db, &acme, &failing).await, [oid(2)]);
+}
+
+async fn names_and_usernames(db: Db) {
+    let acme = populated(&db, 3).await;
+    let other = workspace(&db, "Other").await.id;
+    db.import_tenants(&actor(), &acme, &[user(1), user(2)], NOW).await.unwrap();
+    let by_username = async |workspace: &str, name: &str| {
+        db.tenant_by_username(workspace, name).await.unwrap().map(|t| t.id)
+    };
+    assert_eq!(by_username(&acme, "user02@example.com").await, Some(oid(2)));
+    assert_eq!(by_username(&acme, "USER02@Example.com").await, Some(oid(2)));
+    assert_eq!(by_username(&acme, "user0_@example.com").await, None);
+    assert_eq!(by_username(&acme, "user03@example.com").await, None, "it is detached");
+    assert_eq!(by_username(&other, "user02@example.com").await, None);
+
+    let mut names: Vec<_> =
+        db.tenant_names(&acme, &[&oid(1), &oid(3), &oid(9)]).await.unwrap().into_iter().collect();
+    names.sort();
+    assert_eq!(names, [1, 3].map(|n| (oid(n), format!("Tenant {n:02}"))), "detached ones have a name too");
+    assert!(db.tenant_names(&acme, &[]).await.unwrap().is_empty());
+    assert!(db.tenant_names(&other, &[&oid(1)]).await.unwrap().is_empty());
+    // More than one statement can hold.
+    let many: Vec<String> = (1..=1_200).map(oid).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(db.tenant_names(&acme, &many).await.unwrap().len(), 3);
 }
 
 async fn freeze(db: Db) {

@@ -7,7 +7,7 @@ use gatehouse::{
     store::{Db, Error, workspaces::SealedKey},
 };
 
-both_engines!(create_and_list, names_are_unique, key_and_policy, freeze, suspend);
+both_engines!(create_and_list, names_are_unique, key_and_policy, freeze, suspend, moved);
 
 async fn create_and_list(db: Db) {
     db.ping().await.unwrap();
@@ -59,6 +59,19 @@ async fn key_and_policy(db: Db) {
         ("workspace.set_delete_policy", Some(acme.id))
     );
     assert_eq!(entry.detail("change"), Some(r#"{"after":{"deletePolicy":"any"},"before":{}}"#));
+}
+
+async fn moved(db: Db) {
+    let (acme, other) = (workspace(&db, "Acme").await, workspace(&db, "Other").await);
+    let version = db.access_version().await.unwrap();
+    db.move_workspaces("https://api.example.co", "http://127.0.0.1:1").await.unwrap();
+    assert_eq!(db.workspaces().await.unwrap(), [acme.clone(), other.clone()], "part of an address is none");
+    db.move_workspaces(&acme.base_url, "http://127.0.0.1:1").await.unwrap();
+    let there = "http://127.0.0.1:1".to_owned();
+    let expected =
+        [acme, other].map(|w| gatehouse::domain::workspaces::Workspace { base_url: there.clone(), ..w });
+    assert_eq!(db.workspaces().await.unwrap(), expected);
+    assert_eq!(db.access_version().await.unwrap(), version + 2);
 }
 
 async fn freeze(db: Db) {

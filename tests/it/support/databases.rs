@@ -1,5 +1,6 @@
-//! A fresh, migrated database per test, on each engine. SQLite is a file in a folder of its own; PostgreSQL is a
-//! schema of its own in the database that `TEST_POSTGRES_URL` names.
+//! A fresh database per test, on each engine. SQLite is a file in a folder of its own; PostgreSQL is a schema of its
+//! own in the database that `TEST_POSTGRES_URL` names. A test is given either the migrated database or an [`Engine`] to
+//! start a whole gateway on.
 //!
 //! The PostgreSQL half exists only with the feature `postgres-tests`, and there a missing server is a failure: a test
 //! that did not run must never look like one that passed.
@@ -27,6 +28,67 @@ macro_rules! both_engines {
 }
 pub(crate) use both_engines;
 
+/// The same of each `async fn name(engine: Engine)`, for tests of the whole gateway.
+macro_rules! gateway_on_both_engines {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn sqlite() {
+                crate::support::databases::gateway_on_sqlite(super::$name);
+            }
+
+            #[cfg(feature = "postgres-tests")]
+            #[test]
+            fn postgres() {
+                crate::support::databases::gateway_on_postgres(super::$name);
+            }
+        }
+    )+};
+}
+pub(crate) use gateway_on_both_engines;
+
+/// What a test's gateway keeps its data in; fresh, and not migrated.
+pub enum Engine {
+    /// A file in the gateway's own data folder.
+    Sqlite,
+    /// The URL of a schema.
+    #[cfg(feature = "postgres-tests")]
+    Postgres(String),
+}
+
+impl Engine {
+    /// What the gateway is configured with; SQLite in the data folder is its default.
+    pub fn database_url(self) -> Option<String> {
+        match self {
+            Self::Sqlite => None,
+            #[cfg(feature = "postgres-tests")]
+            Self::Postgres(url) => Some(url),
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+pub fn gateway_on_sqlite(test: impl AsyncFnOnce(Engine)) {
+    runtime().block_on(test(Engine::Sqlite));
+}
+
+/// Runs one statement past the store, with texts for its `$1` and so on.
+pub async fn execute(db: &Db, text: &'static str, binds: &[&str]) -> Result<(), sqlx::Error> {
+    match db {
+        Db::Sqlite { writer, .. } => {
+            let query = binds.iter().fold(sqlx::query(text), |query, bind| query.bind((*bind).to_owned()));
+            query.execute(writer).await.map(drop)
+        }
+        Db::Postgres(pool) => {
+            let query = binds.iter().fold(sqlx::query(text), |query, bind| query.bind((*bind).to_owned()));
+            query.execute(pool).await.map(drop)
+        }
+    }
+}
+
 /// A new SQLite database. The folder goes with the last value returned.
 pub async fn sqlite() -> (Db, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -47,6 +109,7 @@ mod postgres {
     use super::*;
     use gatehouse::domain::ids::new_id;
     use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+    use std::time::Duration;
 
     /// Where the server is. Panics without one: see the top of this file.
     fn server() -> String {
@@ -79,9 +142,19 @@ mod postgres {
         db.close().await;
         command(format!("DROP SCHEMA {name} CASCADE")).await;
     }
+
+    /// The same for a whole gateway. Its workers end with their runtime, so that none of them holds a table when the
+    /// schema is dropped.
+    pub fn gateway_on_postgres(test: impl AsyncFnOnce(Engine)) {
+        let own = runtime();
+        let (name, url) = own.block_on(schema());
+        own.block_on(test(Engine::Postgres(url)));
+        own.shutdown_timeout(Duration::from_secs(5));
+        runtime().block_on(command(format!("DROP SCHEMA {name} CASCADE")));
+    }
 }
 #[cfg(feature = "postgres-tests")]
-pub use postgres::on_postgres;
+pub use postgres::{gateway_on_postgres, on_postgres};
 
 /// `tests/run.sh` asks for both engines; without the feature half of the tests would be missing unnoticed.
 #[cfg(not(feature = "postgres-tests"))]
