@@ -139,7 +139,7 @@
     const middle = here.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
     // No item is cut at the left.
     const start = $$("a", row).find((link) => link.offsetLeft >= Math.min(middle, here.offsetLeft));
-    if (middle > 0) row.scrollLeft = start.offsetLeft;
+    if (middle > 0) row.scrollLeft = start.offsetLeft - 1;
   }
 
   // Filters stand open where there is room for them.

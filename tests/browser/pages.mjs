@@ -11,7 +11,7 @@ import { check, fail, holds, none } from "./report.mjs";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIRE = 60 * 1024;
-const FILES = /\/(events|progress\.json|results\.(csv|ndjson))$|^\/(static|healthz)/;
+const FILES = /\/(events|progress\.json|results\.(csv|ndjson))$|^\/(static|healthz|exports)/;
 
 /** The pages `routes` names. */
 const siteMap = () => {
