@@ -55,6 +55,13 @@
   };
   addEventListener("pageshow", again);
 
+  // Browsers may keep a left page in memory although it says no-store. It must not outlive the session: it is hidden as
+  // it is left, and going back to it asks the server again.
+  if (!document.body.classList.contains("plain")) {
+    addEventListener("pagehide", () => { document.body.hidden = true; });
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  }
+
   // Copying reports what happened.
   const clipboard = async (text) => {
     if (!navigator.clipboard) return false;
@@ -129,7 +136,10 @@
   const here = $("nav.side [aria-current]");
   if (here) {
     const row = here.closest("nav");
-    row.scrollLeft = here.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+    const middle = here.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+    // No item is cut at the left.
+    const start = $$("a", row).find((link) => link.offsetLeft >= Math.min(middle, here.offsetLeft));
+    if (middle > 0) row.scrollLeft = start.offsetLeft - 1;
   }
 
   // Filters stand open where there is room for them.
@@ -197,159 +207,5 @@
   };
   for (const form of $$("[data-bulk]")) bulk(form);
 
-  /** The part of this page inside `old`, drawn again by the server; focus stays where it was, as far as that is there. */
-  const redraw = (old, then) => {
-    const request = new XMLHttpRequest();
-    request.open("GET", location.href);
-    // The browser's own parser: markup never passes through a string of ours.
-    request.responseType = "document";
-    request.timeout = 10000;
-    const plainly = () => location.reload();
-    request.addEventListener("error", plainly);
-    request.addEventListener("timeout", plainly);
-    request.addEventListener("load", () => {
-      const fresh = request.response && $("[data-job]", request.response);
-      if (!fresh) { plainly(); return; }
-      const focused = old.contains(document.activeElement) ? document.activeElement : null;
-      const node = document.importNode(fresh, true);
-      old.replaceWith(node);
-      document.title = request.response.title;
-      if (focused) {
-        const same = $$("a, button, summary", node).find((it) => it.textContent === focused.textContent);
-        const to = same || $("h1", node);
-        if (!same) to.tabIndex = -1;
-        to.focus({ preventScroll: true });
-      }
-      then(node);
-    });
-    request.send();
-  };
-
-  /** A job page: absolute counters over SSE, by polling after two errors, nothing while hidden. */
-  const job = (root) => {
-    const old = new AbortController();
-    const title = document.title.replace(/^\(\d+%\) /, "");
-    const chip = $("[data-live]", root);
-    const over = new Set(["completed", "completed_with_errors", "cancelled", "stopped", "failed"]);
-    let source = null, timer = null, errors = 0, seq = -1, ended = false;
-    let spokenAt = 0, spokenQuarter = -1, state = root.dataset.state;
-    const seen = new Set();
-
-    const show = (text, kind) => { chip.textContent = text; chip.className = "live js-only " + kind; };
-    const duration = (seconds) => seconds < 90 ? Math.round(seconds) + " s"
-      : seconds < 5400 ? Math.round(seconds / 60) + " min" : Math.round(seconds / 3600) + " h";
-
-    const draw = (data) => {
-      if (typeof data.seq === "number") {
-        if (data.seq < seq) return;
-        seq = data.seq;
-      }
-      const total = Math.max(data.total, 1);
-      const done = data.total - data.pending - data.running;
-      const percent = Math.floor(done * 100 / total);
-      for (const node of $$("[data-job-n]", root)) {
-        const n = data[node.dataset.jobN];
-        if (typeof n !== "number") continue;
-        node.textContent = number.format(n);
-        node.parentElement.classList.toggle("zero", n === 0);
-      }
-      $("[data-job-done]", root).textContent = number.format(done);
-      const bar = $("progress.main", root);
-      bar.max = total;
-      bar.value = done;
-      const pace = [];
-      if (data.ratePerSecond > 0) pace.push(data.ratePerSecond.toFixed(1) + "/s");
-      if (data.secondsLeft > 0) pace.push("about " + duration(data.secondsLeft) + " left");
-      $("[data-job-pace]", root).textContent = pace.join(" · ");
-      document.title = over.has(data.state) ? title : "(" + percent + "%) " + title;
-      for (const failure of data.failures || []) fault(failure);
-      const quarter = Math.floor(percent / 25);
-      const now = Date.now();
-      const changed = data.state !== state;
-      if (changed || (quarter > spokenQuarter && now - spokenAt > 1000) || now - spokenAt > 30000) {
-        if (spokenAt || changed) say((changed ? data.state.replaceAll("_", " ") + ". " : "") + number.format(done) + " of " + number.format(data.total) + " done, " + plural(data.failed, "failure", "failures") + ".");
-        spokenAt = now;
-        spokenQuarter = quarter;
-      }
-      // A new state brings other buttons.
-      if (changed) {
-        state = data.state;
-        ended = true;
-        stop();
-        redraw(root, (fresh) => { old.abort(); if (fresh.dataset.events) job(fresh); });
-      }
-    };
-    const fault = (failure) => {
-      const key = failure.tenant + ":" + failure.post + ":" + failure.code;
-      if (seen.has(key)) return;
-      seen.add(key);
-      const list = $("[data-fresh-failures]", root);
-      if (!list) return;
-      const item = document.createElement("li");
-      const head = document.createElement("p");
-      const code = document.createElement("code");
-      code.textContent = failure.code;
-      head.append(code, " ", failure.tenant, " · ", failure.post);
-      const text = document.createElement("p");
-      text.className = "muted wrap";
-      text.textContent = failure.message || "";
-      item.append(head, text);
-      list.prepend(item);
-      while (list.children.length > 20) list.lastElementChild.remove();
-      $("[data-failures]", root).hidden = false;
-    };
-    const stop = () => {
-      if (source) source.close();
-      source = null;
-      clearTimeout(timer);
-      timer = null;
-    };
-    const read = (event) => { try { draw(JSON.parse(event.data)); } catch { /* a broken event is skipped */ } };
-    const listen = () => {
-      stop();
-      if (ended || document.hidden) return;
-      source = new EventSource(root.dataset.events);
-      source.addEventListener("open", () => { errors = 0; show("Live", "on"); });
-      source.addEventListener("progress", read);
-      source.addEventListener("done", (event) => { read(event); ended = true; stop(); show("Finished", ""); });
-      source.addEventListener("bye", () => { stop(); poll(); });
-      source.addEventListener("auth", () => { ended = true; stop(); show("Signed out. The job continues.", ""); say("Signed out. The job continues."); });
-      source.addEventListener("error", () => {
-        errors += 1;
-        show("Not live", "");
-        // A refused stream is not tried again by the browser.
-        if (errors >= 2 || source.readyState === EventSource.CLOSED) { stop(); poll(); }
-      });
-    };
-    const poll = async () => {
-      if (ended || document.hidden) return;
-      let wait = 3000;
-      try {
-        const answer = await fetch(root.dataset.poll, { headers: { accept: "application/json" }, redirect: "error" });
-        if (answer.status === 401 || answer.status === 403) {
-          ended = true;
-          show("Signed out. The job continues.", "");
-          return;
-        }
-        if (!answer.ok) throw new Error("status " + answer.status);
-        const data = await answer.json();
-        show("Polling", "poll");
-        draw(data);
-        if (over.has(data.state)) { ended = true; show("Finished", ""); return; }
-      } catch {
-        show("Not live", "");
-        wait = 10000;
-      }
-      if (!ended && !document.hidden && !source) timer = setTimeout(poll, wait);
-    };
-    document.addEventListener("visibilitychange", () => {
-      if (ended) return;
-      if (document.hidden) { stop(); show("Not live", ""); } else { errors = 0; listen(); }
-    }, old);
-    addEventListener("pagehide", stop, old);
-    addEventListener("pageshow", (event) => { if (event.persisted && !ended) listen(); }, old);
-    listen();
-  };
-  const running = $("[data-job][data-events]");
-  if (running) job(running);
+  globalThis.gatehouse = { $, $$, number, plural, say };
 })();

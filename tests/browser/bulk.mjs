@@ -1,6 +1,6 @@
 // Bulk work, as an operator does it: with and without JavaScript.
 
-import { click, follow, login, number, open, text } from "./chromium.mjs";
+import { click, follow, login, number, open, press, text } from "./chromium.mjs";
 import { sleep } from "./demo.mjs";
 import { check, fail, holds, is, none } from "./report.mjs";
 
@@ -178,13 +178,13 @@ export const bulk = async (browser, site, ws) => {
     if (await page.$("#f-reason[required]")) await page.type("#f-reason", "Pause it midway");
     await click(page, confirm);
     const wanted = Object.values(await counters(page)).reduce((a, b) => a + b, 0);
-    await click(page, "form[action$='/pause'] button");
+    await press(page, "form[action$='/pause'] button");
     await page.waitForSelector("[data-job][data-state=paused]");
     const n = await counters(page);
     holds("some are left", n.pending > 0);
     await sleep(1_000);
     is("nothing happens while paused", (await counters(page)).pending, n.pending);
-    await click(page, "form[action$='/resume'] button");
+    await press(page, "form[action$='/resume'] button");
     await ended(page);
     await addsUp(page, wanted);
     none("complaints", page.faults);

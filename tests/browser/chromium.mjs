@@ -40,8 +40,8 @@ export const open = async (context, { width = 1280, height = 800, theme = "light
   page.on("console", (message) => {
     const text = message.text();
     if (/Content Security Policy|Trusted/.test(text)) fault("CSP report", text);
-    // A refused form answers 4xx by design; Chromium calls that an error of loading.
-    else if (message.type() === "error" && !/status of 4(01|03|04|09|22|29)/.test(text)) fault("console error", text);
+    // A refused form or a missing page answers 4xx by design; Chromium calls that an error of loading.
+    else if (message.type() === "error" && !(message.location().url === page.url() && /status of 4\d\d/.test(text))) fault("console error", text);
   });
   page.on("pageerror", (error) => fault("script error", error.message));
   return page;
@@ -54,6 +54,9 @@ export const follow = async (page, act) => {
 };
 
 export const click = (page, selector) => follow(page, () => page.click(selector));
+
+/** Clicks on a page that draws itself anew as it goes, in one step. */
+export const press = (page, selector) => follow(page, () => page.$eval(selector, (button) => button.click()));
 
 /** The visible text of the first match, on one line. */
 export const text = (page, selector) =>

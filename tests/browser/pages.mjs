@@ -4,14 +4,14 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { click, dress, login, number, open, text } from "./chromium.mjs";
+import { click, dress, login, number, open, press, text } from "./chromium.mjs";
 import { repository } from "./demo.mjs";
 import { check, fail, holds, none } from "./report.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIRE = 60 * 1024;
-const FILES = /\/(events|progress\.json|results\.(csv|ndjson))$|^\/(static|healthz)/;
+const FILES = /\/(events|progress\.json|results\.(csv|ndjson))$|^\/(static|healthz|exports)/;
 
 /** The pages `routes` names. */
 const siteMap = () => {
@@ -133,7 +133,7 @@ const addresses = async (page, site, ws) => {
   await click(page, ".bulk-buttons button[value=pause]");
   if (await page.$("#f-reason[required]")) await page.type("#f-reason", "To be looked at");
   await click(page, "section.confirm form button");
-  await click(page, "form[action$='/pause'] button");
+  await press(page, "form[action$='/pause'] button");
   await page.waitForSelector("[data-job][data-state=paused]");
   const job = new URL(page.url()).pathname;
   found.push(job, `${job}/cancel`);

@@ -1,6 +1,7 @@
 // Getting in and out, and a key's whole life.
 
 import { click, follow, login, open, text } from "./chromium.mjs";
+import { sleep } from "./demo.mjs";
 import { check, fail, holds, is, none } from "./report.mjs";
 
 export const call = (site, key, path) => fetch(site.url + path, { headers: { "x-api-key": key } });
@@ -42,7 +43,11 @@ export const people = async (browser, site, ws) => {
     await page.click(".account > summary");
     await click(page, "form[action='/logout'] button");
     is("after logout", new URL(page.url()).pathname, "/login");
+    // From memory or from the server, whichever the browser likes.
     await page.goBack({ waitUntil: "load" }).catch(() => {});
+    for (const end = Date.now() + 5_000; Date.now() < end && new URL(page.url()).pathname !== "/login"; await sleep(50)) {
+      holds("nothing is shown meanwhile", await page.evaluate(() => !document.body?.innerText.trim()).catch(() => true));
+    }
     is("after Back", new URL(page.url()).pathname, "/login");
     holds("nothing of the tenant is shown", !(await page.content()).includes(tenant.split(" ")[0]));
     none("complaints", page.faults);

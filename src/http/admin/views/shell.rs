@@ -70,6 +70,10 @@ impl Shell {
         if self.density == "compact" { "compact" } else { "comfortable" }
     }
 
+    pub fn icon_url(&self) -> String {
+        crate::http::admin::statics::icon_url()
+    }
+
     /// Whether the navigation item of `path` is the current one.
     pub fn at(&self, path: &str) -> bool {
         self.path == path
