@@ -70,9 +70,11 @@ pub fn check_username(text: &str) -> Result<String, Invalid> {
 
 /// Checks the reason of a freeze: it is shown to the tenant.
 pub fn check_reason(text: &str) -> Result<String, Invalid> {
-    let reason = text.trim();
+    // One line: it stands in error texts that programs read.
+    let reason =
+        text.split(char::is_control).map(str::trim).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ");
     if reason.is_empty() || reason.chars().count() > 500 {
         return Err(Invalid::new("reason", "Enter a reason of 1 to 500 characters"));
     }
-    Ok(reason.to_owned())
+    Ok(reason)
 }

@@ -23,7 +23,15 @@ pub fn from_iso(text: &str) -> Option<Millis> {
             let zone = &rest.as_bytes()[rest.len() - 6..];
             matches!(zone[0], b'+' | b'-') && zone[3] == b':'
         });
-    if !date_ok || !zone_ok || !rest.is_ascii() {
+    // Hours, minutes and seconds, then at most a fraction; no leap second, which upstream refuses.
+    let clock = rest.as_bytes();
+    let clock_ok = clock.len() > 8
+        && [0, 1, 3, 4, 6, 7].iter().all(|i| clock[*i].is_ascii_digit())
+        && clock[2] == b':'
+        && clock[5] == b':'
+        && clock[6] < b'6'
+        && matches!(clock[8], b'Z' | b'.' | b'+' | b'-');
+    if !date_ok || !zone_ok || !clock_ok || !rest.is_ascii() {
         return None;
     }
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
@@ -64,6 +72,9 @@ mod tests {
             "",
             "2026-13-15T10:00:00Z",
             "20260315T100000Z",
+            "2026-03-15T10:00Z",
+            "2026-03-15T10:00:60Z",
+            "2026-03-15T10:00:00,5Z",
         ] {
             assert_eq!(from_iso(bad), None, "{bad}");
         }

@@ -14,7 +14,7 @@ pub struct Call {
     pub path: String,
     /// As sent, without `?`.
     pub query: String,
-    /// Lower-case names; of repeated ones the first. Names with `_` are dropped: some proxies read them as `-`.
+    /// Lower-case names; repeated ones joined with commas. Names with `_` are dropped: some proxies read them as `-`.
     pub headers: HashMap<String, String>,
     /// The route's `{…}` parts, decoded once.
     pub params: HashMap<String, String>,
@@ -60,8 +60,7 @@ impl Call {
 
     /// Where it comes from, for audit entries.
     pub fn context(&self) -> Context {
-        let text =
-            |name: &str| self.header(name).map(|v| v.chars().filter(|c| !c.is_control()).take(300).collect());
+        let text = |name: &str| self.header(name).map(without_keys);
         Context {
             ip: Some(self.ip.to_string()),
             user_agent: text("user-agent"),
@@ -74,10 +73,27 @@ impl Call {
     /// The id to know this request by: the caller's if it has a sound one, else a new one.
     pub fn request_id_from(sent: Option<&str>) -> String {
         match sent {
-            Some(id) if ids::is_request_id(id) => id.to_owned(),
+            Some(id) if ids::is_request_id(id) && !id.contains(KEY_MARK) => id.to_owned(),
             _ => ids::new_id(),
         }
     }
+}
+
+/// What PostPost's keys and ours begin with.
+const KEY_MARK: &str = "sk_";
+
+/// A caller's own text, fit to be kept: no control characters, not long, and no key that stands in it by mistake.
+fn without_keys(text: &str) -> String {
+    let plain: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    let mut parts = plain.split(KEY_MARK);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest =
+            part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        kept.push_str("sk_…");
+        kept.push_str(rest);
+    }
+    kept
 }
 
 impl Answer {
@@ -105,5 +121,18 @@ impl Answer {
 
     pub fn location(&self) -> Option<&str> {
         self.headers.iter().find(|(name, _)| *name == "location").map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_kept() {
+        assert_eq!(without_keys("curl/8.1"), "curl/8.1");
+        assert_eq!(without_keys("Bearer sk_ght_Ot4M0fLC more\n sk_a.b"), "Bearer sk_… more sk_…");
+        assert_ne!(Call::request_id_from(Some("sk_ght_abc")), "sk_ght_abc");
+        assert_eq!(Call::request_id_from(Some("abc-1")), "abc-1");
     }
 }

@@ -182,7 +182,14 @@ fn read_head(app: &App, request: &HttpRequest) -> Call {
     let mut headers = std::collections::HashMap::new();
     for (name, value) in request.headers() {
         if let (false, Ok(value)) = (name.as_str().contains('_'), value.to_str()) {
-            headers.entry(name.as_str().to_owned()).or_insert_with(|| value.to_owned());
+            // Lines of one name are one list (RFC 9110 §5.3); a list is no key and no id, so none of it is picked.
+            headers
+                .entry(name.as_str().to_owned())
+                .and_modify(|line: &mut String| {
+                    line.push_str(", ");
+                    line.push_str(value);
+                })
+                .or_insert_with(|| value.to_owned());
         }
     }
     Call {

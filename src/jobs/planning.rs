@@ -76,7 +76,7 @@ pub async fn make(app: &App, request: Request<'_>, selection: Selection) -> Resu
         created_by: request.created_by.to_owned(),
         created_at: now,
         expires_at: now + PLAN_LIFE,
-        mirrored_at: posts.iter().map(|p| p.seen_at).min(),
+        mirrored_at: mirrored_at(app, workspace_id, &posts).await?,
         digest: String::new(),
         job_id: None,
     };
@@ -107,12 +107,18 @@ pub async fn remake(
         options,
         created_at: now,
         expires_at: now + PLAN_LIFE,
-        mirrored_at: posts.iter().map(|p| p.seen_at).min(),
+        mirrored_at: mirrored_at(app, &workspace.id, &posts).await?,
         ..old.clone()
     };
     let items = decide_all(app, workspace, &plan, &posts).await?;
     plan.digest = digest(&plan, &items);
     Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
+}
+
+/// How fresh the copy is that a plan is made from: as its stalest tenant.
+async fn mirrored_at(app: &App, workspace_id: &str, posts: &[MirroredPost]) -> store::Result<Option<Millis>> {
+    let tenants: HashSet<&str> = posts.iter().map(|p| p.post.tenant_id.as_str()).collect();
+    app.db.oldest_sync(workspace_id, &tenants.into_iter().collect::<Vec<_>>()).await
 }
 
 async fn ticked(

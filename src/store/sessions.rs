@@ -1,6 +1,6 @@
 //! Browser sessions (only a hash of the cookie is stored) and the forms they have sent.
 
-use super::{Db, Error, Result};
+use super::{Db, Result};
 use crate::{
     clock::Millis,
     domain::{
@@ -142,7 +142,8 @@ impl Db {
         match row {
             Some((Some(location),)) => Ok(FormClaim::Answered(location)),
             Some((None,)) => Ok(FormClaim::Running),
-            None => Err(Error::Taken),
+            // The first submission has just been given up: the second may be tried again.
+            None => Ok(FormClaim::Running),
         }
     }
 

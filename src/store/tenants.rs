@@ -105,6 +105,22 @@ impl Db {
             .await
     }
 
+    /// When the stalest of these tenants was last synced; `None` if one never was, or there are none.
+    pub async fn oldest_sync(&self, workspace_id: &str, ids: &[&str]) -> Result<Option<Millis>> {
+        let mut oldest = None;
+        for chunk in ids.chunks(500) {
+            let (at,): (Option<i64>,) = self
+                .read("SELECT MIN(COALESCE(synced_at, 0)) FROM tenants WHERE workspace_id = ")
+                .arg(workspace_id)
+                .push(" AND id IN ")
+                .list(chunk.iter().copied())
+                .one()
+                .await?;
+            oldest = oldest.into_iter().chain(at).min();
+        }
+        Ok(oldest.filter(|at| *at > 0))
+    }
+
     /// Display names of tenants, for lists that show them by id.
     pub async fn tenant_names(&self, workspace_id: &str, ids: &[&str]) -> Result<HashMap<String, String>> {
         let mut names = HashMap::new();

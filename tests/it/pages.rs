@@ -3,7 +3,7 @@
 
 use crate::{
     support::databases::{Engine, gateway_on_both_engines},
-    testapp::{Answer, Browser, TestApp},
+    testapp::{Answer, Browser, TestApp, hidden},
 };
 use reqwest::Method;
 use serde_json::json;
@@ -16,6 +16,9 @@ gateway_on_both_engines!(
     a_workspace_key_is_tried_before_it_is_kept,
     the_log_is_exported_as_filtered,
     an_export_link_works_once_and_without_a_session,
+    one_account_is_one_workspace,
+    a_form_sent_many_times_at_once_is_never_a_500,
+    guessing_passwords_is_slowed_down,
 );
 
 fn shows(answer: &Answer, status: u16, words: &[&str]) {
@@ -181,10 +184,12 @@ async fn a_workspace_key_is_tried_before_it_is_kept(engine: Engine) {
             ("upstream_key", key),
         ]
     };
+    let fresh = app.control(Method::POST, "workspaces", json!({ "name": "Fresh" })).await;
+    let fresh = fresh["key"].as_str().unwrap().to_owned();
     let cases = [
         (form("Second", app.sandbox.url(), bad_key.clone()), "PostPost does not know this key"),
         (form("Second", "http://127.0.0.1:1".into(), bad_key.clone()), "cannot be reached"),
-        (form("First", app.sandbox.url(), app.ws_key.clone()), "There is a workspace of this name already"),
+        (form("First", app.sandbox.url(), fresh), "There is a workspace of this name already"),
         (form("Second", "http://example.com".into(), "short".into()), "use https"),
     ];
     for (fields, words) in cases {
@@ -247,4 +252,83 @@ async fn an_export_link_works_once_and_without_a_session(engine: Engine) {
     assert_eq!(again.status, 404);
     let forged = format!("{}x", &path[..path.len() - 1]);
     assert_eq!(app.request(Method::GET, &forged).send().await.unwrap().status(), 404);
+}
+
+async fn one_account_is_one_workspace(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let mut browser = Browser::login(&app).await;
+    let form = |name: &'static str, key: &str| {
+        vec![
+            ("name", name.to_owned()),
+            ("environment", "staging".to_owned()),
+            ("base_url", app.sandbox.url()),
+            ("upstream_key", key.to_owned()),
+        ]
+    };
+    let mut add = async |name: &'static str, key: &str| {
+        let fields = form(name, key);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        browser.submit("/workspaces/new", "/workspaces", &fields).await
+    };
+    shows(&add("Again", &app.ws_key).await, 422, &["This PostPost account is the workspace First already"]);
+    // Another key of the same account shows by its tenants.
+    app.tenant("ann").await;
+    let journal = app.journal(0).await;
+    let owner = journal.iter().find(|e| e["action"] == "workspace.create").unwrap()["userId"].clone();
+    let other = app.control(Method::POST, "keys", json!({ "userId": owner, "workspace": true })).await;
+    let other = other["key"].as_str().unwrap();
+    shows(&add("Again", other).await, 422, &["This PostPost account is the workspace First already"]);
+}
+
+async fn a_form_sent_many_times_at_once_is_never_a_500(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let mut browser = Browser::login(&app).await;
+    let keys = format!("/w/{}/keys", app.ws);
+    let page = browser.get(&format!("{keys}/new")).await;
+    let (csrf, once) = (hidden(&page.text, "_csrf"), hidden(&page.text, "_once"));
+    for (expiry, expected) in [("", 422), ("30", 303)] {
+        let fields = [
+            ("_csrf", csrf.as_str()),
+            ("_once", once.as_str()),
+            ("name", "CI"),
+            ("kind", "workspace"),
+            ("scopes", "posts:read"),
+            ("expiry", expiry),
+        ];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let calls = (0..8).map(|_| {
+            app.request(Method::POST, &keys)
+                .header("cookie", browser.cookie_header())
+                .header("origin", app.url())
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body.clone())
+                .send()
+        });
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.unwrap().status(), expected, "expiry {expiry:?}");
+        }
+    }
+    assert_eq!(app.app().db.keys(&app.ws, &Default::default(), None, 10).await.unwrap().len(), 1);
+}
+
+async fn guessing_passwords_is_slowed_down(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let mut browser = Browser::at(app.url());
+    let page = browser.get("/login").await;
+    let csrf = hidden(&page.text, "_csrf");
+    let calls = (0..25).map(|_| {
+        app.request(Method::POST, "/login")
+            .header("cookie", browser.cookie_header())
+            .header("origin", app.url())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("_csrf={csrf}&email=owner%40test.example&password=wrong"))
+            .send()
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    let tried = answers.iter().filter(|a| a.as_ref().unwrap().status() == 401).count();
+    let held = answers.iter().filter(|a| a.as_ref().unwrap().status() == 429).count();
+    // Ten are free; a further one may fall behind the first wait of a second.
+    assert!((10..=13).contains(&tried) && tried + held == 25, "{tried} tried, {held} held back");
+    app.clock.advance(20 * 60_000);
+    Browser::login(&app).await;
 }

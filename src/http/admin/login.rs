@@ -26,7 +26,10 @@ use std::{
 
 /// Failures of one account within this time count together.
 const WINDOW: Millis = 15 * MINUTE;
-/// Failures of an account before each further one costs a growing wait.
+/// Failures of an account, from wherever, before each further one costs this fixed wait.
+const ACCOUNT_FAILURES: i64 = 50;
+const ACCOUNT_WAIT: Millis = 10 * SECOND;
+/// Failures of an account from one address before each further one costs a growing wait.
 const FREE_FAILURES: i64 = 10;
 /// Attempts of one address in a minute.
 const ADDRESS_MAX: i64 = 30;
@@ -35,7 +38,11 @@ const ADDRESSES_KEPT: usize = 1_000;
 
 /// Refused attempts of strangers since the last entry.
 #[derive(Default)]
-pub struct LoginState(Mutex<Refused>);
+pub struct LoginState {
+    refused: Mutex<Refused>,
+    /// Held while a password is checked and counted.
+    attempts: tokio::sync::Mutex<()>,
+}
 
 #[derive(Default)]
 struct Refused {
@@ -55,7 +62,7 @@ impl LoginState {
     }
 
     fn note(&self, from: IpAddr, count: impl FnOnce(&mut Refused)) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         count(&mut refused);
         if refused.by_address.len() < ADDRESSES_KEPT || refused.by_address.contains_key(&from) {
             *refused.by_address.entry(from).or_default() += 1;
@@ -65,7 +72,7 @@ impl LoginState {
 
 /// One entry for all refused attempts since the last.
 pub async fn note_refused_logins(app: &App) -> store::Result<()> {
-    let refused = std::mem::take(&mut *app.login.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let refused = std::mem::take(&mut *app.login.refused.lock().unwrap_or_else(PoisonError::into_inner));
     if refused.keys + refused.logins == 0 {
         return Ok(());
     }
@@ -199,9 +206,14 @@ pub async fn login(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let email = typed.to_lowercase();
     let now = app.clock.now();
     let account = format!("account:{}", hex::encode(envelope::token_hash(&email)));
+    let here = format!("{account}:{}", call.ip);
     let address = format!("address:{}", call.ip);
-    let blocked =
-        app.db.login_blocked_until(&account).await?.max(app.db.login_blocked_until(&address).await?);
+    // One after the other: many at once would all be let through before the first of them is counted.
+    let _one = app.login.attempts.lock().await;
+    let mut blocked = 0;
+    for subject in [&account, &here, &address] {
+        blocked = blocked.max(app.db.login_blocked_until(subject).await?);
+    }
     if blocked > now {
         let seconds = (blocked - now) / SECOND + 1;
         let text = format!("Too many attempts. Try again in {seconds} seconds");
@@ -213,15 +225,19 @@ pub async fn login(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     if passwords::check(&app, form.get("password"), hash).await?
         && let Some((admin, _)) = found
     {
-        app.db.forget_login_failures(&account).await?;
+        app.db.forget_login_failures(&here).await?;
         return start_session(&app, &call, &admin, safe_next(next)).await;
     }
     app.login.note_refused_login(call.ip);
-    let failures = app.db.note_login_failure(&account, now, WINDOW).await?;
+    let failures = app.db.note_login_failure(&here, now, WINDOW).await?;
     if failures >= FREE_FAILURES {
         // 1 s, 2 s, 4 s … up to 15 minutes; never for ever (security.md item 6).
         let wait = (SECOND << (failures - FREE_FAILURES).min(20)).min(WINDOW);
-        app.db.block_login(&account, now + wait).await?;
+        app.db.block_login(&here, now + wait).await?;
+    }
+    // Guesses from many addresses are slowed down too, but a stranger cannot keep the owner out for long.
+    if app.db.note_login_failure(&account, now, WINDOW).await? >= ACCOUNT_FAILURES {
+        app.db.block_login(&account, now + ACCOUNT_WAIT).await?;
     }
     if app.db.note_login_failure(&address, now, MINUTE).await? >= ADDRESS_MAX {
         app.db.block_login(&address, now + MINUTE).await?;

@@ -280,8 +280,8 @@ fn callouts(plan: &Plan, totals: &Totals, first: Option<Millis>, now: Millis) ->
     let past: i64 = totals.groups.iter().filter(|g| g.3.as_deref() == Some("past_time")).map(|g| g.4).sum();
     if past > 0 && matches!(plan.action, BulkAction::Resume | BulkAction::Reschedule) {
         callouts.push(format!(
-            "{} a time in the past: PostPost would publish them immediately. They are skipped.",
-            present::count(past).of("post has", "posts have")
+            "{} a time in the past: PostPost would publish at once. Skipped.",
+            present::count(past).of("post would have", "posts would have")
         ));
     }
     if plan.action == BulkAction::Resume && plan.options.publish_past_due {
@@ -407,7 +407,11 @@ fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, now: 
         content: item.content.clone(),
         tenant: names.get(&item.tenant_id).cloned().unwrap_or_else(|| item.tenant_id.clone()),
         platforms: platforms.join(", "),
-        badge: Badge::post(if paused { "paused" } else { item.status.as_str() }),
+        badge: Badge::post(match item.skip {
+            Some(SkipReason::Processing) => "processing",
+            _ if paused => "paused",
+            _ => item.status.as_str(),
+        }),
         old_time: item.scheduled_at.map(|at| present::moment(at, now)),
         new_time: match item.target_at.filter(|_| moves) {
             Some(at) => Some(present::moment(at, now)),

@@ -269,7 +269,8 @@ fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, now: Millis) ->
         id: CopyId::short("post ID", post.id.as_str()),
         tenant_id: post.tenant_id.clone(),
         tenant: names.get(&post.tenant_id).cloned().unwrap_or_else(|| post.tenant_id.clone()),
-        content: post.content.clone(),
+        // The page cuts it to two lines; a list of long posts must stay small on the wire.
+        content: post.content.chars().take(300).collect(),
         platforms,
         badge: badge(mirrored),
         scheduled: post.scheduled_at.map(|at| present::moment(at, now)),
@@ -331,7 +332,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         updated: Some(present::moment(post.updated_at, now)),
         source: match found {
             Some(_) => "PostPost, just now".into(),
-            None => format!("the gateway's copy, {} old", present::age(mirrored.seen_at, now)),
+            None => match tenant.sync.synced_at {
+                Some(at) => format!("the gateway's copy, {} old", present::age(at, now)),
+                None => "the gateway's copy".into(),
+            },
         },
         paused_note: mirrored.pause.as_ref().map(|pause| {
             let when = present::moment(pause.paused_at, now).absolute;

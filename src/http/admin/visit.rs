@@ -21,7 +21,11 @@ use crate::{
     store::sessions::FormClaim,
     upstream::Patience,
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// How long a form's second submission waits for the answer to the first, and how often it looks.
+const ONCE_WAIT: Duration = Duration::from_secs(5);
+const ONCE_LOOK: Duration = Duration::from_millis(100);
 
 /// What a page needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +122,19 @@ where
         b"\n",
         content.as_bytes(),
     ]));
-    match app.db.claim_form(&claim, &visit.session.id, app.clock.now()).await? {
-        FormClaim::First => {}
-        FormClaim::Answered(location) => return Ok(Answer::see_other(&location)),
-        FormClaim::Running => {
-            return Err(Error::Conflict("This form was sent already and is being worked on"));
+    let mut waited = Duration::ZERO;
+    loop {
+        match app.db.claim_form(&claim, &visit.session.id, app.clock.now()).await? {
+            FormClaim::First => break,
+            FormClaim::Answered(location) => return Ok(Answer::see_other(&location)),
+            // The browser shows the answer to the last click, so this one waits for that of the first.
+            FormClaim::Running if waited < ONCE_WAIT => {
+                tokio::time::sleep(ONCE_LOOK).await;
+                waited += ONCE_LOOK;
+            }
+            FormClaim::Running => {
+                return Err(Error::Conflict("This form was sent already and is being worked on"));
+            }
         }
     }
     let result = not_found_is_noted(visit, handler).await;

@@ -24,6 +24,7 @@ use crate::{
         tenants::ManagedUser,
         workspaces::{DeletePolicy, Environment, Workspace, check_base_url, check_name, check_upstream_key},
     },
+    envelope,
     store::{
         self,
         posts::{PostFilter, StatusFilter},
@@ -60,6 +61,7 @@ pub async fn add_workspace(
     let endpoint =
         Endpoint { workspace_id: id.clone(), base_url: base_url.clone(), key: SecretString::from(key) };
     let users = verify(app, actor, &endpoint).await?;
+    not_elsewhere(app, &id, &endpoint, &users)?;
     let sealed = seal(app, &id, key)?;
     let now = app.clock.now();
     let workspace = Workspace {
@@ -87,6 +89,28 @@ pub async fn add_workspace(
     app.db.import_tenants(actor, &workspace.id, &users, app.clock.now()).await?;
     app.access.reload().await?;
     Ok(workspace.id)
+}
+
+/// One PostPost account is one workspace: a second one over the same tenants would get around freezes, and split the log.
+fn not_elsewhere(app: &App, id: &str, to: &Endpoint, users: &[ManagedUser]) -> Result<(), Error> {
+    let others: Vec<_> = app.access.accounts().into_iter().filter(|a| a.workspace.id != id).collect();
+    let key = envelope::expose(&to.key).as_bytes();
+    let taken = others.iter().find(|other| {
+        let same_key = envelope::equal(envelope::expose(&other.endpoint.key).as_bytes(), key);
+        let shares = |user: &ManagedUser| {
+            app.access.tenant(&other.workspace.id, &user.id).is_some_and(|standing| !standing.detached)
+        };
+        other.workspace.base_url == to.base_url && (same_key || users.iter().any(shares))
+    });
+    match taken {
+        // The name of a workspace is no secret to those who may add one: the instance's owner sees them all.
+        Some(other) => Err(Invalid::new(
+            "upstream_key",
+            format!("This PostPost account is the workspace {} already", other.workspace.name),
+        )
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// Makes the call that a workspace key must be good for, and says what is wrong if it is not.

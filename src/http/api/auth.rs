@@ -17,13 +17,14 @@ use crate::{
 pub fn presented(call: &Call) -> Option<&str> {
     let bearer = || {
         let (scheme, token) = call.header("authorization")?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
     };
-    ["x-api-key", "x-publora-key"]
-        .iter()
-        .find_map(|name| call.header(name))
-        .or_else(bearer)
-        .filter(|k| !k.is_empty())
+    ["x-api-key", "x-publora-key"].iter().find_map(|name| given(call, name)).or_else(bearer)
+}
+
+/// A header that says something; an empty one says nothing.
+fn given<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
+    call.header(name).filter(|value| !value.is_empty())
 }
 
 /// The caller behind a call, or the refusal PostPost's clients know.
@@ -47,7 +48,11 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
         item: None,
         patience: Patience::DOOR,
     };
-    let user = call.header("x-postpost-user-id").or_else(|| call.header("x-publora-user-id"));
+    let (user, older) = (given(call, "x-postpost-user-id"), given(call, "x-publora-user-id"));
+    if user.is_some() && older.is_some() && user != older {
+        return Err(Error::bad("invalid_user_id", "Invalid x-postpost-user-id"));
+    }
+    let user = user.or(older);
     if let Some(user) = user {
         if !ids::is_object_id(user) {
             return Err(Error::bad("invalid_user_id", "Invalid x-postpost-user-id"));
@@ -94,7 +99,7 @@ pub fn actor(key: &Key, call: &Call) -> Actor {
 /// The client label to pass on: a short plain word, else none.
 fn client_label(call: &Call) -> Option<String> {
     let label = call.header("x-postpost-client").or_else(|| call.header("x-publora-client"))?;
-    let plain = (1..=64).contains(&label.len())
+    let plain = (1..=32).contains(&label.len())
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     plain.then(|| label.to_owned())
 }

@@ -227,6 +227,11 @@ async fn staleness(db: Db) {
 
     let two = (acme.clone(), oid(2), Some(NOW - 50), None);
     let three = (acme.clone(), oid(3), None, None);
+    let (one, two_id, three_id) = (oid(1), oid(2), oid(3));
+    assert_eq!(db.oldest_sync(&acme, &[&two_id]).await.unwrap(), Some(NOW - 50));
+    assert_eq!(db.oldest_sync(&acme, &[&one, &two_id]).await.unwrap(), Some(NOW - 50));
+    assert_eq!(db.oldest_sync(&acme, &[&two_id, &three_id]).await.unwrap(), None, "one was never synced");
+    assert_eq!(db.oldest_sync(&acme, &[]).await.unwrap(), None);
     // The failed one waits for its retry; the detached one is never asked for.
     assert_eq!(db.stalest_tenants(NOW, NOW, 10).await.unwrap(), std::slice::from_ref(&two));
     assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), [three.clone(), two]);

@@ -205,20 +205,21 @@ fn kinds(chosen: &str) -> Vec<Choice> {
         .collect()
 }
 
+/// The scopes that open a route today.
+const SERVED: &[Scope] =
+    &[Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead, Scope::AuditRead];
+
 fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     let mut groups: Vec<ChoiceGroup> = Vec::new();
-    for scope in Scope::ALL {
+    for scope in SERVED {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
-            Scope::PostsCreate => ("Posts", "Create", ""),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
-            Scope::MediaWrite => ("Media", "Upload", ""),
             Scope::ConnectionsRead => ("Connections", "Read", ""),
-            Scope::AnalyticsRead => ("Analytics", "Read", ""),
-            Scope::WebhooksManage => ("Webhooks", "Manage", ""),
-            Scope::WorkspaceManage => ("Workspace", "Manage tenants", "Workspace keys only."),
             Scope::AuditRead => ("Audit log", "Read", "Audit tokens only."),
+            // Offered when their routes are.
+            _ => continue,
         };
         let choice = Choice {
             hint: hint.into(),

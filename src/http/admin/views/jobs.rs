@@ -54,6 +54,11 @@ impl Counters {
         Count(self.total.0.saturating_sub(self.pending.0).saturating_sub(self.running.0))
     }
 
+    /// Items not ended yet.
+    pub fn left(&self) -> Count {
+        Count(self.pending.0 + self.running.0)
+    }
+
     /// At least 1, so that `<progress max>` is valid.
     pub fn max(&self) -> u64 {
         self.total.0.max(1)
