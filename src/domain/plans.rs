@@ -11,6 +11,18 @@ words! {
     BulkAction { Delete = "delete", Pause = "pause", Resume = "resume", Reschedule = "reschedule" }
 }
 
+impl BulkAction {
+    /// As the first word of a sentence.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Delete => "Delete",
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Reschedule => "Reschedule",
+        }
+    }
+}
+
 words! {
     /// Why a planned post is left alone (ui.md §2.2).
     SkipReason {

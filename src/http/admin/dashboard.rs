@@ -6,17 +6,15 @@ mod numbers;
 
 use super::{
     super::{Answer, Error},
-    audit, present,
-    views::{Badge, CopyId, Count, Counters, DashboardPage, JobRow, Link, OpenOperation, Step},
+    audit, jobs, present,
+    views::{Badge, CopyId, DashboardPage, Link, OpenOperation, Step},
     visit::Visit,
 };
 use crate::{
     clock::{Millis, SECOND},
     domain::{
         admins::Right,
-        jobs::{Counts, Job},
         operations::{OpState, Operation, Verb},
-        plans::BulkAction,
     },
     store::audit::AuditFilter,
 };
@@ -55,7 +53,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer, Error> {
         tiles: numbers::tiles(&visit, &ws, tenants, now).await?,
         days: Some(charts::days(&visit, &ws, now).await?),
         failures: charts::failures(&visit, &ws, now).await?,
-        jobs: jobs.iter().filter(|job| job.workspace_id == ws).map(|job| job_row(job, now)).collect(),
+        jobs: jobs.iter().filter(|job| job.workspace_id == ws).map(|job| jobs::row(job, "", now)).collect(),
         operations: operations(&visit, &ws, now).await?,
         audit: audit::latest(&visit, about, 10).await?,
         audit_url: if visit.may(Right::Audit) { format!("/w/{ws}/audit") } else { String::new() },
@@ -113,46 +111,6 @@ fn data_line(tenants: i64, never: i64, failing: i64, oldest: Option<Millis>) -> 
     }
     line.push('.');
     line
-}
-
-/// "Delete 4,180 posts"
-fn job_title(job: &Job) -> String {
-    let verb = match job.action {
-        BulkAction::Delete => "Delete",
-        BulkAction::Pause => "Pause",
-        BulkAction::Resume => "Resume",
-        BulkAction::Reschedule => "Reschedule",
-    };
-    format!("{verb} {}", present::count(job.counts.total()).of("post", "posts"))
-}
-
-fn job_row(job: &Job, now: Millis) -> JobRow {
-    JobRow {
-        id: job.id.clone(),
-        url: format!("/w/{}/jobs/{}", job.workspace_id, job.id),
-        title: job_title(job),
-        workspace: String::new(),
-        actor: job.actor.name.clone(),
-        badge: Badge::job(job.state.as_str()),
-        counters: counters(&job.counts),
-        started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
-        duration: job.started_at.map(|at| present::span(now - at)).unwrap_or_default(),
-    }
-}
-
-fn counters(counts: &Counts) -> Counters {
-    let n = |value: i64| Count(value.max(0).unsigned_abs());
-    Counters {
-        total: n(counts.total()),
-        pending: n(counts.pending),
-        running: n(counts.running),
-        succeeded: n(counts.succeeded),
-        gone: n(counts.gone),
-        skipped: n(counts.skipped),
-        failed: n(counts.failed),
-        unknown: n(counts.unknown),
-        cancelled: n(counts.cancelled),
-    }
 }
 
 async fn operations(visit: &Visit, ws: &str, now: Millis) -> Result<Vec<OpenOperation>, Error> {

@@ -29,13 +29,7 @@ const TENANTS: usize = 50;
 
 /// "Delete 4,180 posts"
 pub fn title(job: &Job) -> String {
-    let verb = match job.action {
-        BulkAction::Delete => "Delete",
-        BulkAction::Pause => "Pause",
-        BulkAction::Resume => "Resume",
-        BulkAction::Reschedule => "Reschedule",
-    };
-    format!("{verb} {}", present::count(job.counts.total()).of("post", "posts"))
+    format!("{} {}", job.action.label(), present::count(job.counts.total()).of("post", "posts"))
 }
 
 /// The word pages and live updates use: between what was asked and what is so, and how it ended.

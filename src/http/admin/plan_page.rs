@@ -162,7 +162,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         items: items.iter().map(|item| item_row(plan, item, &names, now)).collect(),
         pager: pager(visit, &base, from, next.map(|i| i.n)),
         error: mistakes.whole.clone(),
-        submit: format!("{} {}", verb(plan.action), present::count(totals.acted).of("post", "posts")),
+        submit: format!("{} {}", plan.action.label(), present::count(totals.acted).of("post", "posts")),
         typed: demands.typed,
         confirm: mistakes.of("confirm", ""),
         reason: mistakes.of("reason", mistakes.reason.clone()),
@@ -176,22 +176,13 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
     Ok(present::page_with_status(status, &page))
 }
 
-fn verb(action: BulkAction) -> &'static str {
-    match action {
-        BulkAction::Delete => "Delete",
-        BulkAction::Pause => "Pause",
-        BulkAction::Resume => "Resume",
-        BulkAction::Reschedule => "Reschedule",
-    }
-}
-
 /// "Delete 4,180 posts of 23 tenants."
 fn headline(plan: &Plan, totals: &Totals) -> String {
     let posts = present::count(totals.acted).of("post", "posts");
     let tenants = Count(totals.tenants as u64).of("tenant", "tenants");
     match totals.acted {
-        0 => format!("{} no posts.", verb(plan.action)),
-        _ => format!("{} {posts} of {tenants}.", verb(plan.action)),
+        0 => format!("{} no posts.", plan.action.label()),
+        _ => format!("{} {posts} of {tenants}.", plan.action.label()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! "Needs attention" and the four tiles. A number and the list it leads to come from one filter.
 
-use super::job_title;
 use crate::{
     clock::{DAY, MINUTE, Millis},
     domain::{tenants::TenantState, times},
@@ -8,7 +7,7 @@ use crate::{
         Error,
         admin::{
             form::query_string,
-            present,
+            jobs, present,
             views::{Attention, Count, Tile},
             visit::Visit,
         },
@@ -92,7 +91,7 @@ pub(super) async fn attention(
     add("danger", n, ["scheduled post is overdue", "scheduled posts are overdue"], posts_url(ws, &overdue));
     for job in db.jobs(ws, None, JOBS).await? {
         if job.counts.failed > 0 && job.ended_at.is_some_and(|at| at > now - DAY) {
-            let many = format!("items failed in the job \u{201c}{}\u{201d}", job_title(&job));
+            let many = format!("items failed in the job \u{201c}{}\u{201d}", jobs::title(&job));
             let one = many.replacen("items", "item", 1);
             let url = format!("/w/{ws}/jobs/{}?result=failed", job.id);
             add("danger", job.counts.failed, [&one, &many], url);
