@@ -4,7 +4,17 @@ use crate::{
     support::databases::{Engine, gateway_on_both_engines},
     testapp::{Tenant, TestApp},
 };
-use gatehouse::{app::Running, audit::tree, clock::MINUTE};
+use gatehouse::{
+    app::Running,
+    audit::tree,
+    clock::MINUTE,
+    domain::{
+        ids,
+        jobs::JobState,
+        plans::{BulkAction, PlanOptions},
+    },
+    jobs::planning,
+};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
@@ -22,6 +32,7 @@ gateway_on_both_engines!(
     kill_9_loses_no_acknowledged_delete_and_leaves_none_unexplained,
     sigterm_finishes_what_was_begun_and_exits_0,
     it_listens_within_a_second_and_idles_small,
+    kill_9_in_the_middle_of_a_job_loses_and_doubles_nothing,
 );
 
 /// Kills in one run; `GATEHOUSE_KILLS` asks for more.
@@ -252,4 +263,58 @@ async fn a_second_process_on_the_same_data_is_refused() {
         .unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is locked"));
+}
+
+async fn kill_9_in_the_middle_of_a_job_loses_and_doubles_nothing(engine: Engine) {
+    let mut app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    let posts = (0..40).map(|n| json!({ "status": "draft", "content": format!("p{n}") })).collect();
+    let post_ids = app.posts(&tenant.id, posts).await;
+    app.sweep(&app.ws, &tenant.id).await;
+    // Slow enough that the kills fall into the job.
+    app.faults(json!([{ "match": { "method": "DELETE" }, "delayMs": 150 }])).await;
+    let db = app.app().db.clone();
+    let account = app.app().access.account(&app.ws).unwrap();
+    let request = planning::Request {
+        workspace: &account.workspace,
+        action: BulkAction::Delete,
+        options: PlanOptions::default(),
+        filter_text: String::new(),
+        created_by: &app.owner.id,
+    };
+    let all = post_ids.iter().map(|id| (tenant.id.clone(), id.clone())).collect();
+    let plan = planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap();
+    let job = ids::new_id();
+    db.confirm_plan(&app.owner, &plan, &job, "spring", app.clock.now()).await.unwrap().unwrap();
+    app.running.take().unwrap().stop().await;
+    for _ in 0..3 {
+        let mut process = Process::start(&app).await;
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+    // The leases of the dead run out, and their open calls count as orphaned.
+    app.clock.advance(130_000);
+    app.running = Some(Running::start(app.config.clone(), app.clock.clone()).await.unwrap());
+    app.until("the job ends", || async {
+        let job = app.app().db.job(&app.ws, &job).await.unwrap().unwrap();
+        job.state == JobState::Completed && job.counts.unknown == 0
+    })
+    .await;
+    let counts = app.app().db.job(&app.ws, &job).await.unwrap().unwrap().counts;
+    let journal = app.journal(0).await;
+    let mut deleted: Vec<&str> = journal
+        .iter()
+        .filter(|e| e["action"] == "post.delete")
+        .map(|e| e["postGroupId"].as_str().unwrap())
+        .collect();
+    let effects = deleted.len() as i64;
+    deleted.sort_unstable();
+    deleted.dedup();
+    println!("{effects} effects after 3 kills: {counts:?}");
+    assert_eq!(deleted.len() as i64, effects, "nothing was deleted twice");
+    assert_eq!(counts.total(), 40);
+    assert_eq!(counts.succeeded + counts.gone, effects, "{counts:?}");
+    // What was under way at a kill and had no effect is a failure that says so; nothing else fails.
+    assert_eq!(effects + counts.failed, 40, "{counts:?}");
 }
