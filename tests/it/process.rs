@@ -123,6 +123,7 @@ async fn kill_9_loses_no_acknowledged_delete_and_leaves_none_unexplained(engine:
         }
     }
     // On PostgreSQL another node's call counts as orphaned only when it is older than any call can be.
+    app.sandbox_idle().await;
     app.clock.advance(2 * MINUTE);
     app.running = Some(Running::start(app.config.clone(), app.clock.clone()).await.unwrap());
     app.until_settled().await;
@@ -293,7 +294,9 @@ async fn kill_9_in_the_middle_of_a_job_loses_and_doubles_nothing(engine: Engine)
         process.child.kill().unwrap();
         process.child.wait().unwrap();
     }
-    // The leases of the dead run out, and their open calls count as orphaned.
+    // Only then may the clock be moved past the time in which a lost call can still take effect. The leases of the dead run
+    // out, and their open calls count as orphaned.
+    app.sandbox_idle().await;
     app.clock.advance(130_000);
     app.running = Some(Running::start(app.config.clone(), app.clock.clone()).await.unwrap());
     app.until("the job ends", || async {

@@ -214,6 +214,14 @@ impl TestApp {
         self.reset_calls().await;
     }
 
+    /// Waits until the sandbox works on no call any more: what a killed gateway has sent may still take effect.
+    pub async fn sandbox_idle(&self) {
+        self.until("the sandbox has nothing under way", || async {
+            self.control(Method::GET, "calls", Value::Null).await["inFlight"] == 0
+        })
+        .await;
+    }
+
     pub async fn reset_calls(&self) {
         self.control(Method::DELETE, "calls", Value::Null).await;
     }
