@@ -142,9 +142,9 @@ async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
             app.db.finish_job(&job, JobState::Completed, app.clock.now()).await?;
             break;
         }
-        if let Some(account) = app.access.account(&job.workspace_id)
-            && run_batch(app, &account, &job, items).await? == Flow::BackOff
-        {
+        // Not in the picture yet or any more: the next round looks again, instead of this loop going round at once.
+        let Some(account) = app.access.account(&job.workspace_id) else { break };
+        if run_batch(app, &account, &job, items).await? == Flow::BackOff {
             tokio::time::sleep(UNREACHABLE_PAUSE.min(app.config.tuning.tick * 3)).await;
         }
     }
@@ -368,7 +368,7 @@ async fn judge(
             app.pacing.note(workspace, Some(Duration::ZERO));
             Ok(ItemEnd::Done)
         }
-        // The item may have failed on record already (no connection after the intent); if not, it stays pending.
+        // The item is pending, or pending again: nothing reached upstream. Only a refused key has ended it on record.
         Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
             Ok(ItemEnd::TryLater)
         }
@@ -396,6 +396,7 @@ async fn missing(app: &App, account: &Account, job: &Job, item: &JobItem) -> sto
     }
 }
 
+/// Upstream does not know the post: the item ends as gone, with its entry.
 async fn note_gone(app: &App, job: &Job, item: &JobItem) -> store::Result<ItemEnd> {
     let action = if job.action == BulkAction::Delete { "post.delete" } else { "post.update" };
     let mut entry = Draft::new(&job.actor, action, Outcome::Gone)
