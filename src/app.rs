@@ -9,6 +9,7 @@ use crate::{
     domain::{admins::SETUP_LINK_LIFE, ids},
     envelope, http, jobs,
     keyring::{self, Keyring},
+    metrics::Metrics,
     mirror::Mirror,
     proxy::Road,
     store::{self, Db},
@@ -44,6 +45,7 @@ pub struct App {
     pub clock: Clock,
     pub db: Db,
     pub keyring: Arc<Keyring>,
+    pub metrics: Arc<Metrics>,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
     pub pacing: Arc<Pacing>,
@@ -102,16 +104,18 @@ impl Running {
             db.end_all_leases().await.map_err(Error::Store)?;
         }
         let keyring = Arc::new(Keyring::open(&config.data, &db, &clock).await.map_err(Error::Keyring)?);
+        let metrics = Arc::new(Metrics::default());
         let access =
             Arc::new(Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?);
-        let upstream =
-            Arc::new(Upstream::new(clock.clone(), config.tuning.upstream_timeouts).map_err(Error::Upstream)?);
+        let upstream = Upstream::new(clock.clone(), metrics.clone(), config.tuning.upstream_timeouts);
+        let upstream = Arc::new(upstream.map_err(Error::Upstream)?);
         let pacing = Arc::new(Pacing::new(config.tuning.pace));
         let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone()));
-        let audit = Writer::start(db.clone(), clock.clone());
+        let audit = Writer::start(db.clone(), clock.clone(), metrics.clone());
         let road = Road {
             db: db.clone(),
             clock: clock.clone(),
+            metrics: metrics.clone(),
             access: access.clone(),
             upstream: upstream.clone(),
             pacing: pacing.clone(),
@@ -127,6 +131,7 @@ impl Running {
             clock,
             db,
             keyring,
+            metrics,
             access,
             upstream,
             pacing,

@@ -17,6 +17,7 @@ use crate::{
         ids,
         keys::Scope,
     },
+    metrics::Metrics,
     mirror::Mirror,
     store::{self, Db},
     upstream::{self, Call, Method, Patience, Reply, Upstream, pacing::Pacing},
@@ -101,6 +102,7 @@ impl Refusal {
 pub struct Road {
     pub db: Db,
     pub clock: Clock,
+    pub metrics: Arc<Metrics>,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
     pub pacing: Arc<Pacing>,

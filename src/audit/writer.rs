@@ -5,8 +5,10 @@
 use crate::{
     clock::Clock,
     domain::audit::Draft,
+    metrics::Metrics,
     store::{self, Db, operations::Effect},
 };
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Records that may wait. More than this and the disk is not keeping up: refuse early rather than queue up.
@@ -45,18 +47,36 @@ struct Record {
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Record>,
+    metrics: Arc<Metrics>,
 }
 
 impl Writer {
     /// Starts the writer on the current runtime.
-    pub fn start(db: Db, clock: Clock) -> Self {
+    pub fn start(db: Db, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write_all(db, clock, waiting));
-        Self { queue }
+        tokio::spawn(write_all(db, clock, metrics.clone(), waiting));
+        Self { queue, metrics }
     }
 
     /// Stores entries and effects in one transaction and answers after its commit.
     pub async fn record(&self, drafts: Vec<Draft>, effects: Vec<Effect>) -> Result<(), Unavailable> {
+        let result = self.store(drafts, effects).await;
+        self.metrics.audit_record(match &result {
+            Ok(()) => "stored",
+            Err(Unavailable::Full) => "full",
+            Err(Unavailable::Stopped) => "stopped",
+            Err(Unavailable::Store(store::Error::Taken)) => "taken",
+            Err(Unavailable::Store(_)) => "failed",
+        });
+        result
+    }
+
+    /// Whether records can be handed in at all.
+    pub fn is_running(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    async fn store(&self, drafts: Vec<Draft>, effects: Vec<Effect>) -> Result<(), Unavailable> {
         let (done, answer) = oneshot::channel();
         self.queue.try_send(Record { drafts, effects, done }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unavailable::Full,
@@ -68,11 +88,12 @@ impl Writer {
 
 /// Natural batching: while one transaction syncs, the next batch gathers. Waiting on purpose makes it slower
 /// (performance.md D).
-async fn write_all(db: Db, clock: Clock, mut waiting: mpsc::Receiver<Record>) {
+async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mpsc::Receiver<Record>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         match write(&db, &clock, &batch).await {
             Ok(()) => {
+                metrics.audit_commit();
                 for record in batch.drain(..) {
                     let _ = record.done.send(Ok(()));
                 }

@@ -4,13 +4,14 @@
 use crate::{
     clock::{Clock, Millis},
     envelope,
+    metrics::Metrics,
 };
 use bytes::{Bytes, BytesMut};
 use secrecy::SecretString;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use url::Url;
@@ -153,6 +154,7 @@ impl std::error::Error for Error {}
 pub struct Upstream {
     http: reqwest::Client,
     clock: Clock,
+    metrics: Arc<Metrics>,
     /// Total time of a reading and of a changing call.
     timeouts: (Duration, Duration),
     /// Since when a workspace's upstream has not answered.
@@ -164,7 +166,7 @@ impl Upstream {
     ///
     /// # Errors
     /// When the TLS backend cannot be set up.
-    pub fn new(clock: Clock, timeouts: (Duration, Duration)) -> Result<Self, Error> {
+    pub fn new(clock: Clock, metrics: Arc<Metrics>, timeouts: (Duration, Duration)) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -176,7 +178,7 @@ impl Upstream {
             .user_agent(concat!("gatehouse/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Error::Unreachable(e.to_string()))?;
-        Ok(Self { http, clock, timeouts, unreachable: Mutex::default() })
+        Ok(Self { http, clock, metrics, timeouts, unreachable: Mutex::default() })
     }
 
     /// Since when this workspace's upstream has not answered, if it does not.
@@ -192,8 +194,14 @@ impl Upstream {
         let patience = if call.method == Method::Get { patience.0 } else { patience.0.min(CHANGE_PATIENCE) };
         let mut attempt = 1;
         loop {
+            let sent = Instant::now();
             let result = self.once(to, call).await;
             self.note_reachability(&to.workspace_id, &result);
+            let word = match &result {
+                Ok(reply) => reply.status.to_string(),
+                Err(error) => error.code().to_owned(),
+            };
+            self.metrics.upstream_call(&to.workspace_id, &word, sent.elapsed());
             let reads = call.method == Method::Get;
             let again = match &result {
                 Err(Error::Unreachable(_)) => true,
@@ -208,6 +216,7 @@ impl Upstream {
                 return result;
             }
             tokio::time::sleep(wait).await;
+            self.metrics.upstream_retry(&to.workspace_id);
             attempt += 1;
         }
     }

@@ -36,7 +36,7 @@ async fn nothing_is_acknowledged_that_is_not_there() {
     let posts: Vec<_> = (0..200).map(|n| post(1, n, PostStatus::Draft)).collect();
     db.mirror_posts(&acme, &oid(1), &posts, NOW, false, NOW).await.unwrap();
     let before = verify(&db).await;
-    let writer = Writer::start(db.clone(), Clock::default());
+    let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     room(&db, 40).await;
     let mut kept = 0;
     for (n, post) in posts.iter().enumerate() {

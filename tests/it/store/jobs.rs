@@ -34,7 +34,10 @@ async fn again(db: &Db, job: &Job) -> Job {
 async fn end(db: &Db, job: &Job, n: i64, state: ItemState, code: Option<&str>, at: i64) {
     let result = ItemResult { state, code: code.map(str::to_owned), message: None, granted_at: Some(at) };
     let effect = Effect::Item { job_id: job.id.clone(), n, result, at };
-    Writer::start(db.clone(), Clock::default()).record(vec![], vec![effect]).await.unwrap();
+    Writer::start(db.clone(), Clock::default(), Default::default())
+        .record(vec![], vec![effect])
+        .await
+        .unwrap();
 }
 
 async fn states(db: Db) {

@@ -35,7 +35,7 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
 }
 
 async fn apply(db: &Db, effect: Effect) -> Result<(), Unavailable> {
-    Writer::start(db.clone(), Clock::default()).record(vec![], vec![effect]).await
+    Writer::start(db.clone(), Clock::default(), Default::default()).record(vec![], vec![effect]).await
 }
 
 async fn open(db: &Db, operation: Operation) -> Result<(), Unavailable> {

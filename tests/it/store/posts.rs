@@ -43,7 +43,10 @@ async fn pause(db: &Db, workspace: &str, post: &Post) {
         scheduled_at: post.scheduled_at,
         at: NOW,
     };
-    Writer::start(db.clone(), Clock::default()).record(vec![], vec![paused]).await.unwrap();
+    Writer::start(db.clone(), Clock::default(), Default::default())
+        .record(vec![], vec![paused])
+        .await
+        .unwrap();
 }
 
 async fn round_trip(db: Db) {

@@ -27,7 +27,7 @@ fn close_unknown() -> Effect {
 }
 
 async fn a_thousand_at_once(db: Db) {
-    let writer = Writer::start(db.clone(), Clock::default());
+    let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     let records = (0..1_000).map(|n| {
         let writer = writer.clone();
         tokio::spawn(async move { writer.record(vec![draft(n), draft(n)], vec![]).await })
@@ -39,7 +39,7 @@ async fn a_thousand_at_once(db: Db) {
 }
 
 async fn one_bad_record(db: Db) {
-    let writer = Writer::start(db.clone(), Clock::default());
+    let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     let records = (0..100).map(|n| {
         let writer = writer.clone();
         let effects = if n % 20 == 7 { vec![close_unknown()] } else { vec![] };
@@ -60,7 +60,7 @@ async fn entries_and_effects_together(db: Db) {
     let acme = populated(&db, 1).await;
     db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
     let size = verify(&db).await;
-    let writer = Writer::start(db.clone(), Clock::default());
+    let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     let gone = Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: oid(7) };
     let refused = writer.record(vec![draft(7)], vec![gone.clone(), close_unknown()]).await;
     assert!(matches!(refused, Err(Unavailable::Store(Error::Taken))), "{refused:?}");
@@ -72,7 +72,7 @@ async fn entries_and_effects_together(db: Db) {
 }
 
 async fn closed_database(db: Db) {
-    let writer = Writer::start(db.clone(), Clock::default());
+    let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     db.close().await;
     let refused = writer.record(vec![draft(1)], vec![]).await;
     assert!(matches!(refused, Err(Unavailable::Store(_))), "{refused:?}");

@@ -1,0 +1,226 @@
+//! What the process counts about itself, for `/metrics`. One value made in `app` and handed to whoever counts; no global
+//! registry. Labels are words of ours and workspace ids, never names, addresses or anything a caller sends. The list with
+//! what each tells an operator is in `docs/operations.md`; a test compares the two.
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use std::time::Duration;
+
+/// One label and its value.
+type One = [(&'static str, String); 1];
+/// Two labels and their values.
+type Two = [(&'static str, String); 2];
+type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Upper bounds of the buckets of times, in seconds: from a page out of memory to the longest call upstream.
+const SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Two, Counter>,
+    request_seconds: Seconds<One>,
+    shed: Family<One, Counter>,
+    rate_limited: Family<One, Counter>,
+    upstream_calls: Family<Two, Counter>,
+    upstream_seconds: Seconds<One>,
+    upstream_retries: Family<One, Counter>,
+    upstream_retries_refused: Family<One, Counter>,
+    breaker_opened: Family<One, Counter>,
+    audit_records: Family<One, Counter>,
+    audit_commits: Counter,
+    operations: Family<One, Counter>,
+    operations_open: Gauge,
+    stale_writes: Family<One, Counter>,
+    leases_taken_over: Family<One, Counter>,
+    idempotency: Family<One, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("gatehouse");
+        let metrics = Self {
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            shed: Family::default(),
+            rate_limited: Family::default(),
+            upstream_calls: Family::default(),
+            upstream_seconds: Family::new_with_constructor(seconds),
+            upstream_retries: Family::default(),
+            upstream_retries_refused: Family::default(),
+            breaker_opened: Family::default(),
+            audit_records: Family::default(),
+            audit_commits: Counter::default(),
+            operations: Family::default(),
+            operations_open: Gauge::default(),
+            stale_writes: Family::default(),
+            leases_taken_over: Family::default(),
+            idempotency: Family::default(),
+            registry: Registry::default(),
+        };
+        let r = &mut registry;
+        r.register("requests", "Requests answered, by door and status", metrics.requests.clone());
+        r.register("request_seconds", "Time to answer a request, by door", metrics.request_seconds.clone());
+        r.register("shed", "Requests answered 503 at once, by reason", metrics.shed.clone());
+        r.register(
+            "rate_limited",
+            "Requests answered 429, by whose limit it was",
+            metrics.rate_limited.clone(),
+        );
+        r.register(
+            "upstream_calls",
+            "Calls to PostPost, attempts counted one by one, by workspace and result",
+            metrics.upstream_calls.clone(),
+        );
+        r.register(
+            "upstream_seconds",
+            "Time of one attempt at PostPost, by workspace",
+            metrics.upstream_seconds.clone(),
+        );
+        r.register(
+            "upstream_retries",
+            "Attempts after the first, by workspace",
+            metrics.upstream_retries.clone(),
+        );
+        r.register(
+            "upstream_retries_refused",
+            "Repeats not made because the retry budget was spent, by workspace",
+            metrics.upstream_retries_refused.clone(),
+        );
+        r.register(
+            "breaker_opened",
+            "How often the circuit breaker opened, by workspace",
+            metrics.breaker_opened.clone(),
+        );
+        r.register(
+            "audit_records",
+            "Records handed to the audit writer, by result",
+            metrics.audit_records.clone(),
+        );
+        r.register("audit_commits", "Transactions of the audit writer", metrics.audit_commits.clone());
+        r.register(
+            "operations",
+            "Changing calls that reached a final state or doubt, by state",
+            metrics.operations.clone(),
+        );
+        r.register(
+            "operations_open",
+            "Changing calls without a final state at the last look of the reconciler",
+            metrics.operations_open.clone(),
+        );
+        r.register(
+            "stale_writes",
+            "Late writes refused because the writer had lost its lease or its claim, by what they were",
+            metrics.stale_writes.clone(),
+        );
+        r.register(
+            "leases_taken_over",
+            "Work taken over from a process whose lease ran out, by kind",
+            metrics.leases_taken_over.clone(),
+        );
+        r.register(
+            "idempotency",
+            "Calls with an Idempotency-Key, by how they were answered",
+            metrics.idempotency.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Everything in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes everything");
+        text
+    }
+
+    pub fn request(&self, door: &str, status: u16, took: Duration) {
+        let labels = [("door", door.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.get_or_create(&one("door", door)).observe(took.as_secs_f64());
+    }
+
+    /// A request was turned away without being worked on.
+    pub fn shed(&self, reason: &str) {
+        self.shed.get_or_create(&one("reason", reason)).inc();
+    }
+
+    pub fn rate_limited(&self, limit: &str) {
+        self.rate_limited.get_or_create(&one("limit", limit)).inc();
+    }
+
+    /// One attempt; `result` is a status or an error's code.
+    pub fn upstream_call(&self, workspace: &str, result: &str, took: Duration) {
+        let labels = [("workspace", workspace.to_owned()), ("result", result.to_owned())];
+        self.upstream_calls.get_or_create(&labels).inc();
+        self.upstream_seconds.get_or_create(&one("workspace", workspace)).observe(took.as_secs_f64());
+    }
+
+    pub fn upstream_retry(&self, workspace: &str) {
+        self.upstream_retries.get_or_create(&one("workspace", workspace)).inc();
+    }
+
+    pub fn upstream_retry_refused(&self, workspace: &str) {
+        self.upstream_retries_refused.get_or_create(&one("workspace", workspace)).inc();
+    }
+
+    pub fn breaker_opened(&self, workspace: &str) {
+        self.breaker_opened.get_or_create(&one("workspace", workspace)).inc();
+    }
+
+    /// `result`: `stored`, or why not.
+    pub fn audit_record(&self, result: &str) {
+        self.audit_records.get_or_create(&one("result", result)).inc();
+    }
+
+    pub fn audit_commit(&self) {
+        self.audit_commits.inc();
+    }
+
+    pub fn operation(&self, state: &str) {
+        self.operations.get_or_create(&one("state", state)).inc();
+    }
+
+    pub fn operations_open(&self, count: i64) {
+        self.operations_open.set(count);
+    }
+
+    pub fn stale_write(&self, what: &str) {
+        self.stale_writes.get_or_create(&one("what", what)).inc();
+    }
+
+    pub fn lease_taken_over(&self, kind: &str) {
+        self.leases_taken_over.get_or_create(&one("kind", kind)).inc();
+    }
+
+    /// `result`: `first`, `replayed`, `in_flight`, `mismatch` or `recovered`.
+    pub fn idempotency(&self, result: &str) {
+        self.idempotency.get_or_create(&one("result", result)).inc();
+    }
+}
+
+fn one(name: &'static str, value: &str) -> One {
+    [(name, value.to_owned())]
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let metrics = Metrics::default();
+        metrics.request("api", 200, Duration::from_millis(3));
+        metrics.stale_write("item");
+        let text = metrics.encode();
+        assert!(text.contains("gatehouse_requests_total{door=\"api\",status=\"200\"} 1"), "{text}");
+        assert!(text.contains("gatehouse_stale_writes_total{what=\"item\"} 1"), "{text}");
+    }
+}
