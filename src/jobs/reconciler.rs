@@ -39,10 +39,15 @@ enum Finding {
 
 /// One round over everything unsettled and due; the workspaces side by side, so that one whose upstream hangs does not
 /// hold up the others.
+///
+/// Of several processes one does it, by its lease.
 pub async fn round(app: Arc<App>) -> store::Result<()> {
+    if app.leases.take("reconciler").await?.is_none() {
+        return Ok(());
+    }
     let now = app.clock.now();
     let mut workspaces: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    for operation in app.db.unsettled(&app.road.node, now, now - CALL_MAX, BATCH).await? {
+    for operation in app.db.unsettled(app.leases.node(), now, now - CALL_MAX, BATCH).await? {
         workspaces.entry(operation.workspace_id.clone()).or_default().push(operation);
     }
     let rounds = workspaces.into_iter().map(|(id, operations)| {

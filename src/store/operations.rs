@@ -1,6 +1,6 @@
 //! Operations from intent to end, and the effects that become durable together with an audit entry.
 
-use super::{Db, Error, Json, Result, Tx};
+use super::{Db, Error, Json, Result, Tx, idempotency::Claim, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
@@ -15,6 +15,21 @@ use crate::{
 /// A change of our own tables that the audit writer makes in the entry's transaction.
 #[derive(Debug, Clone)]
 pub enum Effect {
+    /// Nothing, unless the lease has changed hands: then the record fails with [`Error::Fenced`].
+    Fence(Fence),
+    /// The operation about to be opened belongs to an idempotency key. Fails with [`Error::Fenced`] if another attempt has
+    /// the key's claim now.
+    Claim {
+        claim: Claim,
+        op_id: String,
+    },
+    /// The answer that every later call with the idempotency key gets.
+    Answered {
+        claim: Claim,
+        status: u16,
+        /// Encrypted.
+        answer: Vec<u8>,
+    },
     /// The intent: the operation, and its job item now running. Fails with [`Error::Taken`] if the item is no longer
     /// pending, so that no two workers send the same item.
     Open(Box<Operation>),
@@ -114,6 +129,9 @@ const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor
 impl Tx {
     pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<()> {
         match effect {
+            Effect::Fence(fence) => self.hold(fence).await,
+            Effect::Claim { claim, op_id } => self.open_under_claim(claim, op_id).await,
+            Effect::Answered { claim, status, answer } => self.answer_claim(claim, *status, answer).await,
             Effect::Open(operation) => self.open_operation(operation).await,
             Effect::Close { op_id, state, at, check_at } => {
                 let ended = (*state != OpState::InDoubt).then_some(*at);
@@ -251,8 +269,8 @@ impl Tx {
 }
 
 impl Db {
-    /// Operations the reconciler should look at: in doubt and due, or open though their process is gone (`node` is not
-    /// ours, or they are older than any call can be).
+    /// Operations the reconciler should look at: in doubt and due, or open though their call has ended: they are older than
+    /// any call can be, or their process has not been heard of (`node` is the one that asks).
     pub async fn unsettled(
         &self,
         node: &str,
@@ -260,8 +278,6 @@ impl Db {
         call_started_before: Millis,
         limit: i64,
     ) -> Result<Vec<Operation>> {
-        // On the embedded engine no other process can be at work: what another node opened is orphaned at once.
-        let orphaned_after = self.pick(now + 1, call_started_before);
         let rows: Vec<OperationRow> = self
             .read(COLUMNS)
             .push("state IN ('open', 'in_doubt') AND check_at <= ")
@@ -270,9 +286,11 @@ impl Db {
             .arg(call_started_before)
             .push(") OR (state = 'open' AND node <> ")
             .arg(node)
-            .push(" AND started_at < ")
-            .arg(orphaned_after)
-            .push(")) ORDER BY check_at, id LIMIT ")
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM leases WHERE name = 'node:' || operations.node AND until >= ",
+            )
+            .arg(now)
+            .push("))) ORDER BY check_at, id LIMIT ")
             .arg(limit)
             .all()
             .await?;

@@ -55,12 +55,22 @@ impl Process {
         Self::start_logging(app, "error", Stdio::inherit()).await
     }
 
+    /// With more arguments.
+    pub async fn start_with(app: &TestApp, more: &[&str]) -> Self {
+        Self::launch(app, "error", Stdio::inherit(), more).await
+    }
+
     pub async fn start_logging(app: &TestApp, log: &str, stderr: Stdio) -> Self {
+        Self::launch(app, log, stderr, &[]).await
+    }
+
+    async fn launch(app: &TestApp, log: &str, stderr: Stdio, more: &[&str]) -> Self {
         let begun = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", log, "--data"])
             .arg(&app.config.data)
             .args(["--database-url", &app.config.database_url])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()

@@ -11,7 +11,7 @@ use gatehouse::{
         posts::{Post, PostStatus},
         tenants::ManagedUser,
     },
-    store::{Db, Error, operations::Effect},
+    store::{Db, Error, leases::node_lease, operations::Effect},
 };
 
 both_engines!(open_and_close, one_worker_per_item, unsettled, posts, pauses, tenants, hostile_snapshot);
@@ -110,8 +110,11 @@ async fn unsettled(db: Db) {
         let due = db.unsettled("node-1", now, NOW - 50, limit).await.unwrap();
         due.into_iter().map(|o| o.id).collect::<Vec<_>>()
     };
-    // On the embedded engine no other process can be at work: another node's call is an orphan at once.
-    let expected: &[&str] = if db.is_embedded() { &["mine-old", "theirs"] } else { &["mine-old"] };
+    // Another process's call is an orphan as soon as the process has not been heard of.
+    let dead = due(NOW + 9, 10).await;
+    assert_eq!(dead, ["mine-old", "theirs"]);
+    db.take_lease(&node_lease("node-2"), "node-2", NOW, NOW + 1_000).await.unwrap();
+    let expected: &[&str] = &["mine-old"];
     assert_eq!(due(NOW + 9, 10).await, expected);
     assert_eq!(due(NOW + 10, 10).await, [expected, &["doubt"]].concat());
     assert_eq!(due(NOW + 10, 1).await, expected[..1]);
@@ -125,9 +128,17 @@ async fn unsettled(db: Db) {
 async fn posts(db: Db) {
     let acme = populated(&db, 2).await;
     for tenant in [1, 2] {
-        db.mirror_posts(&acme, &oid(tenant), &[post(tenant, 7, PostStatus::Scheduled)], NOW, false, NOW)
-            .await
-            .unwrap();
+        db.mirror_posts(
+            &acme,
+            &oid(tenant),
+            &[post(tenant, 7, PostStatus::Scheduled)],
+            NOW,
+            false,
+            None,
+            NOW,
+        )
+        .await
+        .unwrap();
     }
     let change = |status, scheduled_at| Effect::PostChanged {
         workspace_id: acme.clone(),
@@ -160,14 +171,14 @@ async fn posts(db: Db) {
     let gone = Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: oid(7) };
     apply(&db, gone).await.unwrap();
     assert!(stored(1).await.is_none());
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     assert!(stored(1).await.unwrap().pause.is_none(), "the pause went with the post");
     assert!(stored(2).await.unwrap().pause.is_some());
 }
 
 async fn pauses(db: Db) {
     let acme = populated(&db, 1).await;
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     let paused = |at, scheduled_at| Effect::Paused {
         workspace_id: acme.clone(),
         tenant_id: oid(1),
