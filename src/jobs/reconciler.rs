@@ -124,7 +124,7 @@ async fn close(
         OpState::Gone => Outcome::Gone,
         _ => Outcome::NotApplied,
     };
-    let post = matches!(operation.verb, Verb::PostDelete | Verb::PostUpdate);
+    let post = operation.verb.of_post();
     let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb.as_str(), outcome)
         .workspace(&operation.workspace_id)
         .tenant(if post {
@@ -142,7 +142,15 @@ async fn close(
         entry = entry.tenant(Some(id)).target("tenant", id);
     }
     entry.op_id = Some(operation.id.clone());
-    effects.push(Effect::Close { op_id: operation.id.clone(), state, at: now, check_at: now });
+    effects.push(Effect::Close {
+        op_id: operation.id.clone(),
+        state,
+        at: now,
+        check_at: now,
+        status: None,
+        granted_at,
+        doubted: true,
+    });
     if let Some((job_id, n)) = &operation.item {
         entry.job_id = Some(job_id.clone());
         let state = state.item_state();

@@ -84,6 +84,10 @@ impl Road {
             node: self.leases.node().to_owned(),
             started_at: begun,
             checks: 0,
+            ended_at: None,
+            doubted_at: None,
+            upstream_status: None,
+            granted_at: None,
         };
         let mut intent = self.entry(caller, &change, &op_id, Outcome::Intent);
         intent.reason.clone_from(&change.reason);
@@ -142,7 +146,15 @@ impl Road {
         {
             self.mirror.note_deleted(tenant, &change.target);
         }
-        effects.push(Effect::Close { op_id: op_id.clone(), state, at: now, check_at: now + FIRST_CHECK });
+        effects.push(Effect::Close {
+            op_id: op_id.clone(),
+            state,
+            at: now,
+            check_at: now + FIRST_CHECK,
+            status: sent.as_ref().ok().map(|r| r.status),
+            granted_at,
+            doubted: state == OpState::InDoubt,
+        });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
             let again = matches!(&sent, Err(upstream::Error::Unreachable(_)))
@@ -237,7 +249,7 @@ impl Road {
     }
 
     fn entry(&self, caller: &Caller, change: &Change, op_id: &str, outcome: Outcome) -> Draft {
-        let kind = if matches!(change.verb, Verb::PostDelete | Verb::PostUpdate) { "post" } else { "tenant" };
+        let kind = if change.verb.of_post() { "post" } else { "tenant" };
         let tenant = match change.verb {
             Verb::TenantDetach | Verb::TenantLink => Some(change.target.as_str()),
             _ => caller.tenant.as_deref(),

@@ -39,6 +39,11 @@ pub enum Effect {
         state: OpState,
         at: Millis,
         check_at: Millis,
+        /// Upstream's HTTP status, if it answered.
+        status: Option<u16>,
+        granted_at: Option<Millis>,
+        /// Whether the outcome is in doubt, or was until now.
+        doubted: bool,
     },
     /// Where a job item stands now.
     Item {
@@ -121,10 +126,14 @@ struct OperationRow {
     node: String,
     started_at: i64,
     checks: i64,
+    ended_at: Option<i64>,
+    doubted_at: Option<i64>,
+    upstream_status: Option<i64>,
+    granted_at: Option<i64>,
 }
 
 const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
-    node, started_at, checks FROM operations WHERE ";
+    node, started_at, checks, ended_at, doubted_at, upstream_status, granted_at FROM operations WHERE ";
 
 impl Tx {
     pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<()> {
@@ -133,16 +142,21 @@ impl Tx {
             Effect::Claim { claim, op_id } => self.open_under_claim(claim, op_id).await,
             Effect::Answered { claim, status, answer } => self.answer_claim(claim, *status, answer).await,
             Effect::Open(operation) => self.open_operation(operation).await,
-            Effect::Close { op_id, state, at, check_at } => {
+            Effect::Close { op_id, state, at, check_at, status, granted_at, doubted } => {
                 let ended = (*state != OpState::InDoubt).then_some(*at);
                 self.sql(
-                    "UPDATE operations SET state = $2, ended_at = $3, check_at = $4
+                    "UPDATE operations SET state = $2, ended_at = $3, check_at = $4,
+                       upstream_status = COALESCE($5, upstream_status), granted_at = COALESCE($6, granted_at),
+                       doubted_at = COALESCE(doubted_at, $7)
                      WHERE id = $1 AND state IN ('open', 'in_doubt')",
                 )
                 .bind(op_id)
                 .bind(state.as_str())
                 .bind(ended)
                 .bind(*check_at)
+                .bind(status.map(i64::from))
+                .bind(*granted_at)
+                .bind(doubted.then_some(*at))
                 .run()
                 .await
                 // Somebody else closed it: theirs stands, and this entry must not be written a second time.
@@ -320,6 +334,31 @@ impl Db {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
+    /// Operations of a workspace that have ended and had been in doubt, those that ended last first; from before the one
+    /// with the given id.
+    pub async fn settled_operations(
+        &self,
+        workspace_id: &str,
+        before: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Operation>> {
+        let mut sql = self
+            .read(COLUMNS)
+            .push("doubted_at IS NOT NULL AND ended_at IS NOT NULL AND workspace_id = ")
+            .arg(workspace_id);
+        if let Some(before) = before {
+            sql = sql
+                .push(" AND (ended_at, id) < (SELECT ended_at, id FROM operations WHERE workspace_id = ")
+                .arg(workspace_id)
+                .push(" AND id = ")
+                .arg(before)
+                .push(")");
+        }
+        let rows: Vec<OperationRow> =
+            sql.push(" ORDER BY ended_at DESC, id DESC LIMIT ").arg(limit).all().await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
     /// An operation of a workspace, whatever its state.
     pub async fn operation(&self, workspace_id: &str, id: &str) -> Result<Option<Operation>> {
         let row: Option<OperationRow> =
@@ -346,6 +385,10 @@ impl TryFrom<OperationRow> for Operation {
             node: row.node,
             started_at: row.started_at,
             checks: row.checks,
+            ended_at: row.ended_at,
+            doubted_at: row.doubted_at,
+            upstream_status: row.upstream_status,
+            granted_at: row.granted_at,
         })
     }
 }

@@ -7,6 +7,7 @@
 mod bulk;
 mod idempotency;
 mod isolation;
+mod operations;
 mod outage;
 mod pages;
 mod process;

@@ -14,7 +14,16 @@ use gatehouse::{
     store::{Db, Error, leases::node_lease, operations::Effect},
 };
 
-both_engines!(open_and_close, one_worker_per_item, unsettled, posts, pauses, tenants, hostile_snapshot);
+both_engines!(
+    open_and_close,
+    how_it_ended,
+    one_worker_per_item,
+    unsettled,
+    posts,
+    pauses,
+    tenants,
+    hostile_snapshot,
+);
 
 fn operation(workspace_id: &str, id: &str) -> Operation {
     Operation {
@@ -31,6 +40,10 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
         node: "node-1".into(),
         started_at: NOW,
         checks: 0,
+        ended_at: None,
+        doubted_at: None,
+        upstream_status: None,
+        granted_at: None,
     }
 }
 
@@ -43,7 +56,8 @@ async fn open(db: &Db, operation: Operation) -> Result<(), Unavailable> {
 }
 
 fn close(id: &str, state: OpState, at: i64) -> Effect {
-    Effect::Close { op_id: id.into(), state, at, check_at: at + 10 }
+    let doubted = matches!(state, OpState::InDoubt | OpState::Applied | OpState::NotApplied);
+    Effect::Close { op_id: id.into(), state, at, check_at: at + 10, status: None, granted_at: None, doubted }
 }
 
 fn taken(result: &Result<(), Unavailable>) -> bool {
@@ -76,6 +90,55 @@ async fn open_and_close(db: Db) {
     assert!(taken(&again), "{again:?}");
     assert_eq!(db.operation(&acme, "op-1").await.unwrap().unwrap().state, OpState::Applied);
     assert_eq!(db.open_operations("other", 10).await.unwrap().len(), 0);
+}
+
+async fn how_it_ended(db: Db) {
+    let acme = populated(&db, 1).await;
+    for (n, end) in
+        [OpState::Applied, OpState::Succeeded, OpState::NotApplied, OpState::Gone].into_iter().enumerate()
+    {
+        let id = format!("op-{n}");
+        open(&db, operation(&acme, &id)).await.unwrap();
+        if n == 0 {
+            let doubt = Effect::Close {
+                op_id: id.clone(),
+                state: OpState::InDoubt,
+                at: NOW + 1,
+                check_at: NOW,
+                status: Some(503),
+                granted_at: None,
+                doubted: true,
+            };
+            apply(&db, doubt).await.unwrap();
+        }
+        let status = (end == OpState::Succeeded).then_some(200);
+        let ended = Effect::Close {
+            op_id: id,
+            state: end,
+            at: NOW + 10 - n as i64,
+            check_at: NOW,
+            status,
+            granted_at: Some(NOW + 60),
+            doubted: end != OpState::Succeeded,
+        };
+        apply(&db, ended).await.unwrap();
+    }
+    let first = db.operation(&acme, "op-0").await.unwrap().unwrap();
+    // What the reconciler adds does not wipe out what was known when the doubt arose.
+    assert_eq!(
+        (first.upstream_status, first.doubted_at, first.ended_at, first.granted_at),
+        (Some(503), Some(NOW + 1), Some(NOW + 10), Some(NOW + 60))
+    );
+    let clear = db.operation(&acme, "op-1").await.unwrap().unwrap();
+    assert_eq!((clear.upstream_status, clear.doubted_at), (Some(200), None));
+    let page = async |ws: &str, before: Option<&str>, limit| {
+        let page = db.settled_operations(ws, before, limit).await.unwrap();
+        page.into_iter().map(|o| o.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(&acme, None, 10).await, ["op-0", "op-2", "op-3"]);
+    assert_eq!(page(&acme, None, 2).await, ["op-0", "op-2"]);
+    assert_eq!(page(&acme, Some("op-2"), 2).await, ["op-3"]);
+    assert!(page(&acme, Some("op-3"), 2).await.is_empty() && page("other", None, 2).await.is_empty());
 }
 
 async fn one_worker_per_item(db: Db) {

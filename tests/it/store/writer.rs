@@ -23,7 +23,15 @@ fn draft(n: usize) -> Draft {
 }
 
 fn close_unknown() -> Effect {
-    Effect::Close { op_id: "unknown".into(), state: OpState::Failed, at: NOW, check_at: NOW }
+    Effect::Close {
+        op_id: "unknown".into(),
+        state: OpState::Failed,
+        at: NOW,
+        check_at: NOW,
+        status: None,
+        granted_at: None,
+        doubted: false,
+    }
 }
 
 async fn a_thousand_at_once(db: Db) {
