@@ -2,13 +2,7 @@
 //! request permit, and none of them waits long: when everything else is busy or the database hangs, they still answer.
 
 use super::{Answer, Call, Error, Route, route};
-use crate::{
-    app::App,
-    audit::Unavailable,
-    clock::Millis,
-    domain::times,
-    envelope, store,
-};
+use crate::{app::App, audit::Unavailable, clock::Millis, domain::times, envelope, store};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -81,7 +75,8 @@ async fn readyz(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     // A stop must not be told late because the database is slow.
     let checked = if stopping { None } else { Some(check(&app).await) };
     let ready = checked.is_some_and(Checked::is_ready);
-    let mut body = json!({ "status": if stopping { "stopping" } else if ready { "ready" } else { "unready" } });
+    let mut body =
+        json!({ "status": if stopping { "stopping" } else if ready { "ready" } else { "unready" } });
     if let Some(checked) = checked {
         body["database"] = checked.database.into();
         body["auditWriter"] = checked.audit.into();
@@ -103,7 +98,8 @@ async fn metrics(app: Arc<App>, call: Call) -> Result<Answer, Error> {
             // As if nothing were there.
             Unseen::NotHere => Err(Error::NotFound),
             Unseen::TokenNeeded => {
-                let body = json!({ "error": "Send the metrics token as a bearer token", "code": "token_needed" });
+                let body =
+                    json!({ "error": "Send the metrics token as a bearer token", "code": "token_needed" });
                 Ok(Answer::json(401, &body).with("www-authenticate", "Bearer"))
             }
         };
@@ -131,12 +127,14 @@ enum Unseen {
 fn may_see(app: &App, call: &Call) -> Result<(), Unseen> {
     if let Some(token) = &app.config.metrics_token {
         let sent = call.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let equal = sent.is_some_and(|s| envelope::equal(s.trim().as_bytes(), envelope::expose(token).as_bytes()));
+        let equal =
+            sent.is_some_and(|s| envelope::equal(s.trim().as_bytes(), envelope::expose(token).as_bytes()));
         return if equal { Ok(()) } else { Err(Unseen::TokenNeeded) };
     }
     // A proxy nobody told us of would make strangers look like this machine, and so would a name of a stranger's that
     // points here (DNS rebinding).
-    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|h| call.header(h).is_some());
+    let forwarded =
+        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|h| call.header(h).is_some());
     let here = call.header("host").is_some_and(|host| {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         name == "localhost" || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback())

@@ -17,8 +17,8 @@ mod server;
 pub use admin::{LoginState, note_refused_logins};
 pub use call::{Answer, Body, Call, header};
 pub use error::{Described, Error};
-pub use route::{Door, Route, route};
 pub use health::{State as HealthState, look as look_at_health, wait_until_told};
+pub use route::{Door, Route, route};
 pub use server::Server;
 
 /// Every route of every door, with the fallback door for what none of them knows. The site map.

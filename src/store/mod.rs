@@ -121,7 +121,8 @@ impl Db {
                 Box::pin(async move {
                     // A process that stands still in the middle of a transaction must not hold its locks: the head of the log
                     // is one of them. And what nobody waits for any more need not be worked out.
-                    let limits = "SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '15s'";
+                    let limits =
+                        "SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '15s'";
                     sqlx::raw_sql(limits).execute(connection).await.map(drop)
                 })
             })
