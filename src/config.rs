@@ -2,9 +2,13 @@
 //! variables are read here and nowhere else. Secrets do not live here; `Debug` shows a database URL without its password.
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
+
+/// Shortest `metrics_token`, in characters: guessing is hopeless, so attempts need not be counted.
+const TOKEN_MIN: usize = 32;
 
 /// What a person can set. Every field is also `GATEHOUSE_<NAME>` and a line in `gatehouse.toml`.
 #[derive(Args, Deserialize, Debug, Clone, Default)]
@@ -35,6 +39,20 @@ pub struct Settings {
     #[arg(long)]
     #[serde(default)]
     pub insecure_http: bool,
+    /// Bearer token that opens `/metrics`. No flag: a command line can be read by everybody on the machine.
+    #[arg(skip)]
+    pub metrics_token: Option<Token>,
+}
+
+/// A secret among the settings; never printed.
+#[derive(Deserialize, Debug, Clone)]
+#[serde(from = "String")]
+pub struct Token(pub SecretString);
+
+impl From<String> for Token {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
 }
 
 /// The checked configuration.
@@ -48,6 +66,8 @@ pub struct Config {
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub log: String,
     pub insecure_http: bool,
+    /// Opens `/metrics` and the details of `/readyz`. Without it they are for this machine alone.
+    pub metrics_token: Option<SecretString>,
     pub tuning: Tuning,
 }
 
@@ -120,6 +140,7 @@ impl Settings {
             log: var("GATEHOUSE_LOG"),
             lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
+            metrics_token: var("GATEHOUSE_METRICS_TOKEN").map(Token::from),
         })
     }
 
@@ -143,6 +164,7 @@ impl Settings {
             log: self.log.or(other.log),
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
             insecure_http: self.insecure_http || other.insecure_http,
+            metrics_token: self.metrics_token.or(other.metrics_token),
         }
     }
 }
@@ -199,6 +221,14 @@ impl Config {
             .filter(|a| !a.is_empty())
             .map(|a| a.parse().map_err(|_| Error("trusted_proxies", format!("{a} is not an IP address"))))
             .collect::<Result<_, _>>()?;
+        let metrics_token = settings.metrics_token.map(|token| token.0);
+        if let Some(token) = &metrics_token {
+            let token = token.expose_secret();
+            if token.len() < TOKEN_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                let rule = format!("must be at least {TOKEN_MIN} printable ASCII characters without spaces");
+                return Err(Error("metrics_token", rule));
+            }
+        }
         Ok(Self {
             listen,
             public_url,
@@ -207,8 +237,19 @@ impl Config {
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
             insecure_http: plain_elsewhere || !loopback && !secure,
+            metrics_token,
             tuning: Tuning { lease: check_lease(settings.lease_seconds)?, ..Tuning::default() },
         })
+    }
+
+    /// The database URL without what may be secret in it.
+    pub fn shown_database_url(&self) -> String {
+        redacted(&self.database_url)
+    }
+
+    /// Whether people open it under an address of this machine only, as while trying it out.
+    pub fn is_local(&self) -> bool {
+        self.listen.ip().is_loopback() && self.public_url.as_deref().is_none_or(is_loopback_origin)
     }
 }
 
@@ -252,6 +293,7 @@ impl fmt::Debug for Config {
             .field("trusted_proxies", &self.trusted_proxies)
             .field("log", &self.log)
             .field("insecure_http", &self.insecure_http)
+            .field("metrics_token", &self.metrics_token)
             .field("tuning", &self.tuning)
             .finish()
     }
@@ -292,6 +334,23 @@ mod tests {
         assert!(with("127.0.0.1:1", Some("http://gate.example"), false).is_err());
         assert!(with("127.0.0.1:1", Some("http://localhost:9"), false).is_ok_and(|c| !c.insecure_http));
         assert!(with("127.0.0.1:1", Some("https://gate.example/path"), false).is_err());
+    }
+
+    #[test]
+    fn a_metrics_token_is_long_and_not_shown() {
+        let with = |token: &str| {
+            Config::from_settings(Settings {
+                metrics_token: Some(token.to_owned().into()),
+                ..Settings::default()
+            })
+        };
+        assert!(with("short").is_err() && with(&"a b".repeat(20)).is_err());
+        let token = "0123456789abcdef0123456789abcdef";
+        let config = with(token).unwrap();
+        assert!(!format!("{config:?}").contains(token));
+        let settings: Settings = toml::from_str(&format!("metrics_token = \"{token}\"")).unwrap();
+        assert!(!format!("{settings:?}").contains(token));
+        assert!(Config::from_settings(settings).unwrap().metrics_token.is_some());
     }
 
     #[test]

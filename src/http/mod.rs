@@ -9,6 +9,7 @@ mod csv;
 mod error;
 mod export;
 mod export_link;
+mod health;
 pub mod manage;
 mod route;
 mod server;
@@ -16,10 +17,11 @@ mod server;
 pub use admin::{LoginState, note_refused_logins};
 pub use call::{Answer, Body, Call, header};
 pub use error::{Described, Error};
+pub use health::{State as HealthState, look as look_at_health, wait_until_told};
 pub use route::{Door, Route, route};
 pub use server::Server;
 
 /// Every route of every door, with the fallback door for what none of them knows. The site map.
 pub fn routes() -> Vec<Route> {
-    [api::routes(), manage::routes(), admin::routes()].into_iter().flatten().collect()
+    [health::routes(), api::routes(), manage::routes(), admin::routes()].into_iter().flatten().collect()
 }

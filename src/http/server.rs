@@ -1,7 +1,7 @@
 //! The server: actix requests become [`Call`]s and [`Answer`]s become responses. Limits on size and time are held here,
 //! for all doors alike; what a call means is decided elsewhere.
 
-use super::{Answer, Body, Call, Door, Error, Route, routes};
+use super::{Answer, Body, Call, Door, Error, Route, health, routes};
 use crate::app::App;
 use actix_web::{
     App as Site, HttpRequest, HttpResponse, HttpServer, Resource,
@@ -17,7 +17,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -114,6 +114,7 @@ fn resources(app: &Arc<App>) -> Vec<Resource> {
 type Found = Option<Result<Route, String>>;
 
 async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let begun = Instant::now();
     let mut call = read_head(&app, &request);
     let door = Door::of(&call.path);
     let result = work(&app, door, found, &request, payload, &mut call).await;
@@ -141,6 +142,8 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
         route = request.match_pattern().unwrap_or_else(|| "unknown".into()),
         status = answer.status
     );
+    let word = if health::is_probe(&call.path) { health::DOOR } else { door.as_str() };
+    app.metrics.request(word, answer.status, begun.elapsed());
     write(&app, door, &call, answer)
 }
 
@@ -160,7 +163,11 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
-    let permit = app.requests.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+    // What asks whether we are well must not wait behind those who make us busy.
+    let permit = match health::is_probe(route.path) {
+        true => None,
+        false => Some(app.requests.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?),
+    };
     call.body = match tokio::time::timeout(BODY_DEADLINE, payload.to_bytes_limited(door.body_max())).await {
         Err(_) => return Err(Error::SlowBody),
         Ok(Err(_)) => return Err(Error::TooLarge(door.body_max())),

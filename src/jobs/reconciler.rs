@@ -92,7 +92,7 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         }
     };
     match close(app, operation, state, effects, granted).await {
-        Ok(()) => {}
+        Ok(()) => app.metrics.operation(state.as_str()),
         // Settled by somebody else meanwhile.
         Err(Unavailable::Store(store::Error::Taken)) => {}
         Err(error) => {

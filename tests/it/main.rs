@@ -5,6 +5,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+#[cfg(feature = "postgres-tests")]
+mod database_outage;
+mod disk;
+mod health;
 mod idempotency;
 mod isolation;
 mod operations;
@@ -12,8 +16,10 @@ mod outage;
 mod pages;
 mod process;
 mod raw_http;
+mod refusals;
 mod sandbox;
 mod secrets;
+mod stopping;
 mod store;
 mod structure;
 mod support;

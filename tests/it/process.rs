@@ -51,22 +51,34 @@ pub struct Process {
 }
 
 impl Process {
-    async fn start(app: &TestApp) -> Self {
+    pub async fn start(app: &TestApp) -> Self {
         Self::start_logging(app, "error", Stdio::inherit()).await
     }
 
     /// With more arguments.
     pub async fn start_with(app: &TestApp, more: &[&str]) -> Self {
-        Self::launch(app, "error", Stdio::inherit(), more).await
+        Self::launch(app, &[], "error", Stdio::inherit(), more).await
     }
 
     pub async fn start_logging(app: &TestApp, log: &str, stderr: Stdio) -> Self {
-        Self::launch(app, log, stderr, &[]).await
+        Self::launch(app, &[], log, stderr, &[]).await
     }
 
-    async fn launch(app: &TestApp, log: &str, stderr: Stdio, more: &[&str]) -> Self {
+    /// The same as the last words of another command.
+    pub async fn start_through(app: &TestApp, command: &[&str], log: &str, stderr: Stdio) -> Self {
+        Self::launch(app, command, log, stderr, &[]).await
+    }
+
+    async fn launch(app: &TestApp, command: &[&str], log: &str, stderr: Stdio, more: &[&str]) -> Self {
         let begun = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+        let program = env!("CARGO_BIN_EXE_gatehouse");
+        let (first, words) = command.split_first().unwrap_or((&program, &[]));
+        let mut start = Command::new(first);
+        start.args(words);
+        if !command.is_empty() {
+            start.arg(program);
+        }
+        let mut child = start
             .args(["serve", "--listen", "127.0.0.1:0", "--log", log, "--data"])
             .arg(&app.config.data)
             .args(["--database-url", &app.config.database_url])
@@ -196,7 +208,7 @@ async fn delete_all(
 }
 
 /// All entries, checked on the way: dense numbers, leaves that are the hashes of the bytes, and the root over them.
-async fn all_entries(app: &TestApp) -> Vec<Value> {
+pub async fn all_entries(app: &TestApp) -> Vec<Value> {
     let db = &app.app().db;
     let (mut entries, mut range, mut after) = (Vec::new(), tree::Range::default(), -1);
     loop {

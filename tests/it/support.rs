@@ -1,3 +1,6 @@
 //! What the tests of several parts share.
 
 pub mod databases;
+pub mod jobs;
+#[cfg(feature = "postgres-tests")]
+pub mod tcp_proxy;
