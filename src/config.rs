@@ -28,6 +28,12 @@ pub struct Settings {
     /// What to log, such as info or gatehouse=debug [default: info]
     #[arg(long)]
     pub log: Option<String>,
+    /// Calls a second of one key; five seconds' worth may come at once; 0 is no limit [default: 20]
+    #[arg(long)]
+    pub key_rate: Option<u32>,
+    /// Calls a second of one tenant, all keys together; as key_rate [default: 40]
+    #[arg(long)]
+    pub tenant_rate: Option<u32>,
     /// Allow plain http on other addresses than loopback
     #[arg(long)]
     #[serde(default)]
@@ -44,9 +50,20 @@ pub struct Config {
     pub data: PathBuf,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub log: String,
+    /// Calls a second of one key and of one tenant; 0 is no limit.
+    pub key_rate: u32,
+    pub tenant_rate: u32,
     pub insecure_http: bool,
     pub tuning: Tuning,
 }
+
+/// Fastest rate that can be set; beyond it, a limit limits nothing.
+pub const RATE_MAX: u32 = 100_000;
+/// Twice the pace PostPost's guides ask of a client (about 100 ms between deletes): a client with manners never meets it,
+/// one in an endless loop does at once. Upstream documents no rate of its own.
+const KEY_RATE: u32 = 20;
+/// Two keys of a tenant at full pace, such as its own and the agency's acting for it.
+const TENANT_RATE: u32 = 40;
 
 /// Times and paces that only tests and the demo change.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +117,9 @@ impl Settings {
                 text.parse().map_err(|_| Error("GATEHOUSE_LISTEN", format!("{text} is not ADDRESS:PORT")))?,
             ),
         };
+        let rate = |name: &'static str| {
+            var(name).map(|t| t.parse().map_err(|_| Error(name, format!("{t} is not a number")))).transpose()
+        };
         Ok(Self {
             listen,
             public_url: var("GATEHOUSE_PUBLIC_URL"),
@@ -107,6 +127,8 @@ impl Settings {
             data: var("GATEHOUSE_DATA").map(PathBuf::from),
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
+            key_rate: rate("GATEHOUSE_KEY_RATE")?,
+            tenant_rate: rate("GATEHOUSE_TENANT_RATE")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
         })
     }
@@ -129,6 +151,8 @@ impl Settings {
             data: self.data.or(other.data),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
+            key_rate: self.key_rate.or(other.key_rate),
+            tenant_rate: self.tenant_rate.or(other.tenant_rate),
             insecure_http: self.insecure_http || other.insecure_http,
         }
     }
@@ -193,10 +217,19 @@ impl Config {
             data,
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
+            key_rate: check_rate("key_rate", settings.key_rate.unwrap_or(KEY_RATE))?,
+            tenant_rate: check_rate("tenant_rate", settings.tenant_rate.unwrap_or(TENANT_RATE))?,
             insecure_http: plain_elsewhere || !loopback && !secure,
             tuning: Tuning::default(),
         })
     }
+}
+
+fn check_rate(name: &'static str, rate: u32) -> Result<u32, Error> {
+    if rate > RATE_MAX {
+        return Err(Error(name, format!("at most {RATE_MAX}; 0 is no limit")));
+    }
+    Ok(rate)
 }
 
 fn check_public_url(text: &str) -> Result<String, Error> {
@@ -229,6 +262,8 @@ impl fmt::Debug for Config {
             .field("data", &self.data)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("log", &self.log)
+            .field("key_rate", &self.key_rate)
+            .field("tenant_rate", &self.tenant_rate)
             .field("insecure_http", &self.insecure_http)
             .field("tuning", &self.tuning)
             .finish()

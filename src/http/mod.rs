@@ -9,6 +9,8 @@ mod csv;
 mod error;
 mod export;
 mod export_link;
+mod gate;
+mod limits;
 pub mod manage;
 mod route;
 mod server;
@@ -16,6 +18,8 @@ mod server;
 pub use admin::{LoginState, note_refused_logins};
 pub use call::{Answer, Body, Call, header};
 pub use error::{Described, Error};
+pub use gate::Gate;
+pub use limits::Limits;
 pub use route::{Door, Route, route};
 pub use server::Server;
 

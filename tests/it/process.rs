@@ -61,6 +61,8 @@ impl Process {
             .args(["serve", "--listen", "127.0.0.1:0", "--log", log, "--data"])
             .arg(&app.config.data)
             .args(["--database-url", &app.config.database_url])
+            .args(["--key-rate", &app.config.key_rate.to_string()])
+            .args(["--tenant-rate", &app.config.tenant_rate.to_string()])
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()

@@ -5,6 +5,8 @@ mod auth;
 mod body;
 mod posts;
 
+pub use auth::who;
+
 use super::{Answer, Call, Error, Route, route};
 use crate::{
     app::App,
