@@ -31,8 +31,6 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-/// Requests worked on at once; more than this are answered 503 instead of being queued up.
-pub const MAX_REQUESTS: usize = 1_024;
 /// How long a stop waits for requests and workers, and then for the last writing down: 25 s together, because service
 /// managers lose patience after 30 (security.md §6).
 const DRAIN: Duration = Duration::from_secs(22);
@@ -58,8 +56,9 @@ pub struct App {
     pub road: Road,
     /// The shared runtime.
     pub runtime: Handle,
-    /// One permit per request under way.
-    pub requests: Arc<Semaphore>,
+    /// Places for requests under way.
+    pub gate: http::Gate,
+    pub limits: http::Limits,
     /// Password checks at once: each takes 19 MiB and a core.
     pub password_checks: Semaphore,
     pub stopping: watch::Receiver<bool>,
@@ -140,6 +139,7 @@ impl Running {
             clock,
             db,
             keyring,
+            gate: http::Gate::new(metrics.clone()),
             metrics,
             leases,
             access,
@@ -149,7 +149,7 @@ impl Running {
             audit,
             road,
             runtime: Handle::current(),
-            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            limits: http::Limits::new(config.key_rate, config.tenant_rate),
             password_checks: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             stopping,
             jobs: jobs::Bell::default(),
@@ -174,7 +174,7 @@ impl Running {
             for worker in self.workers {
                 let _ = worker.await;
             }
-            let _ = app.requests.acquire_many(MAX_REQUESTS as u32).await;
+            app.gate.drained().await;
         };
         if tokio::time::timeout(DRAIN, drain).await.is_err() {
             tracing::warn!("some work did not end in time; it is settled at the next start");

@@ -35,6 +35,12 @@ pub struct Settings {
     /// Seconds a process may be silent before another on the same database takes its work over [default: 60]
     #[arg(long)]
     pub lease_seconds: Option<u64>,
+    /// Calls a second of one key; five seconds' worth may come at once; 0 is no limit [default: 20]
+    #[arg(long)]
+    pub key_rate: Option<u32>,
+    /// Calls a second of one tenant, all keys together; as key_rate [default: 40]
+    #[arg(long)]
+    pub tenant_rate: Option<u32>,
     /// Allow plain http on other addresses than loopback
     #[arg(long)]
     #[serde(default)]
@@ -65,11 +71,22 @@ pub struct Config {
     pub data: PathBuf,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub log: String,
+    /// Calls a second of one key and of one tenant; 0 is no limit.
+    pub key_rate: u32,
+    pub tenant_rate: u32,
     pub insecure_http: bool,
     /// Opens `/metrics` and the details of `/readyz`. Without it they are for this machine alone.
     pub metrics_token: Option<SecretString>,
     pub tuning: Tuning,
 }
+
+/// Fastest rate that can be set; beyond it, a limit limits nothing.
+pub const RATE_MAX: u32 = 100_000;
+/// Twice the pace PostPost's guides ask of a client (about 100 ms between deletes): a client with manners never meets it,
+/// one in an endless loop does at once. Upstream documents no rate of its own.
+const KEY_RATE: u32 = 20;
+/// Two keys of a tenant at full pace, such as its own and the agency's acting for it.
+const TENANT_RATE: u32 = 40;
 
 /// Times and paces that only tests and the demo change.
 #[derive(Debug, Clone, Copy)]
@@ -120,11 +137,6 @@ impl Settings {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     fn from_env() -> Result<Self, Error> {
         let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let number = |name: &'static str| {
-            let text = var(name);
-            let parsed = text.as_deref().map(str::parse).transpose();
-            parsed.map_err(|_| Error(name, format!("{} is not a number", text.unwrap_or_default())))
-        };
         let listen = match var("GATEHOUSE_LISTEN") {
             None => None,
             Some(text) => Some(
@@ -139,6 +151,8 @@ impl Settings {
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
             lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
+            key_rate: number("GATEHOUSE_KEY_RATE")?,
+            tenant_rate: number("GATEHOUSE_TENANT_RATE")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
             metrics_token: var("GATEHOUSE_METRICS_TOKEN").map(Token::from),
         })
@@ -163,6 +177,8 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
+            key_rate: self.key_rate.or(other.key_rate),
+            tenant_rate: self.tenant_rate.or(other.tenant_rate),
             insecure_http: self.insecure_http || other.insecure_http,
             metrics_token: self.metrics_token.or(other.metrics_token),
         }
@@ -236,6 +252,8 @@ impl Config {
             data,
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
+            key_rate: check_rate("key_rate", settings.key_rate.unwrap_or(KEY_RATE))?,
+            tenant_rate: check_rate("tenant_rate", settings.tenant_rate.unwrap_or(TENANT_RATE))?,
             insecure_http: plain_elsewhere || !loopback && !secure,
             metrics_token,
             tuning: Tuning { lease: check_lease(settings.lease_seconds)?, ..Tuning::default() },
@@ -253,6 +271,13 @@ impl Config {
     }
 }
 
+/// A number in the environment.
+#[expect(clippy::disallowed_methods, reason = "this is the one file that reads the environment")]
+fn number<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, Error> {
+    let Some(text) = std::env::var(name).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Error(name, format!("{text} is not a number")))
+}
+
 /// Shorter than three seconds and a slow disk looks like a dead process; longer than ten minutes and work stands still.
 fn check_lease(seconds: Option<u64>) -> Result<Duration, Error> {
     match seconds {
@@ -260,6 +285,13 @@ fn check_lease(seconds: Option<u64>) -> Result<Duration, Error> {
         Some(seconds @ 3..=600) => Ok(Duration::from_secs(seconds)),
         Some(seconds) => Err(Error("lease_seconds", format!("{seconds} is not between 3 and 600"))),
     }
+}
+
+fn check_rate(name: &'static str, rate: u32) -> Result<u32, Error> {
+    if rate > RATE_MAX {
+        return Err(Error(name, format!("at most {RATE_MAX}; 0 is no limit")));
+    }
+    Ok(rate)
 }
 
 fn check_public_url(text: &str) -> Result<String, Error> {
@@ -292,6 +324,8 @@ impl fmt::Debug for Config {
             .field("data", &self.data)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("log", &self.log)
+            .field("key_rate", &self.key_rate)
+            .field("tenant_rate", &self.tenant_rate)
             .field("insecure_http", &self.insecure_http)
             .field("metrics_token", &self.metrics_token)
             .field("tuning", &self.tuning)

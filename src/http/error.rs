@@ -102,7 +102,7 @@ impl Error {
             }
             Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
             Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
-            Self::TooMany(_) => (429, "rate_limited", "Too many attempts. Wait and try again".into()),
+            Self::TooMany(_) => (429, "rate_limited", "Too many requests. Wait and try again".into()),
             Self::Overloaded => (503, "overloaded", "Too many requests at once. Try again".into()),
             Self::Refused(refusal) => return describe_refusal(refusal),
             Self::Upstream { status, text } => (*status, "upstream_refused", text.clone()),

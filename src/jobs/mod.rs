@@ -68,6 +68,7 @@ async fn beat(app: Arc<App>) -> crate::store::Result<()> {
 /// Writes down what is gathered in memory and forgets what has served its time.
 async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let now = app.clock.now();
+    app.limits.sweep();
     app.access.flush_uses().await?;
     crate::http::note_refused_logins(&app).await?;
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;

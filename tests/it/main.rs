@@ -11,6 +11,7 @@ mod disk;
 mod health;
 mod idempotency;
 mod isolation;
+mod limits;
 mod operations;
 mod outage;
 mod pages;

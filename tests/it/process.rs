@@ -83,6 +83,8 @@ impl Process {
             .arg(&app.config.data)
             .args(["--database-url", &app.config.database_url])
             .args(more)
+            .args(["--key-rate", &app.config.key_rate.to_string()])
+            .args(["--tenant-rate", &app.config.tenant_rate.to_string()])
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
