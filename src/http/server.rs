@@ -163,6 +163,11 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
+    // Refused before it is waited for.
+    let announced = call.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > door.body_max() as u64) {
+        return Err(Error::TooLarge(door.body_max()));
+    }
     // What asks whether we are well must not wait behind those who make us busy.
     let permit = match health::is_probe(route.path) {
         true => None,
