@@ -178,6 +178,11 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
+    // Refused before it is waited for.
+    let announced = call.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > door.body_max() as u64) {
+        return Err(Error::TooLarge(door.body_max()));
+    }
     let lane = Lane::of(&call.method, &call.path);
     let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
     let mut pass = Pass::default();

@@ -9,6 +9,7 @@ mod bulk;
 mod database_outage;
 mod disk;
 mod health;
+mod hostile_bytes;
 mod idempotency;
 mod isolation;
 mod limits;
