@@ -79,6 +79,18 @@ pub struct Tuning {
     pub settle_after: Duration,
     /// How often the workers look for work when nobody wakes them.
     pub tick: Duration,
+    pub clients: ClientTimes,
+}
+
+/// How slow a client may be (security.md §6).
+#[derive(Debug, Clone, Copy)]
+pub struct ClientTimes {
+    /// From a request head's first byte to its last.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// An answer of which the client takes less than 16 KiB in this time is given up.
+    pub stall: Duration,
 }
 
 impl Default for Tuning {
@@ -90,6 +102,11 @@ impl Default for Tuning {
             sweep_age: Duration::from_secs(3600),
             settle_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
+            clients: ClientTimes {
+                head: Duration::from_secs(5),
+                body: Duration::from_secs(10),
+                stall: Duration::from_secs(20),
+            },
         }
     }
 }

@@ -7,12 +7,14 @@
 mod bulk;
 mod isolation;
 mod limits;
+mod load;
 mod outage;
 mod pages;
 mod process;
 mod raw_http;
 mod sandbox;
 mod secrets;
+mod slow_clients;
 mod store;
 mod structure;
 mod support;

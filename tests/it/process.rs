@@ -51,13 +51,16 @@ pub struct Process {
 }
 
 impl Process {
-    async fn start(app: &TestApp) -> Self {
+    pub async fn start(app: &TestApp) -> Self {
         Self::start_logging(app, "error", Stdio::inherit()).await
     }
 
     pub async fn start_logging(app: &TestApp, log: &str, stderr: Stdio) -> Self {
         let begun = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+        // A measurement may want the program as it is shipped.
+        let program =
+            std::env::var("GATEHOUSE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_gatehouse").into());
+        let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--log", log, "--data"])
             .arg(&app.config.data)
             .args(["--database-url", &app.config.database_url])
