@@ -232,6 +232,29 @@ fn refusal(status: u16) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
+
+    #[tokio::test]
+    async fn idle_connections_make_room_in_a_crowd() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let short = Duration::from_millis(20);
+        let times = ClientTimes { head: short, body: short, stall: short };
+        for (crowded, ends) in [(0, true), (1, false)] {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let crowd = Arc::new(Crowd { now: AtomicUsize::new(0), crowded });
+            let mut transport = Transport::new(listener.accept().await.unwrap().0, times, crowd.clone());
+            let read = timeout(short * 5, transport.read(&mut [0; 8])).await;
+            assert_eq!(read.is_ok_and(|r| r.is_err()), ends, "{crowded}");
+            let busy = Busy::begin(&transport.link);
+            assert!(
+                timeout(short * 5, transport.read(&mut [0; 8])).await.is_err(),
+                "one that works is left alone"
+            );
+            drop((busy, transport));
+            assert_eq!(crowd.now.load(Ordering::Relaxed), 0);
+        }
+    }
 
     #[test]
     fn only_bare_refusals_are_replaced() {
