@@ -325,6 +325,18 @@ mod tests {
     }
 
     #[test]
+    fn rates_have_defaults_and_a_bound() {
+        let with = |key_rate, tenant_rate| {
+            Config::from_settings(Settings { key_rate, tenant_rate, ..Settings::default() })
+        };
+        let config = with(None, Some(0)).unwrap();
+        assert_eq!((config.key_rate, config.tenant_rate), (KEY_RATE, 0));
+        assert!(format!("{config:?}").contains("key_rate: 20"), "config check shows it");
+        assert!(with(Some(RATE_MAX), None).is_ok());
+        assert!(with(None, Some(RATE_MAX + 1)).is_err_and(|e| e.0 == "tenant_rate"));
+    }
+
+    #[test]
     fn flags_win_and_passwords_are_not_shown() {
         let flags = Settings { log: Some("debug".into()), ..Settings::default() };
         let file = Settings { log: Some("warn".into()), data: Some("d".into()), ..Settings::default() };
