@@ -7,7 +7,7 @@ use crate::{
     envelope::CannotOpen,
     keyring::Keyring,
     store::{self, Db},
-    upstream::Endpoint,
+    upstream::{Endpoint, KeyStanding},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -100,8 +100,15 @@ impl Access {
             let Some(blob) = sealed.remove(&workspace.id) else { continue };
             let key =
                 self.keyring.open_secret(upstream_key_place(&workspace.id), &blob).map_err(Error::Secret)?;
-            let endpoint =
-                Endpoint { workspace_id: workspace.id.clone(), base_url: workspace.base_url.clone(), key };
+            let endpoint = Endpoint {
+                workspace_id: workspace.id.clone(),
+                base_url: workspace.base_url.clone(),
+                key,
+                standing: match workspace.suspended_at {
+                    None => KeyStanding::InUse { since: workspace.key_added_at },
+                    Some(_) => KeyStanding::Refused,
+                },
+            };
             accounts.insert(workspace.id.clone(), Arc::new(Account { workspace, endpoint }));
         }
         let tenants = self.db.tenant_states().await?;

@@ -153,6 +153,9 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Upstream(upstream::Error::Unreachable(_)) => {
             (502, "PostPost cannot be reached: nothing happened".into())
         }
+        Refusal::Upstream(upstream::Error::BreakerOpen { .. }) => {
+            (503, "PostPost is not asked for a moment, because most calls fail: nothing was sent".into())
+        }
         Refusal::Upstream(upstream::Error::Timeout) => (504, "PostPost did not answer in time".into()),
         Refusal::Upstream(upstream::Error::Redirect(_)) => {
             (502, "PostPost answered with a redirect, which is not followed".into())
@@ -168,7 +171,11 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
         Refusal::Store(_) => (500, "Internal server error".into()),
     };
-    let retry_after = matches!(refusal, Refusal::Audit(_) | Refusal::Suspended).then_some(5);
+    let retry_after = match refusal {
+        Refusal::Upstream(upstream::Error::BreakerOpen { retry_after }) => Some(*retry_after),
+        Refusal::Audit(_) | Refusal::Suspended => Some(5),
+        _ => None,
+    };
     let operation_id = match refusal {
         Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } => Some(op_id.clone()),
         _ => None,

@@ -4,7 +4,7 @@ use crate::{
     access::Account,
     app::App,
     mirror::RefreshError,
-    upstream::{Patience, types::Failure},
+    upstream::{Error, Patience, types::Failure},
 };
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
@@ -60,7 +60,8 @@ pub async fn round(app: &Arc<App>) -> crate::store::Result<()> {
 
 /// Failures are noted on the tenant and shown; one tenant never stops the others.
 async fn refresh(app: &App, account: &Account, tenant: &str, sweep: bool) {
-    if account.workspace.suspended_at.is_some() {
+    // With an open breaker it goes on, and notes on the tenant why it fails: its turn comes after the others'.
+    if matches!(app.upstream.ready(&account.endpoint), Err(Error::KeyRefused)) {
         return;
     }
     let result = if sweep {
@@ -68,12 +69,12 @@ async fn refresh(app: &App, account: &Account, tenant: &str, sweep: bool) {
     } else {
         app.mirror.ensure_fresh(account, tenant, 0, Patience::BACKGROUND).await
     };
-    if let Err(RefreshError::Upstream(Failure::Refused(reply))) = &result
-        && reply.status == 401
-    {
-        app.road.suspend(account, reply).await;
-    }
-    if let Err(error) = result {
-        tracing::info!(workspace = account.workspace.id, tenant, %error, "the mirror of a tenant could not be refreshed");
+    match result {
+        Ok(()) => {}
+        // Thousands of tenants may be due in an outage; the breaker has said so once.
+        Err(RefreshError::Upstream(Failure::Failed(Error::BreakerOpen { .. }))) => {}
+        Err(error) => {
+            tracing::info!(workspace = account.workspace.id, tenant, %error, "the mirror of a tenant could not be refreshed");
+        }
     }
 }
