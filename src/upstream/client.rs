@@ -234,11 +234,12 @@ impl Upstream {
         };
         if again {
             self.metrics.upstream_retry(workspace);
-        } else {
-            self.budgets.earn(workspace);
         }
         let sent = Instant::now();
         let result = self.exchange(request).await;
+        if !repeats::may_repeat(Method::Get, &result) && result.is_ok() {
+            self.budgets.earn(workspace);
+        }
         if let Some(permit) = permit {
             permit.end(repeats::is_outage(&result));
             self.note_reachability(workspace, &result);
