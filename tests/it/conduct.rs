@@ -28,7 +28,11 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 gateway_on_both_engines!(
     an_open_breaker_sends_nothing_and_says_when,
@@ -79,6 +83,27 @@ fn counted(metrics: &Metrics, name: &str, with: &str) -> u64 {
     let of = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
     let text = metrics.encode();
     text.lines().filter(|l| l.starts_with(&start) && l.contains(with)).filter_map(of).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_never_comes_is_given_up() {
+    // Nobody accepts: when the queue is full, the system answers no further connection.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queue.push(connected.unwrap());
+    }
+    let client = Client::with(&format!("http://{address}"), Duration::from_secs(30), Duration::from_secs(10));
+    let begun = Instant::now();
+    let error = client.change().await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(matches!(error, Error::Unreachable(_)) && !error.may_have_happened(), "{error:?}");
+    // Two seconds each, for as many attempts as begin within the door's three.
+    assert!((3_900..5_500).contains(&took.as_millis()), "{took:?}");
+    assert_eq!(counted(&client.metrics, "upstream_calls", "upstream_unreachable"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -323,7 +348,8 @@ async fn the_breaker_opens_and_one_probe_closes_it() {
 async fn open_the_breaker(app: &TestApp, key: &str, rules: Value) {
     app.faults(rules).await;
     app.until("the breaker is open", || async {
-        app.api(reqwest::Method::GET, "/api/v1/list-posts", key, None).await.header("retry-after") != ""
+        let answer = app.api(reqwest::Method::GET, "/api/v1/list-posts", key, None).await;
+        answer.json()["code"] == "breaker_open"
     })
     .await;
     app.sandbox_idle().await;
