@@ -3,6 +3,7 @@
 //! `refused`, `breaker`, `repeats` and `budget`; here is the order in which they are asked.
 
 use super::{
+    body::Bodies,
     breaker::Breakers,
     budget::Budgets,
     error::{Error, sort},
@@ -14,7 +15,7 @@ use crate::{
     envelope,
     metrics::Metrics,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use secrecy::SecretString;
 use std::{
     collections::HashMap,
@@ -25,10 +26,6 @@ use url::Url;
 
 /// Time for a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Largest answer read, in bytes; what is larger is let go of, and the connection with it. A list of 10,000 managed users
-/// is about 3 MiB.
-const REPLY_MAX: usize = 16 << 20;
-
 /// The time limits of one attempt (security.md §6). To connect it has 2 s, always.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -119,6 +116,7 @@ pub struct Upstream {
     clock: Clock,
     metrics: Arc<Metrics>,
     timeouts: Timeouts,
+    bodies: Bodies,
     budgets: Budgets,
     breakers: Breakers,
     refused: RefusedKeys,
@@ -147,6 +145,7 @@ impl Upstream {
             clock,
             metrics,
             timeouts,
+            bodies: Bodies::new(timeouts.idle),
             budgets: Budgets::default(),
             refused: RefusedKeys::default(),
             unreachable: Mutex::default(),
@@ -290,7 +289,7 @@ impl Upstream {
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Reply, Error> {
         let begun = Instant::now();
-        let mut response = self.http.execute(request).await.map_err(sort)?;
+        let response = self.http.execute(request).await.map_err(sort)?;
         let status = response.status().as_u16();
         if (300..400).contains(&status) {
             return Err(Error::Redirect(status));
@@ -300,20 +299,8 @@ impl Upstream {
             .get("retry-after")
             .and_then(|v| v.to_str().ok())
             .and_then(|v| repeats::read_retry_after(v, self.clock.now()));
-        if response.content_length().is_some_and(|length| length > REPLY_MAX as u64) {
-            return Err(Error::TooLarge);
-        }
-        let mut body = BytesMut::new();
-        loop {
-            // The client's own read timeout would also bound the wait for an answer to begin, which has the total time.
-            let chunk = tokio::time::timeout(self.timeouts.idle, response.chunk());
-            let Some(chunk) = chunk.await.map_err(|_| Error::Timeout)?.map_err(sort)? else { break };
-            if body.len() + chunk.len() > REPLY_MAX {
-                return Err(Error::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, body: body.freeze(), latency_ms: begun.elapsed().as_millis() as i64, retry_after })
+        let body = self.bodies.read(response).await?;
+        Ok(Reply { status, body, latency_ms: begun.elapsed().as_millis() as i64, retry_after })
     }
 
     fn note_reachability(&self, workspace_id: &str, result: &Result<Reply, Error>) {

@@ -13,7 +13,7 @@ pub enum Error {
     Broken(String),
     /// A redirect, which is never followed.
     Redirect(u16),
-    /// The answer is larger than we read.
+    /// The answer is larger than we read, or than there is room for.
     TooLarge,
     /// The answer is not what the contract says.
     BadReply(String),

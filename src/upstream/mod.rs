@@ -1,5 +1,6 @@
 //! The only HTTP client: how PostPost is spoken to. Knows nothing of keys, tenants' rights or the audit log.
 
+mod body;
 mod breaker;
 mod budget;
 mod client;

@@ -191,6 +191,20 @@ async fn an_endless_answer_is_let_go_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_answers_take_turns_in_memory() {
+    let tiny = Tiny::answering(|_| (200, String::new(), " ".repeat(1 << 20))).await;
+    let client = Client::with(&tiny.url, Duration::from_secs(20), Duration::from_millis(500));
+    let held = join_all((0..20).map(|_| client.read())).await;
+    let (fine, late): (Vec<_>, Vec<_>) = held.into_iter().partition(Result::is_ok);
+    assert_eq!((fine.len(), late.len()), (16, 4), "whoever holds one keeps its place");
+    assert!(late.iter().all(|result| *result.as_ref().unwrap_err() == Error::TooLarge));
+    drop(fine);
+    let client = Client::with(&tiny.url, Duration::from_secs(20), Duration::from_secs(10));
+    let sizes = join_all((0..60).map(|_| async { client.read().await.unwrap().body.len() })).await;
+    assert!(sizes.iter().all(|size| *size == 1 << 20), "and nobody is left out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_ten_thousand_users_is_read() {
     let users: Vec<Value> = (0..10_000)
         .map(|n| {
