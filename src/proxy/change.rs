@@ -68,6 +68,8 @@ impl Road {
         change: Change,
         settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
     ) -> Result<Changed, Refusal> {
+        // What would not be sent needs no intent. An open breaker leaves no entry, as a failed look-up leaves none.
+        self.upstream.ready(&caller.account.endpoint)?;
         let op_id = ids::new_id();
         let begun = self.clock.now();
         let operation = Operation {
@@ -157,8 +159,10 @@ impl Road {
         });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
-            let again = matches!(&sent, Err(upstream::Error::Unreachable(_)))
-                || sent.as_ref().is_ok_and(|reply| reply.status == 429);
+            let again = match &sent {
+                Err(error) => error.was_not_sent(),
+                Ok(reply) => matches!(reply.status, 401 | 429),
+            };
             let state = if again { ItemState::Pending } else { state.item_state() };
             let failed = matches!(state, ItemState::Failed | ItemState::Unknown);
             let result = ItemResult {
@@ -189,14 +193,14 @@ impl Road {
         if let Ok(reply) = &sent
             && reply.status == 401
         {
-            self.suspend(&caller.account, reply).await;
+            self.suspend(&caller.account, &reply.error_text().unwrap_or_default()).await;
             return Err(Refusal::Suspended);
         }
         match sent {
             Err(error) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: error.to_string() })
             }
-            Err(error) => Err(Refusal::Upstream(error)),
+            Err(error) => Err(error.into()),
             Ok(_) if !usable => Err(Refusal::BadReply { op_id }),
             Ok(reply) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })

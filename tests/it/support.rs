@@ -4,3 +4,4 @@ pub mod databases;
 pub mod jobs;
 #[cfg(feature = "postgres-tests")]
 pub mod tcp_proxy;
+pub mod tiny;
