@@ -191,9 +191,17 @@ impl Access {
         if uses.is_empty() {
             return Ok(());
         }
-        let mut uses: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
-        uses.sort();
-        self.db.note_key_uses(&uses).await
+        let mut rows: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
+        rows.sort();
+        let stored = self.db.note_key_uses(&rows).await;
+        if stored.is_err() {
+            // Remembered until the database is back; a later use of the same key counts.
+            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, at, from) in rows {
+                uses.entry(id).or_insert((at, from));
+            }
+        }
+        stored
     }
 }
 

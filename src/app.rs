@@ -177,7 +177,7 @@ impl Running {
             }
             app.gate.drained().await;
         };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        if tokio::time::timeout(DRAIN, Box::pin(drain)).await.is_err() {
             tracing::warn!("some work did not end in time; it is settled at the next start");
         }
         let close = async {
@@ -189,7 +189,7 @@ impl Running {
             }
             app.db.close().await;
         };
-        if tokio::time::timeout(CLOSE, close).await.is_err() {
+        if tokio::time::timeout(CLOSE, Box::pin(close)).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
     }
