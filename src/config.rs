@@ -32,6 +32,9 @@ pub struct Settings {
     #[arg(long)]
     #[serde(default)]
     pub insecure_http: bool,
+    /// Times and paces, for tests of the program as a process: NAME=MILLISECONDS with commas between
+    #[arg(long, hide = true)]
+    pub tuning: Option<String>,
 }
 
 /// The checked configuration.
@@ -77,6 +80,30 @@ impl Default for Tuning {
     }
 }
 
+impl Tuning {
+    /// The defaults, and what a text such as `pace=0,tick=50` changes of them.
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut tuning = Self::default();
+        for part in text.split(',') {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let millis =
+                value.parse().map_err(|_| Error("tuning", format!("{part} is not NAME=MILLISECONDS")))?;
+            let field = match name {
+                "read-timeout" => &mut tuning.upstream_timeouts.0,
+                "change-timeout" => &mut tuning.upstream_timeouts.1,
+                "pace" => &mut tuning.pace,
+                "mirror-age" => &mut tuning.mirror_age,
+                "sweep-age" => &mut tuning.sweep_age,
+                "settle-after" => &mut tuning.settle_after,
+                "tick" => &mut tuning.tick,
+                _ => return Err(Error("tuning", format!("there is no {name}"))),
+            };
+            *field = Duration::from_millis(millis);
+        }
+        Ok(tuning)
+    }
+}
+
 /// A setting that cannot be used: its name and why.
 #[derive(Debug)]
 pub struct Error(pub &'static str, pub String);
@@ -108,6 +135,7 @@ impl Settings {
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
+            tuning: var("GATEHOUSE_TUNING"),
         })
     }
 
@@ -130,6 +158,7 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
             insecure_http: self.insecure_http || other.insecure_http,
+            tuning: self.tuning.or(other.tuning),
         }
     }
 }
@@ -194,7 +223,7 @@ impl Config {
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
             insecure_http: plain_elsewhere || !loopback && !secure,
-            tuning: Tuning::default(),
+            tuning: settings.tuning.as_deref().map_or(Ok(Tuning::default()), Tuning::parse)?,
         })
     }
 }
@@ -270,6 +299,14 @@ mod tests {
         assert!(with("127.0.0.1:1", Some("http://gate.example"), false).is_err());
         assert!(with("127.0.0.1:1", Some("http://localhost:9"), false).is_ok_and(|c| !c.insecure_http));
         assert!(with("127.0.0.1:1", Some("https://gate.example/path"), false).is_err());
+    }
+
+    #[test]
+    fn tuning_changes_what_it_names() {
+        let tuning = Tuning::parse("pace=0,settle-after=1500").unwrap();
+        assert_eq!((tuning.pace, tuning.settle_after), (Duration::ZERO, Duration::from_millis(1_500)));
+        assert_eq!(tuning.tick, Tuning::default().tick);
+        assert!(Tuning::parse("pace").is_err() && Tuning::parse("speed=1").is_err());
     }
 
     #[test]

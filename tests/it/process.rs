@@ -1,7 +1,10 @@
 //! The program as a process: kill -9 under load, an orderly stop, start-up time and memory.
 
 use crate::{
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        process::Process,
+    },
     testapp::{Tenant, TestApp},
 };
 use gatehouse::{
@@ -19,8 +22,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -38,54 +40,6 @@ gateway_on_both_engines!(
 /// Kills in one run; `GATEHOUSE_KILLS` asks for more.
 fn kills() -> usize {
     std::env::var("GATEHOUSE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
-}
-
-/// A gateway in a process of its own, on the data of a stopped one or on none.
-pub struct Process {
-    pub child: Child,
-    pub url: String,
-    /// What it says after its address.
-    pub stdout: BufReader<ChildStdout>,
-    /// Until it answered.
-    started_in: Duration,
-}
-
-impl Process {
-    async fn start(app: &TestApp) -> Self {
-        Self::start_logging(app, "error", Stdio::inherit()).await
-    }
-
-    pub async fn start_logging(app: &TestApp, log: &str, stderr: Stdio) -> Self {
-        let begun = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", log, "--data"])
-            .arg(&app.config.data)
-            .args(["--database-url", &app.config.database_url])
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let url =
-            line.trim().strip_prefix("Gatehouse listens on ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        let health = reqwest::get(format!("{url}/healthz")).await.unwrap();
-        assert_eq!(health.status(), 200);
-        Self { child, url, stdout, started_in: begun.elapsed() }
-    }
-
-    pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 async fn kill_9_loses_no_acknowledged_delete_and_leaves_none_unexplained(engine: Engine) {

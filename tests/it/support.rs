@@ -1,3 +1,4 @@
 //! What the tests of several parts share.
 
 pub mod databases;
+pub mod process;
