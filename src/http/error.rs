@@ -150,6 +150,9 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         }
         Refusal::Audit(_) => (503, "The audit log cannot be written: nothing was sent".into()),
         Refusal::ItemTaken => (409, "This is being done already".into()),
+        Refusal::Unsettled { .. } => {
+            (409, "An earlier change of this post is not settled yet: nothing was sent. Try again".into())
+        }
         Refusal::Upstream(upstream::Error::Unreachable(_)) => {
             (502, "PostPost cannot be reached: nothing happened".into())
         }
@@ -168,9 +171,11 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
         Refusal::Store(_) => (500, "Internal server error".into()),
     };
-    let retry_after = matches!(refusal, Refusal::Audit(_) | Refusal::Suspended).then_some(5);
+    let retry_after =
+        matches!(refusal, Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. }).then_some(5);
     let operation_id = match refusal {
         Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } => Some(op_id.clone()),
+        Refusal::Unsettled { op_id } => Some(op_id.clone()).filter(|id| !id.is_empty()),
         _ => None,
     };
     Described { status, code, text, retry_after, operation_id }

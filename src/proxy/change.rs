@@ -86,7 +86,9 @@ impl Road {
         intent.reason.clone_from(&change.reason);
         self.audit.record(vec![intent], vec![Effect::Open(Box::new(operation))]).await.map_err(|error| {
             match error {
-                Unavailable::Store(store::Error::Taken) => Refusal::ItemTaken,
+                Unavailable::Store(store::Error::Taken) if caller.item.is_some() => Refusal::ItemTaken,
+                // Another update of the post came first by a hair.
+                Unavailable::Store(store::Error::Taken) => Refusal::Unsettled { op_id: String::new() },
                 other => Refusal::Audit(other),
             }
         })?;

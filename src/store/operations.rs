@@ -16,7 +16,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// The intent: the operation, and its job item now running. Fails with [`Error::Taken`] if the item is no longer
-    /// pending, so that no two workers send the same item.
+    /// pending, so that no two workers send the same item, and for an update while an earlier one of the same post has
+    /// no end.
     Open(Box<Operation>),
     /// The operation's end, or doubt; `check_at` is when the reconciler should look next.
     Close {
@@ -225,6 +226,20 @@ impl Tx {
                 return Err(Error::Taken);
             }
         }
+        if o.verb == Verb::PostUpdate {
+            let earlier: i64 = self
+                .sql(
+                    "SELECT COUNT(*) FROM operations WHERE state IN ('open', 'in_doubt') AND workspace_id = $1
+                     AND target = $2 AND action = 'post.update'",
+                )
+                .bind(&o.workspace_id)
+                .bind(&o.target)
+                .value()
+                .await?;
+            if earlier > 0 {
+                return Err(Error::Taken);
+            }
+        }
         self.sql(
             "INSERT INTO operations (id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id,
                item_n, node, started_at, check_at, checks)
@@ -300,6 +315,33 @@ impl Db {
             .all()
             .await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// The update of a post that has no end yet, if there is one.
+    pub async fn unsettled_update(&self, workspace_id: &str, post_id: &str) -> Result<Option<String>> {
+        let row: Option<(String,)> = self
+            .read("SELECT id FROM operations WHERE state IN ('open', 'in_doubt') AND action = 'post.update'")
+            .and("workspace_id =", Some(workspace_id))
+            .and("target =", Some(post_id))
+            .push(" LIMIT 1")
+            .opt()
+            .await?;
+        Ok(row.map(|r| r.0))
+    }
+
+    /// The other operations of the same verb on the same target: state, and when each was begun.
+    pub async fn twins(&self, operation: &Operation) -> Result<Vec<(OpState, Millis)>> {
+        let rows: Vec<(String, i64)> = self
+            .read("SELECT state, started_at FROM operations WHERE id <> ")
+            .arg(&operation.id)
+            .and("workspace_id =", Some(&operation.workspace_id))
+            .and("target =", Some(&operation.target))
+            .and("action =", Some(operation.verb.as_str()))
+            .all()
+            .await?;
+        let state =
+            |text: &str| OpState::parse(text).ok_or_else(|| Error::Corrupt("operation's state".into()));
+        rows.into_iter().map(|(text, at)| Ok((state(&text)?, at))).collect()
     }
 
     /// An operation of a workspace, whatever its state.

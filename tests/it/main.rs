@@ -11,6 +11,7 @@ mod pages;
 mod process;
 mod raw_http;
 mod sandbox;
+mod second_tries;
 mod secrets;
 mod store;
 mod structure;

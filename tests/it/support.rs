@@ -1,4 +1,5 @@
 //! What the tests of several parts share.
 
 pub mod databases;
+pub mod ledger;
 pub mod process;
