@@ -6,6 +6,7 @@
 
 mod bulk;
 mod isolation;
+mod kills;
 mod outage;
 mod pages;
 mod process;
