@@ -11,6 +11,8 @@ mod outage;
 mod pages;
 mod process;
 mod raw_http;
+#[cfg(feature = "postgres-tests")]
+mod replicas;
 mod sandbox;
 mod second_tries;
 mod secrets;
