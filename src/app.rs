@@ -9,6 +9,7 @@ use crate::{
     domain::{admins::SETUP_LINK_LIFE, ids},
     envelope, http, jobs,
     keyring::{self, Keyring},
+    leases::Leases,
     metrics::Metrics,
     mirror::Mirror,
     proxy::Road,
@@ -46,6 +47,7 @@ pub struct App {
     pub db: Db,
     pub keyring: Arc<Keyring>,
     pub metrics: Arc<Metrics>,
+    pub leases: Arc<Leases>,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
     pub pacing: Arc<Pacing>,
@@ -98,13 +100,15 @@ impl Running {
         let db = Db::connect(&config.database_url).await.map_err(Error::Store)?;
         db.migrate().await.map_err(Error::Store)?;
         restrict_database_file(&config.database_url);
-        let node = ids::new_id();
         if db.is_embedded() {
             // Nobody else can hold one: the lock file says so.
             db.end_all_leases().await.map_err(Error::Store)?;
         }
         let keyring = Arc::new(Keyring::open(&config.data, &db, &clock).await.map_err(Error::Keyring)?);
         let metrics = Arc::new(Metrics::default());
+        let leases =
+            Leases::start(db.clone(), clock.clone(), metrics.clone(), ids::new_id(), config.tuning.lease);
+        let leases = Arc::new(leases.await.map_err(Error::Store)?);
         let access =
             Arc::new(Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?);
         let upstream = Upstream::new(clock.clone(), metrics.clone(), config.tuning.upstream_timeouts);
@@ -116,12 +120,13 @@ impl Running {
             db: db.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            keyring: keyring.clone(),
+            leases: leases.clone(),
             access: access.clone(),
             upstream: upstream.clone(),
             pacing: pacing.clone(),
             audit: audit.clone(),
             mirror: mirror.clone(),
-            node,
         };
         let (stop, stopping) = watch::channel(false);
         let url = format!("http://{address}");
@@ -132,6 +137,7 @@ impl Running {
             db,
             keyring,
             metrics,
+            leases,
             access,
             upstream,
             pacing,
@@ -169,6 +175,9 @@ impl Running {
         }
         if let Err(error) = app.access.flush_uses().await {
             tracing::warn!(%error, "last uses of keys were not written down");
+        }
+        if let Err(error) = app.leases.release_all().await {
+            tracing::warn!(%error, "leases were not given back; others take the work over when they run out");
         }
         app.db.close().await;
     }

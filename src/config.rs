@@ -28,6 +28,9 @@ pub struct Settings {
     /// What to log, such as info or gatehouse=debug [default: info]
     #[arg(long)]
     pub log: Option<String>,
+    /// Seconds a process may be silent before another on the same database takes its work over [default: 60]
+    #[arg(long)]
+    pub lease_seconds: Option<u64>,
     /// Allow plain http on other addresses than loopback
     #[arg(long)]
     #[serde(default)]
@@ -65,6 +68,8 @@ pub struct Tuning {
     pub settle_after: Duration,
     /// How often the workers look for work when nobody wakes them.
     pub tick: Duration,
+    /// How long a process may be silent before others take its work over.
+    pub lease: Duration,
 }
 
 impl Default for Tuning {
@@ -76,6 +81,7 @@ impl Default for Tuning {
             sweep_age: Duration::from_secs(3600),
             settle_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
+            lease: Duration::from_secs(60),
         }
     }
 }
@@ -121,6 +127,11 @@ impl Settings {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     fn from_env() -> Result<Self, Error> {
         let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let number = |name: &'static str| {
+            let text = var(name);
+            let parsed = text.as_deref().map(str::parse).transpose();
+            parsed.map_err(|_| Error(name, format!("{} is not a number", text.unwrap_or_default())))
+        };
         let listen = match var("GATEHOUSE_LISTEN") {
             None => None,
             Some(text) => Some(
@@ -134,6 +145,7 @@ impl Settings {
             data: var("GATEHOUSE_DATA").map(PathBuf::from),
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
+            lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
             tuning: var("GATEHOUSE_TUNING"),
         })
@@ -157,6 +169,7 @@ impl Settings {
             data: self.data.or(other.data),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
+            lease_seconds: self.lease_seconds.or(other.lease_seconds),
             insecure_http: self.insecure_http || other.insecure_http,
             tuning: self.tuning.or(other.tuning),
         }
@@ -223,8 +236,20 @@ impl Config {
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
             insecure_http: plain_elsewhere || !loopback && !secure,
-            tuning: settings.tuning.as_deref().map_or(Ok(Tuning::default()), Tuning::parse)?,
+            tuning: Tuning {
+                lease: check_lease(settings.lease_seconds)?,
+                ..settings.tuning.as_deref().map_or(Ok(Tuning::default()), Tuning::parse)?
+            },
         })
+    }
+}
+
+/// Shorter than three seconds and a slow disk looks like a dead process; longer than ten minutes and work stands still.
+fn check_lease(seconds: Option<u64>) -> Result<Duration, Error> {
+    match seconds {
+        None => Ok(Tuning::default().lease),
+        Some(seconds @ 3..=600) => Ok(Duration::from_secs(seconds)),
+        Some(seconds) => Err(Error("lease_seconds", format!("{seconds} is not between 3 and 600"))),
     }
 }
 

@@ -18,9 +18,11 @@ use crate::{
         ids,
         keys::Scope,
     },
+    keyring::Keyring,
+    leases::Leases,
     metrics::Metrics,
     mirror::Mirror,
-    store::{self, Db},
+    store::{self, Db, idempotency::Claim, leases::Fence},
     upstream::{self, Call, Method, Patience, Reply, Upstream, pacing::Pacing},
 };
 use std::sync::Arc;
@@ -37,6 +39,10 @@ pub struct Caller {
     pub client: Option<String>,
     /// The job item this call is for.
     pub item: Option<(String, i64)>,
+    /// The lease on whose strength the call is made, for background work.
+    pub fence: Option<Fence>,
+    /// The idempotency key under which the call is made.
+    pub claim: Option<Claim>,
     pub patience: Patience,
 }
 
@@ -56,8 +62,8 @@ pub enum Refusal {
     PastTime,
     /// Nothing was sent because it could not be written down.
     Audit(Unavailable),
-    /// Another worker has this job item.
-    ItemTaken,
+    /// Another worker has this job item, or another attempt this idempotency key.
+    Taken,
     /// An earlier update of the same post has no end yet.
     Unsettled {
         op_id: String,
@@ -94,7 +100,7 @@ impl Refusal {
             Self::DeleteBlocked(_) => "delete_blocked",
             Self::PastTime => "past_time",
             Self::Audit(_) => "audit_unavailable",
-            Self::ItemTaken => "item_taken",
+            Self::Taken => "idempotency_in_flight",
             Self::Unsettled { .. } => "change_unsettled",
             Self::Upstream(error) => error.code(),
             Self::Unknown { .. } => "outcome_unknown",
@@ -109,13 +115,13 @@ pub struct Road {
     pub db: Db,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub keyring: Arc<Keyring>,
+    pub leases: Arc<Leases>,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
     pub pacing: Arc<Pacing>,
     pub audit: Writer,
     pub mirror: Arc<Mirror>,
-    /// This process, in operations it opens.
-    pub node: String,
 }
 
 /// The reading calls that pass through as they are.

@@ -65,7 +65,7 @@ impl Writer {
             Ok(()) => "stored",
             Err(Unavailable::Full) => "full",
             Err(Unavailable::Stopped) => "stopped",
-            Err(Unavailable::Store(store::Error::Taken)) => "taken",
+            Err(Unavailable::Store(store::Error::Taken | store::Error::Fenced)) => "taken",
             Err(Unavailable::Store(_)) => "failed",
         });
         result
@@ -98,8 +98,9 @@ async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mps
                     let _ = record.done.send(Ok(()));
                 }
             }
-            // One record can spoil a batch (an item taken by somebody else, a deadlock): each gets a transaction of its own.
-            Err(store::Error::Taken | store::Error::Deadlock) => {
+            // One record can spoil a batch (an item taken by somebody else, a lease lost, a deadlock): each gets a
+            // transaction of its own.
+            Err(store::Error::Taken | store::Error::Fenced | store::Error::Deadlock) => {
                 for record in batch.drain(..) {
                     let result = match write(&db, &clock, std::slice::from_ref(&record)).await {
                         Err(store::Error::Deadlock) => {

@@ -90,6 +90,55 @@ pub struct Operation {
     pub node: String,
     pub started_at: Millis,
     pub checks: i64,
+    pub ended_at: Option<Millis>,
+    /// When the outcome was first in doubt, if it ever was.
+    pub doubted_at: Option<Millis>,
+    /// Upstream's HTTP status, if it answered.
+    pub upstream_status: Option<i64>,
+    /// The time upstream gave a post, which may differ from the one asked for.
+    pub granted_at: Option<Millis>,
+}
+
+impl Operation {
+    /// The tenant it is about: of a post the one acted for, of a tenant's own change that tenant.
+    pub fn about_tenant(&self) -> Option<&str> {
+        match self.verb {
+            Verb::TenantDetach | Verb::TenantLink => Some(&self.target),
+            Verb::TenantCreate => Some(self.target.as_str()).filter(|id| !id.is_empty()),
+            Verb::PostDelete | Verb::PostUpdate => self.tenant_id.as_deref(),
+        }
+    }
+
+    /// How it ended, or where it stands, as a sentence for whoever asked for the change.
+    pub fn how_it_ended(&self) -> &'static str {
+        match (self.state, self.verb.of_post()) {
+            (OpState::Open, _) => "Under way: PostPost has not answered yet.",
+            (OpState::InDoubt, _) => {
+                "PostPost gave no clear answer. What became of it is being looked up; nothing is sent again."
+            }
+            (OpState::Succeeded, _) => "PostPost answered that it made the change.",
+            (OpState::Gone, true) if self.doubted_at.is_some() => {
+                "The post is not there any more, or no longer in reach. Whether this change or something else ended it is not known."
+            }
+            (OpState::Gone, true) => "PostPost does not know the post: there was nothing to change.",
+            (OpState::Gone, false) => "The tenant is not managed by the workspace's key any more.",
+            (OpState::Refused, _) => "PostPost refused the change: it did not happen.",
+            (OpState::Failed, _) => "The change did not happen.",
+            (OpState::Applied, _) => {
+                "PostPost's answer was lost; looked up afterwards, the change did happen."
+            }
+            (OpState::NotApplied, _) => {
+                "PostPost's answer was lost; looked up afterwards, the change did not happen."
+            }
+        }
+    }
+}
+
+impl Verb {
+    /// Whether a post is changed; else it is a managed user.
+    pub fn of_post(self) -> bool {
+        matches!(self, Self::PostDelete | Self::PostUpdate)
+    }
 }
 
 impl OpState {

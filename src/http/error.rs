@@ -28,6 +28,12 @@ pub enum Error {
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
     Conflict(&'static str),
+    /// A form whose first submission was cut short by a crash, so that nobody can tell how far it came.
+    Interrupted,
+    /// The key's first call is under way; with the seconds after which to ask again.
+    IdempotencyInFlight(u64),
+    /// The key came with another request before.
+    IdempotencyMismatch,
     TooLarge(usize),
     TooLong,
     UnsupportedMediaType,
@@ -73,6 +79,22 @@ impl Error {
             Self::NotFound => (404, "not_found", "Not found".into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
+            Self::Interrupted => (
+                409,
+                "interrupted",
+                "The gateway was interrupted while it worked on this form. Look at what was done before you send it again"
+                    .into(),
+            ),
+            Self::IdempotencyInFlight(_) => (
+                409,
+                "idempotency_in_flight",
+                "A call with this Idempotency-Key is under way. Ask again for its answer".into(),
+            ),
+            Self::IdempotencyMismatch => (
+                422,
+                "idempotency_mismatch",
+                "This Idempotency-Key was used for another request. Use a new key for each change".into(),
+            ),
             Self::TooLarge(max) => (413, "body_too_large", format!("The body is larger than {max} bytes")),
             Self::TooLong => (414, "uri_too_long", "The address is longer than 8,192 bytes".into()),
             Self::UnsupportedMediaType => {
@@ -90,7 +112,7 @@ impl Error {
             Self::Store(_) | Self::Internal(_) => (500, "internal", "Internal server error".into()),
         };
         let retry_after = match self {
-            Self::TooMany(seconds) => Some(*seconds),
+            Self::TooMany(seconds) | Self::IdempotencyInFlight(seconds) => Some(*seconds),
             Self::Overloaded => Some(1),
             _ => None,
         };
@@ -149,7 +171,7 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (503, "The gateway's disk is full: nothing was sent".into())
         }
         Refusal::Audit(_) => (503, "The audit log cannot be written: nothing was sent".into()),
-        Refusal::ItemTaken => (409, "This is being done already".into()),
+        Refusal::Taken => (409, "This is being done already".into()),
         Refusal::Unsettled { .. } => {
             (409, "An earlier change of this post is not settled yet: nothing was sent. Try again".into())
         }
@@ -171,11 +193,15 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
         Refusal::Store(_) => (500, "Internal server error".into()),
     };
-    let retry_after =
-        matches!(refusal, Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. }).then_some(5);
+    let retry_after = match refusal {
+        Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
+        Refusal::Taken => Some(1),
+        _ => None,
+    };
     let operation_id = match refusal {
-        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } => Some(op_id.clone()),
-        Refusal::Unsettled { op_id } => Some(op_id.clone()).filter(|id| !id.is_empty()),
+        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } | Refusal::Unsettled { op_id } => {
+            Some(op_id.clone())
+        }
         _ => None,
     };
     Described { status, code, text, retry_after, operation_id }

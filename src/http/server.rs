@@ -181,15 +181,17 @@ async fn work(
 fn read_head(app: &App, request: &HttpRequest) -> Call {
     let mut headers = std::collections::HashMap::new();
     for (name, value) in request.headers() {
-        if let (false, Ok(value)) = (name.as_str().contains('_'), value.to_str()) {
+        // What is no text is kept as text that fits nothing: a header that was sent must not read as one that was not.
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if !name.as_str().contains('_') {
             // Lines of one name are one list (RFC 9110 §5.3); a list is no key and no id, so none of it is picked.
             headers
                 .entry(name.as_str().to_owned())
                 .and_modify(|line: &mut String| {
                     line.push_str(", ");
-                    line.push_str(value);
+                    line.push_str(&value);
                 })
-                .or_insert_with(|| value.to_owned());
+                .or_insert_with(|| value.to_string());
         }
     }
     Call {

@@ -32,6 +32,7 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(sync::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
+        tokio::spawn(every(app.clone(), app.leases.beat_every(), "leases", beat)),
         tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),
     ]
 }
@@ -58,6 +59,10 @@ async fn poll_access(app: Arc<App>) -> Result<(), crate::access::Error> {
     app.access.poll().await
 }
 
+async fn beat(app: Arc<App>) -> crate::store::Result<()> {
+    app.leases.beat().await
+}
+
 /// Writes down what is gathered in memory and forgets what has served its time.
 async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let now = app.clock.now();
@@ -66,5 +71,7 @@ async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;
     app.db.sweep_login_failures(now - DAY, now).await?;
     app.db.sweep_reveals(now - 10 * MINUTE).await?;
+    app.db.sweep_idempotency_keys(now - DAY).await?;
+    app.db.sweep_leases(now - 7 * DAY).await?;
     app.db.sweep_plans(now - HOUR).await
 }

@@ -41,10 +41,15 @@ enum Finding {
 
 /// One round over everything unsettled and due; the workspaces side by side, so that one whose upstream hangs does not
 /// hold up the others.
+///
+/// Of several processes one does it, by its lease.
 pub async fn round(app: Arc<App>) -> store::Result<()> {
+    if app.leases.take("reconciler").await?.is_none() {
+        return Ok(());
+    }
     let now = app.clock.now();
     let mut workspaces: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    for operation in app.db.unsettled(&app.road.node, now, now - CALL_MAX, BATCH).await? {
+    for operation in app.db.unsettled(app.leases.node(), now, now - CALL_MAX, BATCH).await? {
         workspaces.entry(operation.workspace_id.clone()).or_default().push(operation);
     }
     let rounds = workspaces.into_iter().map(|(id, operations)| {
@@ -122,7 +127,7 @@ async fn close(
         OpState::Gone => Outcome::Gone,
         _ => Outcome::NotApplied,
     };
-    let post = matches!(operation.verb, Verb::PostDelete | Verb::PostUpdate);
+    let post = operation.verb.of_post();
     let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb.as_str(), outcome)
         .workspace(&operation.workspace_id)
         .tenant(if post {
@@ -140,7 +145,15 @@ async fn close(
         entry = entry.tenant(Some(id)).target("tenant", id);
     }
     entry.op_id = Some(operation.id.clone());
-    effects.push(Effect::Close { op_id: operation.id.clone(), state, at: now, check_at: now });
+    effects.push(Effect::Close {
+        op_id: operation.id.clone(),
+        state,
+        at: now,
+        check_at: now,
+        status: None,
+        granted_at,
+        doubted: true,
+    });
     if let Some((job_id, n)) = &operation.item {
         entry.job_id = Some(job_id.clone());
         let state = state.item_state();

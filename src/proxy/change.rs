@@ -11,12 +11,15 @@ use crate::{
         operations::{Asked, OpState, Operation, Snapshot, Verb},
         times,
     },
+    envelope::CannotOpen,
     store::{
         self,
+        idempotency::Claim,
         operations::{Effect, ItemResult},
     },
     upstream::{self, Call, Reply},
 };
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// The first look of the reconciler at something in doubt comes after this.
@@ -78,19 +81,25 @@ impl Road {
             snapshot: change.snapshot.clone(),
             state: OpState::Open,
             item: caller.item.clone(),
-            node: self.node.clone(),
+            node: self.leases.node().to_owned(),
             started_at: begun,
             checks: 0,
+            ended_at: None,
+            doubted_at: None,
+            upstream_status: None,
+            granted_at: None,
         };
         let mut intent = self.entry(caller, &change, &op_id, Outcome::Intent);
         intent.reason.clone_from(&change.reason);
-        self.audit.record(vec![intent], vec![Effect::Open(Box::new(operation))]).await.map_err(|error| {
-            match error {
-                Unavailable::Store(store::Error::Taken) if caller.item.is_some() => Refusal::ItemTaken,
-                // Another update of the post came first by a hair.
-                Unavailable::Store(store::Error::Taken) => Refusal::Unsettled { op_id: String::new() },
-                other => Refusal::Audit(other),
-            }
+        let mut opening = self.fences(caller);
+        if let Some(claim) = &caller.claim {
+            opening.push(Effect::Claim { claim: claim.clone(), op_id: op_id.clone() });
+        }
+        opening.push(Effect::Open(Box::new(operation)));
+        self.audit.record(vec![intent], opening).await.map_err(|error| match error {
+            Unavailable::Store(store::Error::Taken) => Refusal::Taken,
+            Unavailable::Store(store::Error::Fenced) => self.note_stale(caller, "intent"),
+            other => Refusal::Audit(other),
         })?;
 
         // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
@@ -137,7 +146,15 @@ impl Road {
         {
             self.mirror.note_deleted(tenant, &change.target);
         }
-        effects.push(Effect::Close { op_id: op_id.clone(), state, at: now, check_at: now + FIRST_CHECK });
+        effects.push(Effect::Close {
+            op_id: op_id.clone(),
+            state,
+            at: now,
+            check_at: now + FIRST_CHECK,
+            status: sent.as_ref().ok().map(|r| r.status),
+            granted_at,
+            doubted: state == OpState::InDoubt,
+        });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
             let again = matches!(&sent, Err(upstream::Error::Unreachable(_)))
@@ -152,11 +169,18 @@ impl Road {
             };
             effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: now });
         }
+        if let (Ok(reply), true) = (&sent, usable) {
+            effects.extend(self.answered(caller, reply, state));
+        }
         let stored = self.audit.record(vec![entry], effects).await;
         if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused) {
             self.mirror.note_change(&caller.account.workspace.id, tenant);
         }
         if let Err(error) = stored {
+            if matches!(error, Unavailable::Store(store::Error::Taken)) {
+                // This process stood still, and the operation was settled meanwhile: what is on record stands.
+                self.metrics.stale_write("outcome");
+            }
             // It may well have happened, but is not on record: the operation stays open for the reconciler.
             tracing::error!(op_id, %error, "an outcome could not be stored");
             return Err(Refusal::Unknown { op_id, error: error.to_string() });
@@ -180,8 +204,52 @@ impl Road {
         }
     }
 
+    /// What makes a record fail if the caller's lease has changed hands.
+    pub(super) fn fences(&self, caller: &Caller) -> Vec<Effect> {
+        caller.fence.iter().cloned().map(Effect::Fence).collect()
+    }
+
+    /// The caller has lost what entitled it to act.
+    pub(super) fn note_stale(&self, caller: &Caller, what: &str) -> Refusal {
+        match &caller.fence {
+            Some(fence) => self.leases.note_lost(fence, what),
+            None => self.metrics.stale_write(what),
+        }
+        Refusal::Taken
+    }
+
+    /// The answer to keep for later calls with the same idempotency key. None is kept of what may be tried again: nothing
+    /// happened, or nobody knows yet.
+    pub(super) fn answered(&self, caller: &Caller, reply: &Reply, state: OpState) -> Option<Effect> {
+        let claim = caller.claim.as_ref()?;
+        let last = matches!(state, OpState::Succeeded | OpState::Gone | OpState::Refused);
+        if !last || matches!(reply.status, 401 | 429) {
+            return None;
+        }
+        match self.seal_answer(claim, &reply.body) {
+            Ok(answer) => Some(Effect::Answered { claim: claim.clone(), status: reply.status, answer }),
+            Err(error) => {
+                // Without it a later call is answered from the operation.
+                tracing::error!(%error, "an answer could not be kept for its idempotency key");
+                None
+            }
+        }
+    }
+
+    /// Encrypts an answer for its idempotency key: it may hold a secret.
+    pub fn seal_answer(&self, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+        let row = claim_row(claim);
+        self.keyring.seal(claim_place(&row), &String::from_utf8_lossy(body))
+    }
+
+    /// Opens what [`Self::seal_answer`] has encrypted.
+    pub fn open_answer(&self, claim: &Claim, sealed: &[u8]) -> Result<SecretString, CannotOpen> {
+        let row = claim_row(claim);
+        self.keyring.open_secret(claim_place(&row), sealed)
+    }
+
     fn entry(&self, caller: &Caller, change: &Change, op_id: &str, outcome: Outcome) -> Draft {
-        let kind = if matches!(change.verb, Verb::PostDelete | Verb::PostUpdate) { "post" } else { "tenant" };
+        let kind = if change.verb.of_post() { "post" } else { "tenant" };
         let tenant = match change.verb {
             Verb::TenantDetach | Verb::TenantLink => Some(change.target.as_str()),
             _ => caller.tenant.as_deref(),
@@ -224,6 +292,15 @@ impl Road {
             _ => Vec::new(),
         }
     }
+}
+
+/// The row identity that the kept answer of an idempotency key is encrypted for.
+fn claim_place(row: &str) -> [&str; 3] {
+    ["idempotency_keys", "answer", row]
+}
+
+fn claim_row(claim: &Claim) -> String {
+    format!("{}/{}/{}", claim.workspace_id, claim.tenant_id, claim.key)
 }
 
 /// The tenant that a change has made.

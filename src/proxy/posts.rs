@@ -276,6 +276,11 @@ impl Road {
         state: OpState,
         mut effects: Vec<Effect>,
     ) -> Result<Changed, Refusal> {
+        // No operation stands behind this record, whose end only one could write down.
+        let mut guarded = self.fences(caller);
+        guarded.append(&mut effects);
+        let mut effects = guarded;
+        effects.extend(self.answered(caller, &reply, state));
         let gone = state == OpState::Gone;
         let code = (!gone).then(|| reply.error_code().unwrap_or_else(|| format!("http_{}", reply.status)));
         let mut entry = Draft::new(
@@ -298,7 +303,10 @@ impl Road {
             let result = ItemResult { state, code, message, granted_at: None };
             effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: self.clock.now() });
         }
-        self.audit.record(vec![entry], effects).await.map_err(Refusal::Audit)?;
+        self.audit.record(vec![entry], effects).await.map_err(|error| match error {
+            crate::audit::Unavailable::Store(crate::store::Error::Fenced) => self.note_stale(caller, "item"),
+            other => Refusal::Audit(other),
+        })?;
         Ok(Changed { reply, state, granted_at: None, op_id: String::new() })
     }
 }

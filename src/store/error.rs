@@ -9,6 +9,8 @@ pub enum Error {
     Taken,
     /// The database gave this transaction up for another; nothing of it was done, and it may be tried again.
     Deadlock,
+    /// The lease that the write depends on has changed hands; nothing was written.
+    Fenced,
     /// A stored row does not read as what it should be.
     Corrupt(String),
     /// This SQLite has a known corruption bug.
@@ -61,6 +63,7 @@ impl fmt::Display for Error {
         match self {
             Self::Taken => f.write_str("a value that must be unique is taken"),
             Self::Deadlock => f.write_str("the database gave the transaction up for another"),
+            Self::Fenced => f.write_str("another process has taken this work over"),
             Self::Corrupt(what) => write!(f, "a stored row cannot be read: {what}"),
             Self::OldSqlite(version) => {
                 write!(f, "SQLite {version} can corrupt the database; 3.51.3 or newer is needed")

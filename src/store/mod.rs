@@ -4,6 +4,7 @@
 pub mod admins;
 pub mod audit;
 pub mod facts;
+pub mod idempotency;
 pub mod jobs;
 pub mod keys;
 pub mod leases;

@@ -1,6 +1,6 @@
 //! Operations from intent to end, and the effects that become durable together with an audit entry.
 
-use super::{Db, Error, Json, Result, Tx};
+use super::{Db, Error, Json, Result, Tx, idempotency::Claim, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
@@ -15,6 +15,21 @@ use crate::{
 /// A change of our own tables that the audit writer makes in the entry's transaction.
 #[derive(Debug, Clone)]
 pub enum Effect {
+    /// Nothing, unless the lease has changed hands: then the record fails with [`Error::Fenced`].
+    Fence(Fence),
+    /// The operation about to be opened belongs to an idempotency key. Fails with [`Error::Fenced`] if another attempt has
+    /// the key's claim now.
+    Claim {
+        claim: Claim,
+        op_id: String,
+    },
+    /// The answer that every later call with the idempotency key gets.
+    Answered {
+        claim: Claim,
+        status: u16,
+        /// Encrypted.
+        answer: Vec<u8>,
+    },
     /// The intent: the operation, and its job item now running. Fails with [`Error::Taken`] if the item is no longer
     /// pending, so that no two workers send the same item, and for an update while an earlier one of the same post has
     /// no end.
@@ -25,6 +40,11 @@ pub enum Effect {
         state: OpState,
         at: Millis,
         check_at: Millis,
+        /// Upstream's HTTP status, if it answered.
+        status: Option<u16>,
+        granted_at: Option<Millis>,
+        /// Whether the outcome is in doubt, or was until now.
+        doubted: bool,
     },
     /// Where a job item stands now.
     Item {
@@ -107,25 +127,37 @@ struct OperationRow {
     node: String,
     started_at: i64,
     checks: i64,
+    ended_at: Option<i64>,
+    doubted_at: Option<i64>,
+    upstream_status: Option<i64>,
+    granted_at: Option<i64>,
 }
 
 const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
-    node, started_at, checks FROM operations WHERE ";
+    node, started_at, checks, ended_at, doubted_at, upstream_status, granted_at FROM operations WHERE ";
 
 impl Tx {
     pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<()> {
         match effect {
+            Effect::Fence(fence) => self.hold(fence).await,
+            Effect::Claim { claim, op_id } => self.open_under_claim(claim, op_id).await,
+            Effect::Answered { claim, status, answer } => self.answer_claim(claim, *status, answer).await,
             Effect::Open(operation) => self.open_operation(operation).await,
-            Effect::Close { op_id, state, at, check_at } => {
+            Effect::Close { op_id, state, at, check_at, status, granted_at, doubted } => {
                 let ended = (*state != OpState::InDoubt).then_some(*at);
                 self.sql(
-                    "UPDATE operations SET state = $2, ended_at = $3, check_at = $4
+                    "UPDATE operations SET state = $2, ended_at = $3, check_at = $4,
+                       upstream_status = COALESCE($5, upstream_status), granted_at = COALESCE($6, granted_at),
+                       doubted_at = COALESCE(doubted_at, $7)
                      WHERE id = $1 AND state IN ('open', 'in_doubt')",
                 )
                 .bind(op_id)
                 .bind(state.as_str())
                 .bind(ended)
                 .bind(*check_at)
+                .bind(status.map(i64::from))
+                .bind(*granted_at)
+                .bind(doubted.then_some(*at))
                 .run()
                 .await
                 // Somebody else closed it: theirs stands, and this entry must not be written a second time.
@@ -266,8 +298,8 @@ impl Tx {
 }
 
 impl Db {
-    /// Operations the reconciler should look at: in doubt and due, or open though their process is gone (`node` is not
-    /// ours, or they are older than any call can be).
+    /// Operations the reconciler should look at: in doubt and due, or open though their call has ended: they are older than
+    /// any call can be, or their process has not been heard of (`node` is the one that asks).
     pub async fn unsettled(
         &self,
         node: &str,
@@ -275,8 +307,6 @@ impl Db {
         call_started_before: Millis,
         limit: i64,
     ) -> Result<Vec<Operation>> {
-        // On the embedded engine no other process can be at work: what another node opened is orphaned at once.
-        let orphaned_after = self.pick(now + 1, call_started_before);
         let rows: Vec<OperationRow> = self
             .read(COLUMNS)
             .push("state IN ('open', 'in_doubt') AND check_at <= ")
@@ -285,9 +315,11 @@ impl Db {
             .arg(call_started_before)
             .push(") OR (state = 'open' AND node <> ")
             .arg(node)
-            .push(" AND started_at < ")
-            .arg(orphaned_after)
-            .push(")) ORDER BY check_at, id LIMIT ")
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM leases WHERE name = 'node:' || operations.node AND until >= ",
+            )
+            .arg(now)
+            .push("))) ORDER BY check_at, id LIMIT ")
             .arg(limit)
             .all()
             .await?;
@@ -344,6 +376,31 @@ impl Db {
         rows.into_iter().map(|(text, at)| Ok((state(&text)?, at))).collect()
     }
 
+    /// Operations of a workspace that have ended and had been in doubt, those that ended last first; from before the one
+    /// with the given id.
+    pub async fn settled_operations(
+        &self,
+        workspace_id: &str,
+        before: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Operation>> {
+        let mut sql = self
+            .read(COLUMNS)
+            .push("doubted_at IS NOT NULL AND ended_at IS NOT NULL AND workspace_id = ")
+            .arg(workspace_id);
+        if let Some(before) = before {
+            sql = sql
+                .push(" AND (ended_at, id) < (SELECT ended_at, id FROM operations WHERE workspace_id = ")
+                .arg(workspace_id)
+                .push(" AND id = ")
+                .arg(before)
+                .push(")");
+        }
+        let rows: Vec<OperationRow> =
+            sql.push(" ORDER BY ended_at DESC, id DESC LIMIT ").arg(limit).all().await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
     /// An operation of a workspace, whatever its state.
     pub async fn operation(&self, workspace_id: &str, id: &str) -> Result<Option<Operation>> {
         let row: Option<OperationRow> =
@@ -370,6 +427,10 @@ impl TryFrom<OperationRow> for Operation {
             node: row.node,
             started_at: row.started_at,
             checks: row.checks,
+            ended_at: row.ended_at,
+            doubted_at: row.doubted_at,
+            upstream_status: row.upstream_status,
+            granted_at: row.granted_at,
         })
     }
 }

@@ -102,7 +102,7 @@ const addresses = async (page, site, ws) => {
   const w = `/w/${ws}`;
   const go = (path) => page.goto(site.url + path, { waitUntil: "load" });
   const found = ["/", "/settings", "/audit", "/workspaces", "/workspaces/new", w, `${w}/tenants`, `${w}/tenants/new`,
-    `${w}/keys`, `${w}/keys/new`, `${w}/posts`, `${w}/jobs`, `${w}/audit`,
+    `${w}/keys`, `${w}/keys/new`, `${w}/posts`, `${w}/jobs`, `${w}/operations`, `${w}/audit`,
     `${w}/posts?q=nothing-is-like-this`, `${w}/audit?actor=nobody`, `${w}/posts?status=scheduled&select=matching`];
   await go("/audit");
   found.push(await first(page, "td a.quiet"));
@@ -137,6 +137,9 @@ const addresses = async (page, site, ws) => {
   await page.waitForSelector("[data-job][data-state=paused]");
   const job = new URL(page.url()).pathname;
   found.push(job, `${job}/cancel`);
+  await go(`${w}/audit?action=post.update`);
+  await go(await first(page, "td a.quiet"));
+  found.push(await first(page, "a[href*='/operations/']"));
   return found;
 };
 

@@ -38,8 +38,14 @@ use tokio::sync::watch;
 gateway_on_both_engines!(kill_9_at_any_moment_loses_nothing_and_does_nothing_twice);
 
 /// Settled soon, no pause between background calls, a mirror that is always being refreshed.
-const FLAGS: &[&str] =
-    &["--log", "error", "--tuning", "pace=0,mirror-age=500,sweep-age=3000,settle-after=1500,tick=50"];
+const FLAGS: &[&str] = &[
+    "--log",
+    "error",
+    "--lease-seconds",
+    "3",
+    "--tuning",
+    "pace=0,mirror-age=500,sweep-age=3000,settle-after=1500,tick=50",
+];
 /// Kills between two looks at all that must hold, and between two lives in which recovery is waited for.
 const CHECK_EVERY: usize = 25;
 const RECOVER_EVERY: usize = 8;
@@ -213,7 +219,7 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
         }
     }
 
-    // Nobody asks for anything any more. What was under way is settled; on PostgreSQL the clock has to be moved for it.
+    // Nobody asks for anything any more. What was under way is settled; leases of the dead run out.
     shared.ended.store(true, Ordering::Relaxed);
     app.sandbox_idle().await;
     app.clock.advance(2 * MINUTE);

@@ -5,8 +5,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod idempotency;
 mod isolation;
 mod kills;
+mod operations;
 mod outage;
 mod pages;
 mod process;

@@ -108,6 +108,19 @@ impl TestApp {
         self.running = Some(Running::start(self.config.clone(), self.clock.clone()).await.unwrap());
     }
 
+    /// A second gateway on the same database, with the same key files and a port of its own. PostgreSQL only: of SQLite's
+    /// file there is one process.
+    #[cfg(feature = "postgres-tests")]
+    pub async fn replica(&self) -> Running {
+        let mut config = self.config.clone();
+        config.data = self.config.data.with_file_name(format!("replica-{}", ids::new_id()));
+        std::fs::create_dir_all(&config.data).unwrap();
+        for file in ["master.key", "pepper.key"] {
+            std::fs::copy(self.config.data.join(file), config.data.join(file)).unwrap();
+        }
+        Running::start(config, self.clock.clone()).await.unwrap()
+    }
+
     /// Makes an account in the sandbox and adds it to the gateway: workspace id and its upstream key.
     pub async fn add_workspace(&self, name: &str) -> (String, String) {
         let account = self.control(Method::POST, "workspaces", json!({ "name": name })).await;

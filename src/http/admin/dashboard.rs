@@ -7,15 +7,12 @@ mod numbers;
 use super::{
     super::{Answer, Error},
     audit, jobs, present,
-    views::{Badge, CopyId, DashboardPage, Link, OpenOperation, Step},
+    views::{DashboardPage, Link, OperationRow, Step},
     visit::Visit,
 };
 use crate::{
     clock::{Millis, SECOND},
-    domain::{
-        admins::Right,
-        operations::{OpState, Operation, Verb},
-    },
+    domain::{admins::Right, operations::OpState},
     store::audit::AuditFilter,
 };
 
@@ -55,6 +52,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer, Error> {
         failures: charts::failures(&visit, &ws, now).await?,
         jobs: jobs.iter().filter(|job| job.workspace_id == ws).map(|job| jobs::row(job, "", now)).collect(),
         operations: operations(&visit, &ws, now).await?,
+        operations_url: format!("/w/{ws}/operations"),
         audit: audit::latest(&visit, about, 10).await?,
         audit_url: if visit.may(Right::Audit) { format!("/w/{ws}/audit") } else { String::new() },
         shell: visit.shell("Dashboard"),
@@ -113,36 +111,9 @@ fn data_line(tenants: i64, never: i64, failing: i64, oldest: Option<Millis>) -> 
     line
 }
 
-async fn operations(visit: &Visit, ws: &str, now: Millis) -> Result<Vec<OpenOperation>, Error> {
+/// What is in doubt, or under way for longer than a call takes.
+async fn operations(visit: &Visit, ws: &str, now: Millis) -> Result<Vec<OperationRow>, Error> {
     let mut open = visit.app.db.open_operations(ws, 10).await?;
     open.retain(|o| o.state == OpState::InDoubt || o.started_at < now - UNDER_WAY);
-    let ids: Vec<&str> = open.iter().filter_map(tenant_of).collect();
-    let names = visit.app.db.tenant_names(ws, &ids).await?;
-    let row = |o: &Operation| OpenOperation {
-        at: present::exact_moment(o.started_at, now),
-        what: match o.verb {
-            Verb::TenantCreate => "Create a tenant".into(),
-            Verb::PostDelete => format!("Delete post {}", CopyId::short("", o.target.as_str()).short),
-            Verb::PostUpdate => format!("Change post {}", CopyId::short("", o.target.as_str()).short),
-            Verb::TenantDetach => "Detach tenant".into(),
-            Verb::TenantLink => "Make a connection link for tenant".into(),
-        },
-        tenant: tenant_of(o)
-            .map(|id| names.get(id).cloned().unwrap_or_else(|| id.into()))
-            .unwrap_or_default(),
-        state: Badge::outcome(if o.state == OpState::Open { "intent" } else { o.state.as_str() }),
-        url: match (visit.may(Right::Audit), tenant_of(o)) {
-            (true, _) => format!("/w/{ws}/audit?operation={}", o.id),
-            (false, Some(tenant)) => format!("/w/{ws}/tenants/{tenant}"),
-            (false, None) => format!("/w/{ws}/tenants"),
-        },
-    };
-    Ok(open.iter().map(row).collect())
-}
-
-fn tenant_of(operation: &Operation) -> Option<&str> {
-    match operation.verb {
-        Verb::TenantDetach | Verb::TenantLink => Some(&operation.target),
-        _ => operation.tenant_id.as_deref(),
-    }
+    super::operations::rows(visit, &open).await
 }

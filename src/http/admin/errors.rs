@@ -21,7 +21,13 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
         return Answer::see_other(&location);
     }
     let described = error.describe();
-    let (heading, todo) = advice(described.status);
+    let (heading, todo) = match error {
+        Error::Interrupted => (
+            "Interrupted",
+            "Go back, reload the page and see whether it shows what you asked for. If not, fill the form in anew.",
+        ),
+        _ => advice(described.status),
+    };
     let page = ErrorPage {
         shell: bare_shell(app, call, heading),
         status: described.status,

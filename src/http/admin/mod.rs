@@ -9,6 +9,7 @@ mod form;
 mod jobs;
 mod keys;
 mod login;
+mod operations;
 mod passwords;
 mod plan_page;
 mod plans;
@@ -94,6 +95,8 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
         page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),
         form("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel),
+        page("/w/{ws}/operations", w(Read), operations::list),
+        page("/w/{ws}/operations/{id}", w(Read), operations::show),
         page("/w/{ws}/audit", w(Audit), audit::list),
         page("/w/{ws}/audit/{seq}", w(Audit), audit::show),
         form("/w/{ws}/audit/export", w(Export), audit::export),

@@ -46,6 +46,8 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
         request_id: call.request_id.clone(),
         client: client_label(call),
         item: None,
+        fence: None,
+        claim: None,
         patience: Patience::DOOR,
     };
     let (user, older) = (given(call, "x-postpost-user-id"), given(call, "x-publora-user-id"));

@@ -83,12 +83,18 @@ pub async fn operation(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     }
 }
 
+/// `state` is for programs: everything but `open` and `in_doubt` is final. `outcome` says the same to people.
 fn describe(operation: &Operation) -> serde_json::Value {
+    let target = if operation.verb.of_post() { "postGroupId" } else { "tenantId" };
     json!({
         "operationId": operation.id,
         "action": operation.verb.as_str(),
-        "postGroupId": operation.target,
+        target: operation.target,
         "state": operation.state.as_str(),
+        "outcome": operation.how_it_ended(),
         "startedAt": times::to_iso(operation.started_at),
+        "endedAt": operation.ended_at.map(times::to_iso),
+        "upstreamStatus": operation.upstream_status,
+        "grantedTime": operation.granted_at.map(times::to_iso),
     })
 }

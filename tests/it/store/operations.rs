@@ -11,19 +11,20 @@ use gatehouse::{
         posts::{Post, PostStatus},
         tenants::ManagedUser,
     },
-    store::{Db, Error, operations::Effect},
+    store::{Db, Error, leases::node_lease, operations::Effect},
 };
 
 both_engines!(
     open_and_close,
     one_update_of_a_post,
     twins,
+    how_it_ended,
     one_worker_per_item,
     unsettled,
     posts,
     pauses,
     tenants,
-    hostile_snapshot
+    hostile_snapshot,
 );
 
 fn operation(workspace_id: &str, id: &str) -> Operation {
@@ -41,6 +42,10 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
         node: "node-1".into(),
         started_at: NOW,
         checks: 0,
+        ended_at: None,
+        doubted_at: None,
+        upstream_status: None,
+        granted_at: None,
     }
 }
 
@@ -53,7 +58,8 @@ async fn open(db: &Db, operation: Operation) -> Result<(), Unavailable> {
 }
 
 fn close(id: &str, state: OpState, at: i64) -> Effect {
-    Effect::Close { op_id: id.into(), state, at, check_at: at + 10 }
+    let doubted = matches!(state, OpState::InDoubt | OpState::Applied | OpState::NotApplied);
+    Effect::Close { op_id: id.into(), state, at, check_at: at + 10, status: None, granted_at: None, doubted }
 }
 
 fn taken(result: &Result<(), Unavailable>) -> bool {
@@ -123,6 +129,55 @@ async fn twins(db: Db) {
     assert_eq!(twins, [(OpState::Succeeded, NOW + 5), (OpState::Open, NOW + 9)]);
 }
 
+async fn how_it_ended(db: Db) {
+    let acme = populated(&db, 1).await;
+    for (n, end) in
+        [OpState::Applied, OpState::Succeeded, OpState::NotApplied, OpState::Gone].into_iter().enumerate()
+    {
+        let id = format!("op-{n}");
+        open(&db, operation(&acme, &id)).await.unwrap();
+        if n == 0 {
+            let doubt = Effect::Close {
+                op_id: id.clone(),
+                state: OpState::InDoubt,
+                at: NOW + 1,
+                check_at: NOW,
+                status: Some(503),
+                granted_at: None,
+                doubted: true,
+            };
+            apply(&db, doubt).await.unwrap();
+        }
+        let status = (end == OpState::Succeeded).then_some(200);
+        let ended = Effect::Close {
+            op_id: id,
+            state: end,
+            at: NOW + 10 - n as i64,
+            check_at: NOW,
+            status,
+            granted_at: Some(NOW + 60),
+            doubted: end != OpState::Succeeded,
+        };
+        apply(&db, ended).await.unwrap();
+    }
+    let first = db.operation(&acme, "op-0").await.unwrap().unwrap();
+    // What the reconciler adds does not wipe out what was known when the doubt arose.
+    assert_eq!(
+        (first.upstream_status, first.doubted_at, first.ended_at, first.granted_at),
+        (Some(503), Some(NOW + 1), Some(NOW + 10), Some(NOW + 60))
+    );
+    let clear = db.operation(&acme, "op-1").await.unwrap().unwrap();
+    assert_eq!((clear.upstream_status, clear.doubted_at), (Some(200), None));
+    let page = async |ws: &str, before: Option<&str>, limit| {
+        let page = db.settled_operations(ws, before, limit).await.unwrap();
+        page.into_iter().map(|o| o.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(&acme, None, 10).await, ["op-0", "op-2", "op-3"]);
+    assert_eq!(page(&acme, None, 2).await, ["op-0", "op-2"]);
+    assert_eq!(page(&acme, Some("op-2"), 2).await, ["op-3"]);
+    assert!(page(&acme, Some("op-3"), 2).await.is_empty() && page("other", None, 2).await.is_empty());
+}
+
 async fn one_worker_per_item(db: Db) {
     let acme = populated(&db, 1).await;
     let (plan, _) = plan(&db, &acme, &[post(1, 7, PostStatus::Scheduled)]).await;
@@ -155,8 +210,11 @@ async fn unsettled(db: Db) {
         let due = db.unsettled("node-1", now, NOW - 50, limit).await.unwrap();
         due.into_iter().map(|o| o.id).collect::<Vec<_>>()
     };
-    // On the embedded engine no other process can be at work: another node's call is an orphan at once.
-    let expected: &[&str] = if db.is_embedded() { &["mine-old", "theirs"] } else { &["mine-old"] };
+    // Another process's call is an orphan as soon as the process has not been heard of.
+    let dead = due(NOW + 9, 10).await;
+    assert_eq!(dead, ["mine-old", "theirs"]);
+    db.take_lease(&node_lease("node-2"), "node-2", NOW, NOW + 1_000).await.unwrap();
+    let expected: &[&str] = &["mine-old"];
     assert_eq!(due(NOW + 9, 10).await, expected);
     assert_eq!(due(NOW + 10, 10).await, [expected, &["doubt"]].concat());
     assert_eq!(due(NOW + 10, 1).await, expected[..1]);
@@ -170,9 +228,17 @@ async fn unsettled(db: Db) {
 async fn posts(db: Db) {
     let acme = populated(&db, 2).await;
     for tenant in [1, 2] {
-        db.mirror_posts(&acme, &oid(tenant), &[post(tenant, 7, PostStatus::Scheduled)], NOW, false, NOW)
-            .await
-            .unwrap();
+        db.mirror_posts(
+            &acme,
+            &oid(tenant),
+            &[post(tenant, 7, PostStatus::Scheduled)],
+            NOW,
+            false,
+            None,
+            NOW,
+        )
+        .await
+        .unwrap();
     }
     let change = |status, scheduled_at| Effect::PostChanged {
         workspace_id: acme.clone(),
@@ -205,14 +271,14 @@ async fn posts(db: Db) {
     let gone = Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: oid(7) };
     apply(&db, gone).await.unwrap();
     assert!(stored(1).await.is_none());
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     assert!(stored(1).await.unwrap().pause.is_none(), "the pause went with the post");
     assert!(stored(2).await.unwrap().pause.is_some());
 }
 
 async fn pauses(db: Db) {
     let acme = populated(&db, 1).await;
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     let paused = |at, scheduled_at| Effect::Paused {
         workspace_id: acme.clone(),
         tenant_id: oid(1),

@@ -24,6 +24,12 @@ impl Process {
         Self::start_logging(app, "error", Stdio::inherit()).await
     }
 
+    /// With more flags.
+    pub async fn start_with(app: &TestApp, more: &[&str]) -> Self {
+        Self::launch(&app.config, &app.config.data, &[&["--log", "error"], more].concat(), Stdio::inherit())
+            .await
+    }
+
     pub async fn start_logging(app: &TestApp, log: &str, stderr: Stdio) -> Self {
         Self::launch(&app.config, &app.config.data, &["--log", log], stderr).await
     }

@@ -2,7 +2,7 @@
 
 use super::{base, rows};
 use crate::{
-    domain::{audit::Entry, ids},
+    domain::{admins::Right, audit::Entry, ids},
     http::{
         Answer, Error,
         admin::{
@@ -41,7 +41,7 @@ async fn render(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, E
         shell: visit.shell(format!("Entry {}", Count(row.seq))),
         seq: Count(row.seq),
         action: entry.action.clone(),
-        facts: facts(&entry, &row, &fixed, &base),
+        facts: facts(visit, &entry, &row, &fixed, &base),
         context: context(&entry),
         erased: erased(&entry, &fixed),
         changes: changes(&entry),
@@ -60,7 +60,7 @@ fn fact(name: &str, value: impl Into<String>, url: impl Into<String>) -> Fact {
     Fact { name: name.into(), value: value.into(), url: url.into() }
 }
 
-fn facts(entry: &Entry, row: &AuditRow, fixed: &Value, base: &str) -> Vec<Fact> {
+fn facts(visit: &Visit, entry: &Entry, row: &AuditRow, fixed: &Value, base: &str) -> Vec<Fact> {
     let mut facts = vec![fact("Actor", format!("{} ({})", row.actor, row.actor_type), "")];
     if !entry.actor_id.is_empty() {
         facts.push(fact("Actor ID", entry.actor_id.as_str(), ""));
@@ -91,7 +91,13 @@ fn facts(entry: &Entry, row: &AuditRow, fixed: &Value, base: &str) -> Vec<Fact> 
         facts.push(fact("PostPost's answer", format!("{answer} after {latency} ms"), ""));
     }
     if let Some(id) = entry.op_id.as_deref().filter(|id| ids::is_own_id(id)) {
-        facts.push(fact("Operation", id, format!("{base}?operation={id}")));
+        // An auditor reads the log alone; others are shown how it ended.
+        let reads = |ws: &&String| visit.role_in(ws).is_some_and(|role| role.may(Right::Read));
+        let url = match entry.workspace_id.as_ref().filter(reads) {
+            Some(ws) => format!("/w/{ws}/operations/{id}"),
+            None => format!("{base}?operation={id}"),
+        };
+        facts.push(fact("Operation", id, url));
     }
     if let (Some(ws), Some(id)) =
         (&entry.workspace_id, entry.job_id.as_deref().filter(|id| ids::is_own_id(id)))

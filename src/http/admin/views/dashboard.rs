@@ -5,7 +5,8 @@ use askama::Template;
 use super::audit::AuditRow;
 use super::charts::{Bars, DayBars};
 use super::jobs::JobRow;
-use super::parts::{Badge, Count, Link, Moment};
+use super::operations::OperationRow;
+use super::parts::{Count, Link};
 use super::shell::Shell;
 
 /// `/`
@@ -27,7 +28,10 @@ pub struct DashboardPage {
     pub days: Option<DayBars>,
     pub failures: Option<Bars>,
     pub jobs: Vec<JobRow>,
-    pub operations: Vec<OpenOperation>,
+    /// Changes whose outcome is not known yet.
+    pub operations: Vec<OperationRow>,
+    /// Where "All operations" leads.
+    pub operations_url: String,
     pub audit: Vec<AuditRow>,
     /// Where "All entries" leads.
     pub audit_url: String,
@@ -63,17 +67,6 @@ pub struct Tile {
     pub url: String,
     /// `danger` colours the number. Usually empty.
     pub kind: &'static str,
-}
-
-/// A change whose outcome upstream is not known yet.
-#[derive(Clone, Debug, Default)]
-pub struct OpenOperation {
-    pub at: Moment,
-    /// "Delete post 507f…9011"
-    pub what: String,
-    pub tenant: String,
-    pub state: Badge,
-    pub url: String,
 }
 
 /// A step of the first-day checklist.

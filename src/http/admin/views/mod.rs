@@ -10,6 +10,7 @@ mod errors;
 mod forms;
 mod jobs;
 mod keys;
+mod operations;
 mod parts;
 mod people;
 mod plans;
@@ -24,13 +25,14 @@ mod samples;
 
 pub use audit::{AuditFilter, AuditListPage, AuditPage, AuditRow, Change, ExportForm, Fact};
 pub use charts::{Bar, Bars, Day, DayBars};
-pub use dashboard::{Attention, DashboardPage, OpenOperation, Step, Tile};
+pub use dashboard::{Attention, DashboardPage, Step, Tile};
 pub use errors::ErrorPage;
 pub use forms::{Choice, ChoiceGroup, Field, Summary};
 pub use jobs::{
     CancelPage, Counters, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
 };
 pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage, SecretPage};
+pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};
 pub use plans::{Breakdown, BreakdownRow, PlanItem, PlanOptions, PlanPage, PlanState, SkipRow};

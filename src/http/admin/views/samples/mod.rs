@@ -6,6 +6,7 @@ mod bulk;
 mod content;
 mod html;
 mod keys;
+mod operations;
 mod pages;
 
 use std::cell::Cell;

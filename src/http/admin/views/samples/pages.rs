@@ -1,7 +1,7 @@
 //! One render of every page for a sample.
 
 use super::super::*;
-use super::{Sample, Sort, bulk, keys};
+use super::{Sample, Sort, bulk, keys, operations};
 
 pub fn all(s: &Sample) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
@@ -15,6 +15,7 @@ pub fn all(s: &Sample) -> Vec<(&'static str, String)> {
     bulk::posts(s, &mut add);
     bulk::plans(s, &mut add);
     bulk::jobs(s, &mut add);
+    operations::operations(s, &mut add);
     audit(s, &mut add);
     rest(s, &mut add);
     out
@@ -110,13 +111,8 @@ fn dashboard(s: &Sample, add: &mut Add) {
             }),
             failures: s.opt(Bars { caption: s.t("Instagram fails most: 3.7 %."), bars: s.rows(4, bar) }),
             jobs: s.job_rows(2),
-            operations: s.rows(1, |_| OpenOperation {
-                at: s.at("15 Mar 2026, 14:30:07 UTC", "4 min ago"),
-                what: s.t("Delete post 507f…9011"),
-                tenant: s.t("Blue Bakery"),
-                state: Badge::outcome("in_doubt"),
-                url: "/w/w1/audit/81204".into(),
-            }),
+            operations: s.rows(1, |_| operations::row(s, "in_doubt")),
+            operations_url: "/w/w1/operations".into(),
             audit: s.audit_rows(10),
             audit_url: "/audit".into(),
         },
