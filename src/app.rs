@@ -31,10 +31,10 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-/// Requests worked on at once; more than this are answered 503 instead of being queued up.
-pub const MAX_REQUESTS: usize = 1_024;
-/// How long a stop waits for requests and workers (security.md §6).
-const DRAIN: Duration = Duration::from_secs(25);
+/// How long a stop waits for requests and workers, and then for the last writing down: 25 s together, because service
+/// managers lose patience after 30 (security.md §6).
+const DRAIN: Duration = Duration::from_secs(22);
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// Everything a handler or worker may use.
 pub struct App {
@@ -56,13 +56,15 @@ pub struct App {
     pub road: Road,
     /// The shared runtime.
     pub runtime: Handle,
-    /// One permit per request under way.
-    pub requests: Arc<Semaphore>,
+    /// Places for requests under way.
+    pub gate: http::Gate,
+    pub limits: http::Limits,
     /// Password checks at once: each takes 19 MiB and a core.
     pub password_checks: Semaphore,
     pub stopping: watch::Receiver<bool>,
     pub jobs: jobs::Bell,
     pub login: http::LoginState,
+    pub health: http::HealthState,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub enum Error {
     /// Another process has the data folder.
     Locked(std::path::PathBuf),
     Listen(std::net::SocketAddr, io::Error),
+    /// The database, named without what is secret in its URL.
+    Database(String, store::Error),
     Store(store::Error),
     Keyring(keyring::Error),
     Access(access::Error),
@@ -97,8 +101,7 @@ impl Running {
         let lock = prepare_folder(&config)?;
         let listener = TcpListener::bind(config.listen).map_err(|e| Error::Listen(config.listen, e))?;
         let address = listener.local_addr().map_err(|e| Error::Listen(config.listen, e))?;
-        let db = Db::connect(&config.database_url).await.map_err(Error::Store)?;
-        db.migrate().await.map_err(Error::Store)?;
+        let db = open_database(&config).await?;
         restrict_database_file(&config.database_url);
         if db.is_embedded() {
             // Nobody else can hold one: the lock file says so.
@@ -136,6 +139,7 @@ impl Running {
             clock,
             db,
             keyring,
+            gate: http::Gate::new(metrics.clone()),
             metrics,
             leases,
             access,
@@ -145,11 +149,12 @@ impl Running {
             audit,
             road,
             runtime: Handle::current(),
-            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            limits: http::Limits::new(config.key_rate, config.tenant_rate),
             password_checks: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             stopping,
             jobs: jobs::Bell::default(),
             login: http::LoginState::default(),
+            health: http::HealthState::default(),
             config,
         });
         let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
@@ -158,29 +163,43 @@ impl Running {
         Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
     }
 
-    /// Stops in order: no new requests, then those under way and the workers end, then what is in memory is written
-    /// down. Gives up waiting after 25 s; what is left is safe, as after a crash.
+    /// Stops in order: not ready, so that nobody is sent here any more; no new requests; those under way and the workers
+    /// end; what is in memory is written down. Gives up waiting after 25 s; what is left is safe, as after a crash.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         let app = self.app;
         let drain = async {
+            http::wait_until_told(&app).await;
             self.server.stop().await;
             for worker in self.workers {
                 let _ = worker.await;
             }
-            let _ = app.requests.acquire_many(MAX_REQUESTS as u32).await;
+            app.gate.drained().await;
         };
         if tokio::time::timeout(DRAIN, drain).await.is_err() {
             tracing::warn!("some work did not end in time; it is settled at the next start");
         }
-        if let Err(error) = app.access.flush_uses().await {
-            tracing::warn!(%error, "last uses of keys were not written down");
+        let close = async {
+            if let Err(error) = app.access.flush_uses().await {
+                tracing::warn!(%error, "last uses of keys were not written down");
+            }
+            if let Err(error) = app.leases.release_all().await {
+                tracing::warn!(%error, "leases were not given back; others take the work over when they run out");
+            }
+            app.db.close().await;
+        };
+        if tokio::time::timeout(CLOSE, close).await.is_err() {
+            tracing::warn!("the database did not close in time");
         }
-        if let Err(error) = app.leases.release_all().await {
-            tracing::warn!(%error, "leases were not given back; others take the work over when they run out");
-        }
-        app.db.close().await;
     }
+}
+
+/// Opens the database and brings its tables up to this version.
+pub async fn open_database(config: &Config) -> Result<Db, Error> {
+    let failed = |error| Error::Database(config.shown_database_url(), error);
+    let db = Db::connect(&config.database_url).await.map_err(failed)?;
+    db.migrate().await.map_err(failed)?;
+    Ok(db)
 }
 
 /// Where our own pages are served from. Without a public URL that is this machine, by whichever name people call it.
@@ -238,11 +257,17 @@ pub async fn offer_setup(db: &Db, clock: &Clock, public_url: &str) -> store::Res
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Folder(path, error) => write!(
+                f,
+                "the data folder cannot be used: {}: {error}; it must exist or be creatable, and belong to the user this \
+                 runs as",
+                path.display()
+            ),
             Self::Locked(path) => {
                 write!(f, "another gatehouse uses this data folder ({} is locked)", path.display())
             }
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Database(url, error) => write!(f, "{error} ({url})"),
             Self::Store(error) => error.fmt(f),
             Self::Keyring(error) => error.fmt(f),
             Self::Access(error) => error.fmt(f),

@@ -2,9 +2,13 @@
 //! variables are read here and nowhere else. Secrets do not live here; `Debug` shows a database URL without its password.
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
+
+/// Shortest `metrics_token`, in characters: guessing is hopeless, so attempts need not be counted.
+const TOKEN_MIN: usize = 32;
 
 /// What a person can set. Every field is also `GATEHOUSE_<NAME>` and a line in `gatehouse.toml`.
 #[derive(Args, Deserialize, Debug, Clone, Default)]
@@ -31,6 +35,12 @@ pub struct Settings {
     /// Seconds a process may be silent before another on the same database takes its work over [default: 60]
     #[arg(long)]
     pub lease_seconds: Option<u64>,
+    /// Calls a second of one key; five seconds' worth may come at once; 0 is no limit [default: 20]
+    #[arg(long)]
+    pub key_rate: Option<u32>,
+    /// Calls a second of one tenant, all keys together; as key_rate [default: 40]
+    #[arg(long)]
+    pub tenant_rate: Option<u32>,
     /// Allow plain http on other addresses than loopback
     #[arg(long)]
     #[serde(default)]
@@ -38,6 +48,20 @@ pub struct Settings {
     /// Times and paces, for tests of the program as a process: NAME=MILLISECONDS with commas between
     #[arg(long, hide = true)]
     pub tuning: Option<String>,
+    /// Bearer token that opens `/metrics`. No flag: a command line can be read by everybody on the machine.
+    #[arg(skip)]
+    pub metrics_token: Option<Token>,
+}
+
+/// A secret among the settings; never printed.
+#[derive(Deserialize, Debug, Clone)]
+#[serde(from = "String")]
+pub struct Token(pub SecretString);
+
+impl From<String> for Token {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
 }
 
 /// The checked configuration.
@@ -50,9 +74,22 @@ pub struct Config {
     pub data: PathBuf,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub log: String,
+    /// Calls a second of one key and of one tenant; 0 is no limit.
+    pub key_rate: u32,
+    pub tenant_rate: u32,
     pub insecure_http: bool,
+    /// Opens `/metrics` and the details of `/readyz`. Without it they are for this machine alone.
+    pub metrics_token: Option<SecretString>,
     pub tuning: Tuning,
 }
+
+/// Fastest rate that can be set; beyond it, a limit limits nothing.
+pub const RATE_MAX: u32 = 100_000;
+/// Twice the pace PostPost's guides ask of a client (about 100 ms between deletes): a client with manners never meets it,
+/// one in an endless loop does at once. Upstream documents no rate of its own.
+const KEY_RATE: u32 = 20;
+/// Two keys of a tenant at full pace, such as its own and the agency's acting for it.
+const TENANT_RATE: u32 = 40;
 
 /// Times and paces that only tests and the demo change.
 #[derive(Debug, Clone, Copy)]
@@ -127,11 +164,6 @@ impl Settings {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     fn from_env() -> Result<Self, Error> {
         let var = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let number = |name: &'static str| {
-            let text = var(name);
-            let parsed = text.as_deref().map(str::parse).transpose();
-            parsed.map_err(|_| Error(name, format!("{} is not a number", text.unwrap_or_default())))
-        };
         let listen = match var("GATEHOUSE_LISTEN") {
             None => None,
             Some(text) => Some(
@@ -146,8 +178,11 @@ impl Settings {
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
             lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
+            key_rate: number("GATEHOUSE_KEY_RATE")?,
+            tenant_rate: number("GATEHOUSE_TENANT_RATE")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
             tuning: var("GATEHOUSE_TUNING"),
+            metrics_token: var("GATEHOUSE_METRICS_TOKEN").map(Token::from),
         })
     }
 
@@ -170,8 +205,11 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
+            key_rate: self.key_rate.or(other.key_rate),
+            tenant_rate: self.tenant_rate.or(other.tenant_rate),
             insecure_http: self.insecure_http || other.insecure_http,
             tuning: self.tuning.or(other.tuning),
+            metrics_token: self.metrics_token.or(other.metrics_token),
         }
     }
 }
@@ -228,6 +266,14 @@ impl Config {
             .filter(|a| !a.is_empty())
             .map(|a| a.parse().map_err(|_| Error("trusted_proxies", format!("{a} is not an IP address"))))
             .collect::<Result<_, _>>()?;
+        let metrics_token = settings.metrics_token.map(|token| token.0);
+        if let Some(token) = &metrics_token {
+            let token = token.expose_secret();
+            if token.len() < TOKEN_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                let rule = format!("must be at least {TOKEN_MIN} printable ASCII characters without spaces");
+                return Err(Error("metrics_token", rule));
+            }
+        }
         Ok(Self {
             listen,
             public_url,
@@ -235,13 +281,33 @@ impl Config {
             data,
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
+            key_rate: check_rate("key_rate", settings.key_rate.unwrap_or(KEY_RATE))?,
+            tenant_rate: check_rate("tenant_rate", settings.tenant_rate.unwrap_or(TENANT_RATE))?,
             insecure_http: plain_elsewhere || !loopback && !secure,
+            metrics_token,
             tuning: Tuning {
                 lease: check_lease(settings.lease_seconds)?,
                 ..settings.tuning.as_deref().map_or(Ok(Tuning::default()), Tuning::parse)?
             },
         })
     }
+
+    /// The database URL without what may be secret in it.
+    pub fn shown_database_url(&self) -> String {
+        redacted(&self.database_url)
+    }
+
+    /// Whether people open it under an address of this machine only, as while trying it out.
+    pub fn is_local(&self) -> bool {
+        self.listen.ip().is_loopback() && self.public_url.as_deref().is_none_or(is_loopback_origin)
+    }
+}
+
+/// A number in the environment.
+#[expect(clippy::disallowed_methods, reason = "this is the one file that reads the environment")]
+fn number<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, Error> {
+    let Some(text) = std::env::var(name).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Error(name, format!("{text} is not a number")))
 }
 
 /// Shorter than three seconds and a slow disk looks like a dead process; longer than ten minutes and work stands still.
@@ -251,6 +317,13 @@ fn check_lease(seconds: Option<u64>) -> Result<Duration, Error> {
         Some(seconds @ 3..=600) => Ok(Duration::from_secs(seconds)),
         Some(seconds) => Err(Error("lease_seconds", format!("{seconds} is not between 3 and 600"))),
     }
+}
+
+fn check_rate(name: &'static str, rate: u32) -> Result<u32, Error> {
+    if rate > RATE_MAX {
+        return Err(Error(name, format!("at most {RATE_MAX}; 0 is no limit")));
+    }
+    Ok(rate)
 }
 
 fn check_public_url(text: &str) -> Result<String, Error> {
@@ -283,7 +356,10 @@ impl fmt::Debug for Config {
             .field("data", &self.data)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("log", &self.log)
+            .field("key_rate", &self.key_rate)
+            .field("tenant_rate", &self.tenant_rate)
             .field("insecure_http", &self.insecure_http)
+            .field("metrics_token", &self.metrics_token)
             .field("tuning", &self.tuning)
             .finish()
     }
@@ -332,6 +408,23 @@ mod tests {
         assert_eq!((tuning.pace, tuning.settle_after), (Duration::ZERO, Duration::from_millis(1_500)));
         assert_eq!(tuning.tick, Tuning::default().tick);
         assert!(Tuning::parse("pace").is_err() && Tuning::parse("speed=1").is_err());
+    }
+
+    #[test]
+    fn a_metrics_token_is_long_and_not_shown() {
+        let with = |token: &str| {
+            Config::from_settings(Settings {
+                metrics_token: Some(token.to_owned().into()),
+                ..Settings::default()
+            })
+        };
+        assert!(with("short").is_err() && with(&"a b".repeat(20)).is_err());
+        let token = "0123456789abcdef0123456789abcdef";
+        let config = with(token).unwrap();
+        assert!(!format!("{config:?}").contains(token));
+        let settings: Settings = toml::from_str(&format!("metrics_token = \"{token}\"")).unwrap();
+        assert!(!format!("{settings:?}").contains(token));
+        assert!(Config::from_settings(settings).unwrap().metrics_token.is_some());
     }
 
     #[test]

@@ -105,6 +105,8 @@ impl Refusal {
             Self::Upstream(error) => error.code(),
             Self::Unknown { .. } => "outcome_unknown",
             Self::BadReply { .. } => "upstream_bad_reply",
+            Self::Store(store::Error::NoAnswer | store::Error::Unavailable(_)) => "database_unavailable",
+            Self::Store(store::Error::NoSpace(_)) => "no_space",
             Self::Store(_) => "internal",
         }
     }

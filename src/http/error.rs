@@ -102,18 +102,20 @@ impl Error {
             }
             Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
             Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
-            Self::TooMany(_) => (429, "rate_limited", "Too many attempts. Wait and try again".into()),
+            Self::TooMany(_) => (429, "rate_limited", "Too many requests. Wait and try again".into()),
             Self::Overloaded => (503, "overloaded", "Too many requests at once. Try again".into()),
             Self::Refused(refusal) => return describe_refusal(refusal),
             Self::Upstream { status, text } => (*status, "upstream_refused", text.clone()),
             Self::Store(store::Error::NoSpace(_)) => {
                 (507, "no_space", "The gateway's disk is full or read-only: nothing was changed".into())
             }
+            Self::Store(error) if is_away(error) => (503, "database_unavailable", DATABASE_AWAY.into()),
             Self::Store(_) | Self::Internal(_) => (500, "internal", "Internal server error".into()),
         };
         let retry_after = match self {
             Self::TooMany(seconds) | Self::IdempotencyInFlight(seconds) => Some(*seconds),
             Self::Overloaded => Some(1),
+            Self::Store(error) if is_away(error) => Some(2),
             _ => None,
         };
         Described { status, code, text, retry_after, operation_id: None }
@@ -154,6 +156,13 @@ impl Error {
     }
 }
 
+const DATABASE_AWAY: &str = "The gateway's database does not answer";
+
+/// Whether it is the database that is not there: it may be back in a moment.
+fn is_away(error: &store::Error) -> bool {
+    matches!(error, store::Error::NoAnswer | store::Error::Unavailable(_))
+}
+
 /// `contract.md`, "Errors the gateway adds on `/api/v1`".
 fn describe_refusal(refusal: &Refusal) -> Described {
     let code = refusal.code();
@@ -191,11 +200,13 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (502, "PostPost's answer could not be used: the change may have happened".into())
         }
         Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
+        Refusal::Store(error) if is_away(error) => (503, DATABASE_AWAY.into()),
         Refusal::Store(_) => (500, "Internal server error".into()),
     };
     let retry_after = match refusal {
         Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
         Refusal::Taken => Some(1),
+        Refusal::Store(error) if is_away(error) => Some(2),
         _ => None,
     };
     let operation_id = match refusal {

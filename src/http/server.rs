@@ -1,7 +1,14 @@
 //! The server: actix requests become [`Call`]s and [`Answer`]s become responses. Limits on size and time are held here,
 //! for all doors alike; what a call means is decided elsewhere.
 
-use super::{Answer, Body, Call, Door, Error, Route, routes};
+use super::{
+    Answer, Body, Call, Door, Error, Route, api,
+    call::Header,
+    gate::{Lane, Pass},
+    health,
+    limits::{Exceeded, Who},
+    routes,
+};
 use crate::app::App;
 use actix_web::{
     App as Site, HttpRequest, HttpResponse, HttpServer, Resource,
@@ -11,13 +18,15 @@ use actix_web::{
     middleware::Compress,
     web,
 };
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, TcpListener},
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -114,10 +123,15 @@ fn resources(app: &Arc<App>) -> Vec<Resource> {
 type Found = Option<Result<Route, String>>;
 
 async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let begun = Instant::now();
     let mut call = read_head(&app, &request);
     let door = Door::of(&call.path);
-    let result = work(&app, door, found, &request, payload, &mut call).await;
-    let answer = match result {
+    let mut limits = Vec::new();
+    let result = work(&app, door, found, &request, payload, &mut call, &mut limits).await;
+    if matches!(result, Err(Error::TooMany(_) | Error::Overloaded)) {
+        app.gate.hold_back().await;
+    }
+    let mut answer = match result {
         Ok(answer) => answer,
         Err(error) => {
             let described = error.describe();
@@ -134,6 +148,7 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
             door.render(&app, &call, &error)
         }
     };
+    answer.headers.extend(limits);
     // The route, never the path: a path may hold a secret, such as the set-up link's token.
     tracing::debug!(
         request_id = call.request_id,
@@ -141,6 +156,8 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
         route = request.match_pattern().unwrap_or_else(|| "unknown".into()),
         status = answer.status
     );
+    let word = if health::is_probe(&call.path) { health::DOOR } else { door.as_str() };
+    app.metrics.request(word, answer.status, begun.elapsed());
     write(&app, door, &call, answer)
 }
 
@@ -151,6 +168,7 @@ async fn work(
     request: &HttpRequest,
     payload: web::Payload,
     call: &mut Call,
+    limits: &mut Vec<Header>,
 ) -> Result<Answer, Error> {
     if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > URI_MAX {
         return Err(Error::TooLong);
@@ -160,22 +178,62 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
-    let permit = app.requests.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
-    call.body = match tokio::time::timeout(BODY_DEADLINE, payload.to_bytes_limited(door.body_max())).await {
-        Err(_) => return Err(Error::SlowBody),
-        Ok(Err(_)) => return Err(Error::TooLarge(door.body_max())),
-        Ok(Ok(Err(_))) => return Err(Error::bad("invalid_body", "The body could not be read")),
-        Ok(Ok(Ok(body))) => body,
-    };
+    let lane = Lane::of(&call.method, &call.path);
+    let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
+    let mut pass = Pass::default();
+    if lane == Lane::Door {
+        count(app, call, who.as_ref(), limits)?;
+    }
+    // The body of a stranger is not read: the door refuses them by their headers.
+    if lane != Lane::Door || who.is_some() {
+        let body = read_body(app, door, lane, payload, &mut pass);
+        call.body = tokio::time::timeout(BODY_DEADLINE, body).await.unwrap_or(Err(Error::SlowBody))?;
+    }
+    // After the body: somebody who sends it slowly must not hold a place meanwhile.
+    let pass = app.gate.enter(lane, who.as_ref(), pass).await?;
     // A task of its own on the shared runtime: it runs to its end even if the client hangs up.
     let task = app.runtime.spawn({
         let (app, call) = (app.clone(), call.clone());
         async move {
-            let _permit = permit;
+            let _pass = pass;
             (route.handler)(app, call).await
         }
     });
     task.await.unwrap_or_else(|panic| Err(Error::Internal(format!("the handler ended: {panic}"))))
+}
+
+/// Takes the call from its caller's buckets, and states how they stand to a caller who has a key.
+fn count(app: &App, call: &Call, who: Option<&Who>, stated: &mut Vec<Header>) -> Result<(), Error> {
+    let result = match who {
+        Some(who) => app.limits.take(who).map(|standing| stated.extend(standing.headers())),
+        None => app.limits.take_stranger(call.ip),
+    };
+    result.map_err(|Exceeded { limit, retry_after, standing }| {
+        app.metrics.rate_limited(limit);
+        if who.is_some() {
+            stated.extend(standing.headers());
+        }
+        Error::TooMany(retry_after)
+    })
+}
+
+async fn read_body(
+    app: &App,
+    door: Door,
+    lane: Lane,
+    mut payload: web::Payload,
+    pass: &mut Pass,
+) -> Result<Bytes, Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Error::bad("invalid_body", "The body could not be read"))?;
+        if body.len() + chunk.len() > door.body_max() {
+            return Err(Error::TooLarge(door.body_max()));
+        }
+        app.gate.hold_body(lane, pass, chunk.len())?;
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 fn read_head(app: &App, request: &HttpRequest) -> Call {
@@ -199,7 +257,7 @@ fn read_head(app: &App, request: &HttpRequest) -> Call {
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         params: request.match_info().iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        body: bytes::Bytes::new(),
+        body: Bytes::new(),
         ip: client_ip(app, request.peer_addr().map(|a| a.ip()), request.headers()),
         request_id: Call::request_id_from(headers.get("x-request-id").map(String::as_str)),
         headers,

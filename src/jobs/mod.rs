@@ -2,6 +2,7 @@
 //! stops; what it does is resumed by the next process from what is stored.
 
 pub mod bulk;
+mod figures;
 pub mod planning;
 pub mod reconciler;
 pub mod sync;
@@ -33,6 +34,7 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
         tokio::spawn(every(app.clone(), app.leases.beat_every(), "leases", beat)),
+        tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),
         tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),
     ]
 }
@@ -66,6 +68,7 @@ async fn beat(app: Arc<App>) -> crate::store::Result<()> {
 /// Writes down what is gathered in memory and forgets what has served its time.
 async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let now = app.clock.now();
+    app.limits.sweep();
     app.access.flush_uses().await?;
     crate::http::note_refused_logins(&app).await?;
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;

@@ -81,7 +81,7 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Finding::Closed(state, effects, granted) => (state, effects, granted),
         Finding::NotYet if now >= settled_by => (OpState::NotApplied, Vec::new(), None),
         Finding::NotYet => {
-            return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+            return app.db.defer_operation(&operation.id, (now + 2 * SECOND).min(settled_by)).await;
         }
         Finding::AfterAnother => return app.db.defer_operation(&operation.id, now + SECOND).await,
         // The tenant is no longer ours to ask for, so neither is what became of its post.
@@ -95,7 +95,7 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         }
     };
     match close(app, operation, state, effects, granted).await {
-        Ok(()) => {}
+        Ok(()) => app.metrics.operation(state.as_str()),
         // Settled by somebody else meanwhile.
         Err(Unavailable::Store(store::Error::Taken)) => {}
         Err(error) => {

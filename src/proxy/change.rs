@@ -185,6 +185,7 @@ impl Road {
             tracing::error!(op_id, %error, "an outcome could not be stored");
             return Err(Refusal::Unknown { op_id, error: error.to_string() });
         }
+        self.metrics.operation(state.as_str());
         if let Ok(reply) = &sent
             && reply.status == 401
         {

@@ -170,6 +170,13 @@ impl Db {
         self.with_counts(rows).await
     }
 
+    /// Unfinished jobs of all workspaces: (state, count).
+    pub async fn unfinished_by_state(&self) -> Result<Vec<(String, i64)>> {
+        self.read("SELECT state, COUNT(*) FROM jobs WHERE state IN ('queued', 'running', 'paused') GROUP BY state ORDER BY 1")
+            .all()
+            .await
+    }
+
     async fn with_counts(&self, rows: Vec<JobRow>) -> Result<Vec<Job>> {
         let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
         let counts = self.job_counts(&ids).await?;

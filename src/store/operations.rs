@@ -326,6 +326,11 @@ impl Db {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
+    /// Operations without a final state, of all workspaces.
+    pub async fn count_unsettled(&self) -> Result<i64> {
+        self.read("SELECT COUNT(*) FROM operations WHERE state IN ('open', 'in_doubt')").value().await
+    }
+
     /// Puts the next look at an operation off.
     pub async fn defer_operation(&self, id: &str, check_at: Millis) -> Result<()> {
         self.write("UPDATE operations SET check_at = $2, checks = checks + 1 WHERE id = $1")

@@ -191,7 +191,7 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
     let (mut starts, mut recoveries, mut unrecovered) = (Vec::new(), Vec::new(), 0);
     let mut killed_at = 0;
     for kill in 1..=kills {
-        let mut process = Process::launch(&app.config, &app.config.data, FLAGS, Stdio::inherit()).await;
+        let mut process = Process::launch(&app.config, &app.config.data, &[], FLAGS, Stdio::inherit()).await;
         starts.push(process.started_in);
         let up = Instant::now();
         place.send(Some(process.url.clone())).unwrap();

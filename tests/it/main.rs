@@ -5,19 +5,26 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+#[cfg(feature = "postgres-tests")]
+mod database_outage;
+mod disk;
+mod health;
 mod idempotency;
 mod isolation;
 mod kills;
+mod limits;
 mod operations;
 mod outage;
 mod pages;
 mod process;
 mod raw_http;
+mod refusals;
 #[cfg(feature = "postgres-tests")]
 mod replicas;
 mod sandbox;
 mod second_tries;
 mod secrets;
+mod stopping;
 mod store;
 mod structure;
 mod support;

@@ -2,5 +2,9 @@
 
 pub mod chance;
 pub mod databases;
+pub mod jobs;
 pub mod ledger;
+pub mod log;
 pub mod process;
+#[cfg(feature = "postgres-tests")]
+pub mod tcp_proxy;

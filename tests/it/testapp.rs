@@ -76,6 +76,7 @@ impl TestApp {
             ..Settings::default()
         };
         let mut config = Config::from_settings(settings).unwrap();
+        (config.key_rate, config.tenant_rate) = (0, 0);
         config.tuning.pace = Duration::ZERO;
         config.tuning.tick = Duration::from_millis(50);
         config.tuning.settle_after = Duration::from_millis(1_500);

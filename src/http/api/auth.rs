@@ -1,7 +1,7 @@
 //! Who calls, on the tenant door: the key from one of three headers, and for a workspace key the tenant acted for. Texts
 //! and statuses are PostPost's (`contract.md`, authentication errors). Memory only; no look-up in the database.
 
-use super::super::{Call, Error};
+use super::super::{Call, Door, Error, limits::Who};
 use crate::{
     app::App,
     domain::{
@@ -25,6 +25,23 @@ pub fn presented(call: &Call) -> Option<&str> {
 /// A header that says something; an empty one says nothing.
 fn given<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.header(name).filter(|value| !value.is_empty())
+}
+
+/// Whose call it is, if its key is live and one for this door: enough to count it before anything is done for it. What
+/// the key may do is [`identify`]'s to say.
+pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
+    let key = app.access.key(presented(call)?)?;
+    if door == Door::Api && key.kind == KeyKind::Audit {
+        return None;
+    }
+    let named = || given(call, "x-postpost-user-id").or_else(|| given(call, "x-publora-user-id"));
+    let ours = |user: &&str| app.access.tenant(&key.workspace_id, user).is_some_and(|s| !s.detached);
+    let tenant_id = match (&key.tenant_id, key.kind) {
+        (Some(own), _) => Some(own.clone()),
+        (None, KeyKind::Workspace) => named().filter(ours).map(str::to_owned),
+        (None, _) => None,
+    };
+    Some(Who { key_id: key.id.clone(), workspace_id: key.workspace_id.clone(), tenant_id })
 }
 
 /// The caller behind a call, or the refusal PostPost's clients know.

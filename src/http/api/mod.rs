@@ -6,6 +6,8 @@ mod body;
 mod idempotency;
 mod posts;
 
+pub use auth::who;
+
 use super::{Answer, Call, Error, Route, route};
 use crate::{
     app::App,

@@ -35,5 +35,6 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
     }
     let mut filter = export::audit_filter(&call.query_pairs(), &[])?;
     filter.workspace_id = Some(key.workspace_id.clone());
-    export::audit(&app, &actor, filter, format).await
+    let place = app.gate.download()?;
+    export::audit(&app, &actor, filter, format, place).await
 }

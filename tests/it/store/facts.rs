@@ -21,6 +21,9 @@ async fn facts(db: Db) {
     assert_eq!(db.fact_or("canary", "one").await.unwrap(), "one");
     assert_eq!(db.fact_or("canary", "two").await.unwrap(), "one");
     assert_eq!(db.fact("canary").await.unwrap().as_deref(), Some("one"));
+    db.check_writable(NOW).await.unwrap();
+    db.check_writable(NOW + 1).await.unwrap();
+    assert_eq!(db.fact("checked_at").await.unwrap(), Some((NOW + 1).to_string()));
     assert_eq!(db.is_embedded(), matches!(db, Db::Sqlite { .. }));
 }
 

@@ -54,7 +54,9 @@ async fn states(db: Db) {
     assert!(set(&[JobState::Paused], JobState::Running, NOW + 3).await);
     let stored = again(&db, &job).await;
     assert_eq!((stored.state, stored.started_at, stored.ended_at), (JobState::Running, Some(NOW + 1), None));
+    assert_eq!(db.unfinished_by_state().await.unwrap(), [("running".to_owned(), 1)]);
     db.finish_job(&held(&db).await, &stored, JobState::Completed, NOW + 4).await.unwrap();
+    assert_eq!(db.unfinished_by_state().await.unwrap(), []);
     let ended = again(&db, &job).await;
     assert_eq!(
         (ended.state, ended.started_at, ended.ended_at),

@@ -223,6 +223,9 @@ async fn unsettled(db: Db) {
     assert_eq!(db.operation(&acme, "doubt").await.unwrap().unwrap().checks, 1);
     let later = db.unsettled("node-1", NOW + 99, NOW + 1, 10).await.unwrap();
     assert_eq!(later.len(), 4);
+    assert_eq!(db.count_unsettled().await.unwrap(), 4);
+    apply(&db, close("doubt", OpState::Applied, NOW)).await.unwrap();
+    assert_eq!(db.count_unsettled().await.unwrap(), 3);
 }
 
 async fn posts(db: Db) {

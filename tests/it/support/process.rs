@@ -24,24 +24,44 @@ impl Process {
         Self::start_logging(app, "error", Stdio::inherit()).await
     }
 
-    /// With more flags.
+    /// With more arguments.
     pub async fn start_with(app: &TestApp, more: &[&str]) -> Self {
-        Self::launch(&app.config, &app.config.data, &[&["--log", "error"], more].concat(), Stdio::inherit())
-            .await
+        let more = [&["--log", "error"], more].concat();
+        Self::launch(&app.config, &app.config.data, &[], &more, Stdio::inherit()).await
     }
 
     pub async fn start_logging(app: &TestApp, log: &str, stderr: Stdio) -> Self {
-        Self::launch(&app.config, &app.config.data, &["--log", log], stderr).await
+        Self::start_through(app, &[], log, stderr).await
     }
 
-    /// With the database of `config`, in the folder `data`, with further flags.
-    pub async fn launch(config: &Config, data: &Path, flags: &[&str], stderr: Stdio) -> Self {
+    /// The same as the last words of another command.
+    pub async fn start_through(app: &TestApp, command: &[&str], log: &str, stderr: Stdio) -> Self {
+        Self::launch(&app.config, &app.config.data, command, &["--log", log], stderr).await
+    }
+
+    /// With the database and limits of `config`, and the data folder `data`.
+    pub async fn launch(
+        config: &Config,
+        data: &Path,
+        command: &[&str],
+        more: &[&str],
+        stderr: Stdio,
+    ) -> Self {
         let begun = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+        let program = env!("CARGO_BIN_EXE_gatehouse");
+        let (first, words) = command.split_first().unwrap_or((&program, &[]));
+        let mut start = Command::new(first);
+        start.args(words);
+        if !command.is_empty() {
+            start.arg(program);
+        }
+        let mut child = start
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(["--database-url", &config.database_url])
-            .args(flags)
+            .args(more)
+            .args(["--key-rate", &config.key_rate.to_string()])
+            .args(["--tenant-rate", &config.tenant_rate.to_string()])
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
