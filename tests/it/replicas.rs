@@ -190,11 +190,12 @@ async fn a_worker_that_stood_still_does_nothing_twice(engine: Engine) {
     let refused = counter(&pair.first, "gatehouse_stale_writes_total").await;
     let (violations, text) = ledger.violations();
     println!(
-        "figure: SIGSTOP, two replicas | lease = {} s, taken over after = {:.1} s, violations = {violations}, \
-         effects = {}, late writes refused = {refused}, items left at SIGCONT = {left}",
+        "figure: SIGSTOP, two replicas | items = {}, violations = {violations}, effects = {}, late writes refused = \
+         {refused}, lease = {} s, taken over after = {:.1} s, items left at SIGCONT = {left}",
+        pair.posts,
+        ledger.effects,
         lease().0.as_secs(),
         took.as_secs_f64(),
-        ledger.effects,
     );
     assert!(violations == 0, "{text}");
     assert!(refused > 0, "the first had calls under way, whose outcomes came too late");
@@ -208,12 +209,13 @@ async fn a_killed_workers_job_is_taken_over(engine: Engine) {
     let ledger = pair.settled().await;
     let (violations, text) = ledger.violations();
     println!(
-        "figure: kill -9 of one of two replicas | lease = {} s, taken over after = {:.1} s, all settled after = {:.1} s, \
-         violations = {violations}, effects = {}",
+        "figure: kill -9 of one of two replicas | items = {}, violations = {violations}, effects = {}, lease = {} s, \
+         taken over after = {:.1} s, all settled after = {:.1} s",
+        pair.posts,
+        ledger.effects,
         lease().0.as_secs(),
         took.as_secs_f64(),
         killed.elapsed().as_secs_f64(),
-        ledger.effects,
     );
     assert!(violations == 0, "{text}");
     assert!(pair.second.child.try_wait().unwrap().is_none(), "the second is alive");
@@ -263,7 +265,7 @@ async fn a_revoked_key_is_refused_on_the_other_replica(engine: Engine) {
         took.sort_unstable();
         let (p50, max) = (took[KEYS / 2], took[KEYS - 1]);
         println!(
-            "figure: revoked on A, refused on B | clients on B = {load}, keys = {KEYS}, p50 = {:.1} s, max = {:.1} s, \
+            "figure: revoked on A, refused on B | keys = {KEYS}, clients on B = {load}, p50 = {:.1} s, max = {:.1} s, \
              calls meanwhile = {}",
             p50.as_secs_f64(),
             max.as_secs_f64(),
