@@ -151,14 +151,14 @@ async fn serve(config: Config) -> Result<(), Error> {
     if let Some(link) = &running.setup_link {
         say(&format!("Nobody has set it up yet. Open this link within 24 hours:\n  {link}"))?;
     }
-    signals.stop_on(running.stop()).await
+    signals.stop_on(Box::pin(running.stop())).await
 }
 
 async fn run_demo(args: DemoArgs) -> Result<(), Error> {
     let signals = Signals::listen()?;
     let demo = demo::Demo::start(&args).await.map_err(Error::Demo)?;
     say(&demo.welcome)?;
-    signals.stop_on(demo.stop()).await
+    signals.stop_on(Box::pin(demo.stop())).await
 }
 
 async fn run_sandbox(args: SandboxArgs) -> Result<(), Error> {

@@ -107,6 +107,18 @@ pub struct Tuning {
     pub tick: Duration,
     /// How long a process may be silent before others take its work over.
     pub lease: Duration,
+    pub clients: ClientTimes,
+}
+
+/// How slow a client may be (security.md §6).
+#[derive(Debug, Clone, Copy)]
+pub struct ClientTimes {
+    /// From a request head's first byte to its last.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// An answer of which the client takes less than 16 KiB in this time is given up.
+    pub stall: Duration,
 }
 
 impl Default for Tuning {
@@ -119,6 +131,11 @@ impl Default for Tuning {
             settle_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
             lease: Duration::from_secs(60),
+            clients: ClientTimes {
+                head: Duration::from_secs(5),
+                body: Duration::from_secs(10),
+                stall: Duration::from_secs(20),
+            },
         }
     }
 }
@@ -425,6 +442,18 @@ mod tests {
         let settings: Settings = toml::from_str(&format!("metrics_token = \"{token}\"")).unwrap();
         assert!(!format!("{settings:?}").contains(token));
         assert!(Config::from_settings(settings).unwrap().metrics_token.is_some());
+    }
+
+    #[test]
+    fn rates_have_defaults_and_a_bound() {
+        let with = |key_rate, tenant_rate| {
+            Config::from_settings(Settings { key_rate, tenant_rate, ..Settings::default() })
+        };
+        let config = with(None, Some(0)).unwrap();
+        assert_eq!((config.key_rate, config.tenant_rate), (KEY_RATE, 0));
+        assert!(format!("{config:?}").contains("key_rate: 20"), "config check shows it");
+        assert!(with(Some(RATE_MAX), None).is_ok());
+        assert!(with(None, Some(RATE_MAX + 1)).is_err_and(|e| e.0 == "tenant_rate"));
     }
 
     #[test]

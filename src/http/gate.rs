@@ -22,10 +22,12 @@ use tokio::{
 const DOOR: usize = 512;
 const PAGES: usize = 64;
 const LOG_IN: usize = 16;
-/// Of the door, what one tenant may fill, and one workspace. A workspace whose PostPost hangs leaves the other half.
-const TENANT_SHARE: usize = 64;
-const WORKSPACE_SHARE: usize = 256;
-/// How long a call waits for its place (security.md §6), and how many may wait for one place.
+/// Of the door, what one tenant may fill, and how many of its calls may wait for that: what a key may send at once fits.
+/// Sixteen calls of 300 ms are 50 a second, more than a tenant may make in the long run.
+const TENANT: Share = Share { places: 16, waiting: 128 };
+/// The same of a workspace. One whose PostPost hangs leaves the other half of the door.
+const WORKSPACE: Share = Share { places: 256, waiting: 512 };
+/// How long a call waits for its place (security.md §6), and how many may wait for one place of a room.
 const PATIENCE: Duration = Duration::from_secs(1);
 const WAITING: usize = 2;
 /// Downloads under way. A slow reader of one holds two chunks of some 500 entries.
@@ -123,9 +125,8 @@ impl Gate {
         let result = async {
             if let (Lane::Door, Some(who)) = (lane, who) {
                 let (tenant, workspace) = share_names(who);
-                pass._seats
-                    .push(self.shares.sit(tenant, TENANT_SHARE, deadline).await.ok_or("tenant_share")?);
-                let seat = self.shares.sit(workspace, WORKSPACE_SHARE, deadline).await;
+                pass._seats.push(self.shares.sit(tenant, TENANT, deadline).await.ok_or("tenant_share")?);
+                let seat = self.shares.sit(workspace, WORKSPACE, deadline).await;
                 pass._seats.push(seat.ok_or("workspace_share")?);
             }
             room.enter(deadline).await.ok_or(room.name)
@@ -233,31 +234,37 @@ impl Drop for Waiting<'_> {
 
 /// The shares in use. One that nobody holds or waits for is forgotten.
 #[derive(Default)]
-struct Shares(Mutex<HashMap<String, Share>>);
+struct Shares(Mutex<HashMap<String, Table>>);
 
+/// What one caller may fill of a room.
 struct Share {
+    places: usize,
+    waiting: usize,
+}
+
+struct Table {
     places: Arc<Semaphore>,
     /// Who holds a place or waits for one.
     members: usize,
 }
 
 impl Shares {
-    async fn sit(self: &Arc<Self>, name: String, size: usize, deadline: Instant) -> Option<Seat> {
-        let (places, mut seat) = self.join(name, size)?;
+    async fn sit(self: &Arc<Self>, name: String, share: Share, deadline: Instant) -> Option<Seat> {
+        let (places, mut seat) = self.join(name, &share)?;
         seat._place = Some(timeout_at(deadline, places.acquire_owned()).await.ok()?.ok()?);
         Some(seat)
     }
 
-    fn join(self: &Arc<Self>, name: String, size: usize) -> Option<(Arc<Semaphore>, Seat)> {
+    fn join(self: &Arc<Self>, name: String, share: &Share) -> Option<(Arc<Semaphore>, Seat)> {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = shares
+        let table = shares
             .entry(name.clone())
-            .or_insert_with(|| Share { places: Arc::new(Semaphore::new(size)), members: 0 });
-        if share.members >= size * (1 + WAITING) {
+            .or_insert_with(|| Table { places: Arc::new(Semaphore::new(share.places)), members: 0 });
+        if table.members >= share.places + share.waiting {
             return None;
         }
-        share.members += 1;
-        Some((share.places.clone(), Seat { _place: None, name, shares: self.clone() }))
+        table.members += 1;
+        Some((table.places.clone(), Seat { _place: None, name, shares: self.clone() }))
     }
 }
 
@@ -271,9 +278,9 @@ struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut shares = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get_mut(&self.name) {
-            share.members -= 1;
-            if share.members == 0 {
+        if let Some(table) = shares.get_mut(&self.name) {
+            table.members -= 1;
+            if table.members == 0 {
                 shares.remove(&self.name);
             }
         }
@@ -326,7 +333,7 @@ mod tests {
         let gate = gate();
         let noisy = who("w", "noisy");
         let mut inside = Vec::new();
-        for _ in 0..TENANT_SHARE {
+        for _ in 0..TENANT.places {
             inside.push(enter(&gate, Lane::Door, Some(&noisy)).await.unwrap());
         }
         let begun = Instant::now();
@@ -335,13 +342,13 @@ mod tests {
         // The others do not wait.
         assert!(at_once(enter(&gate, Lane::Door, Some(&who("w", "quiet")))).is_ok());
         // More than may wait are refused at once.
-        let mut waiting: Vec<_> = (0..TENANT_SHARE * WAITING)
+        let mut waiting: Vec<_> = (0..TENANT.waiting)
             .map(|_| Box::pin(async { enter(&gate, Lane::Door, Some(&noisy)).await.is_ok() }))
             .collect();
         assert!(waiting.iter_mut().all(|w| w.as_mut().now_or_never().is_none()));
         assert!(at_once(enter(&gate, Lane::Door, Some(&noisy))).is_err());
         // One place that is given back lets them all through, one after the other.
-        inside.truncate(TENANT_SHARE - 1);
+        inside.truncate(TENANT.places - 1);
         assert!(futures_util::future::join_all(waiting).await.into_iter().all(|let_in| let_in));
         drop(inside);
         gate.drained().await;
@@ -353,7 +360,7 @@ mod tests {
         let gate = gate();
         let mut inside = Vec::new();
         for n in 0..DOOR {
-            let caller = who(&format!("w{}", n / WORKSPACE_SHARE), &format!("t{}", n / TENANT_SHARE));
+            let caller = who(&format!("w{}", n / WORKSPACE.places), &format!("t{}", n / TENANT.places));
             inside.push(enter(&gate, Lane::Door, Some(&caller)).await.unwrap());
         }
         assert!(enter(&gate, Lane::Door, Some(&who("w9", "t9"))).await.is_err());
@@ -366,8 +373,8 @@ mod tests {
     async fn a_workspace_leaves_half_of_the_door() {
         let gate = gate();
         let mut inside = Vec::new();
-        for n in 0..WORKSPACE_SHARE {
-            let caller = who("w", &format!("t{}", n / TENANT_SHARE));
+        for n in 0..WORKSPACE.places {
+            let caller = who("w", &format!("t{}", n / TENANT.places));
             inside.push(enter(&gate, Lane::Door, Some(&caller)).await.unwrap());
         }
         assert!(enter(&gate, Lane::Door, Some(&who("w", "another"))).await.is_err());

@@ -15,6 +15,7 @@ mod limits;
 pub mod manage;
 mod route;
 mod server;
+mod transport;
 
 pub use admin::{LoginState, note_refused_logins};
 pub use call::{Answer, Body, Call, header};

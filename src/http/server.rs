@@ -8,14 +8,18 @@ use super::{
     health,
     limits::{Exceeded, Who},
     routes,
+    transport::{Busy, Crowd, Link, Transport},
 };
 use crate::app::App;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App as Site, HttpRequest, HttpResponse, HttpServer, Resource,
-    body::BodyStream,
-    dev::ServerHandle,
+    App as Site, HttpRequest, HttpResponse, Resource,
+    body::{BodyStream, MessageBody},
+    dev::{self, AppConfig, Extensions, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
     http::{StatusCode, header::HeaderMap},
     middleware::Compress,
+    rt::net::TcpStream,
     web,
 };
 use bytes::{Bytes, BytesMut};
@@ -24,14 +28,17 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, TcpListener},
-    sync::Arc,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
-/// A body that takes longer than this to arrive is given up (security.md §6, slowloris).
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept: longer than proxies keep theirs, so that it is they who close it.
+const KEEP_ALIVE: Duration = Duration::from_secs(65);
+/// Connections at once; an idle one takes some 20 KiB.
+const CONNECTIONS: usize = 8_192;
 /// Longest path and query in bytes.
 const URI_MAX: usize = 8_192;
 
@@ -47,25 +54,7 @@ impl Server {
         let (ready, started) = oneshot::channel();
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || {
-                    let mut site = Site::new().wrap(Compress::default());
-                    for resource in resources(&app) {
-                        site = site.service(resource);
-                    }
-                    let app = app.clone();
-                    site.default_service(web::to(move |request, payload| {
-                        let app = app.clone();
-                        async move { serve(app, None, request, payload).await }
-                    }))
-                })
-                .workers(std::thread::available_parallelism().map_or(2, usize::from))
-                .disable_signals()
-                .keep_alive(Duration::from_secs(60))
-                .client_request_timeout(Duration::from_secs(5))
-                .shutdown_timeout(25)
-                .listen(listener)
-                .map(HttpServer::run);
-                match server {
+                match listen(app, listener) {
                     Err(error) => drop(ready.send(Err(error))),
                     Ok(server) => {
                         let _ = ready.send(Ok(server.handle()));
@@ -85,6 +74,71 @@ impl Server {
         self.handle.stop(true).await;
         let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
     }
+}
+
+/// The framework's server, on a transport of ours: its own gives every connection for ever to read an answer.
+fn listen(app: Arc<App>, listener: TcpListener) -> io::Result<dev::Server> {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let connections = connections();
+    let times = app.config.tuning.clients;
+    let crowd = Arc::new(Crowd { now: AtomicUsize::new(0), crowded: connections / 4 * 3 });
+    let builder = dev::Server::build()
+        .workers(workers)
+        .max_concurrent_connections(connections.div_ceil(workers))
+        .disable_signals()
+        .shutdown_timeout(25);
+    let stopping = builder.graceful_shutdown_signal();
+    let builder = builder.listen("http", listener, move || {
+        let (crowd, stopping) = (crowd.clone(), stopping.clone());
+        let http = HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(times.head)
+            .on_connect_ext(|transport: &Transport, data: &mut Extensions| {
+                data.insert(transport.link.clone());
+            })
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .finish(map_config(site(app.clone()).into_factory(), |()| AppConfig::default()));
+        fn_service(move |io: TcpStream| {
+            // Answers are written whole; holding their last bytes back would only delay them.
+            let _ = io.set_nodelay(true);
+            let transport = Transport::new(io, times, crowd.clone());
+            let peer = transport.peer();
+            async move { Ok((transport, Protocol::Http1, peer)) }
+        })
+        .and_then(http)
+    })?;
+    Ok(builder.run())
+}
+
+fn site(
+    app: Arc<App>,
+) -> Site<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let mut site = Site::new().wrap(Compress::default());
+    for resource in resources(&app) {
+        site = site.service(resource);
+    }
+    site.default_service(web::to(move |request, payload| {
+        let app = app.clone();
+        async move { serve(app, None, request, payload).await }
+    }))
+}
+
+/// Most connections at once: as many as memory allows for, and no more than half of the files the process may open, which
+/// is raised as far as it goes. The other half is for calls upstream and the database.
+fn connections() -> usize {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
+    CONNECTIONS.min(usize::try_from(files / 2).unwrap_or(CONNECTIONS))
 }
 
 /// One resource per path, with the methods its routes name; any other method is a 405 that lists them.
@@ -124,6 +178,7 @@ type Found = Option<Result<Route, String>>;
 
 async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let begun = Instant::now();
+    let busy = request.conn_data::<Rc<Link>>().map(Busy::begin);
     let mut call = read_head(&app, &request);
     let door = Door::of(&call.path);
     let mut limits = Vec::new();
@@ -158,7 +213,7 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
     );
     let word = if health::is_probe(&call.path) { health::DOOR } else { door.as_str() };
     app.metrics.request(word, answer.status, begun.elapsed());
-    write(&app, door, &call, answer)
+    write(&app, door, &call, answer, busy)
 }
 
 async fn work(
@@ -178,6 +233,11 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
+    // Refused before it is waited for.
+    let announced = call.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > door.body_max() as u64) {
+        return Err(Error::TooLarge(door.body_max()));
+    }
     let lane = Lane::of(&call.method, &call.path);
     let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
     let mut pass = Pass::default();
@@ -187,7 +247,9 @@ async fn work(
     // The body of a stranger is not read: the door refuses them by their headers.
     if lane != Lane::Door || who.is_some() {
         let body = read_body(app, door, lane, payload, &mut pass);
-        call.body = tokio::time::timeout(BODY_DEADLINE, body).await.unwrap_or(Err(Error::SlowBody))?;
+        call.body = tokio::time::timeout(app.config.tuning.clients.body, body)
+            .await
+            .unwrap_or(Err(Error::SlowBody))?;
     }
     // After the body: somebody who sends it slowly must not hold a place meanwhile.
     let pass = app.gate.enter(lane, who.as_ref(), pass).await?;
@@ -281,7 +343,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'";
 
-fn write(app: &App, door: Door, call: &Call, answer: Answer) -> HttpResponse {
+fn write(app: &App, door: Door, call: &Call, answer: Answer, busy: Option<Busy>) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     let cached = answer.headers.iter().any(|(name, _)| *name == "cache-control");
@@ -308,6 +370,8 @@ fn write(app: &App, door: Door, call: &Call, answer: Answer) -> HttpResponse {
     }
     match answer.body {
         Body::Bytes(bytes) => response.body(bytes),
-        Body::Stream(stream) => response.body(BodyStream::new(stream)),
+        Body::Stream(stream) => response.body(BodyStream::new(stream.inspect(move |_| {
+            let _until_it_ends = &busy;
+        }))),
     }
 }

@@ -12,7 +12,7 @@ use gatehouse::{
     domain::keys::{KeyKind, Scope},
     store::Db,
 };
-use reqwest::Method;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,11 +26,17 @@ gateway_on_both_engines!(
 );
 
 /// A changing call with an idempotency key, at any gateway.
-async fn keyed(url: &str, method: Method, path: &str, key: &str, once: &str, body: &Value) -> Answer {
-    let mut request = client()
-        .request(method, format!("{url}{path}"))
-        .header("x-api-key", key)
-        .header("idempotency-key", once);
+async fn keyed(
+    http: &Client,
+    url: &str,
+    method: Method,
+    path: &str,
+    key: &str,
+    once: &str,
+    body: &Value,
+) -> Answer {
+    let mut request =
+        http.request(method, format!("{url}{path}")).header("x-api-key", key).header("idempotency-key", once);
     if !body.is_null() {
         request = request.header("content-type", "application/json").body(body.to_string());
     }
@@ -39,7 +45,7 @@ async fn keyed(url: &str, method: Method, path: &str, key: &str, once: &str, bod
 
 async fn delete(app: &TestApp, tenant: &Tenant, post: &str, once: &str) -> Answer {
     let path = format!("/api/v1/delete-post/{post}");
-    keyed(app.url(), Method::DELETE, &path, &tenant.key, once, &Value::Null).await
+    keyed(&client(), app.url(), Method::DELETE, &path, &tenant.key, once, &Value::Null).await
 }
 
 async fn draft(app: &TestApp, tenant: &Tenant) -> String {
@@ -58,8 +64,9 @@ async fn the_first_answer_is_replayed(engine: Engine) {
     let ids = app.posts(&ann.id, (0..3).map(|_| json!({ "status": "draft" })).collect()).await;
     let path = format!("/api/v1/update-post/{}", ids[0]);
     let time = json!({ "scheduledTime": "2031-05-01T09:00:00Z" });
+    let http = client();
     let put = async |once: &str, path: &str, key: &str, body: &Value| {
-        keyed(app.url(), Method::PUT, path, key, once, body).await
+        keyed(&http, app.url(), Method::PUT, path, key, once, body).await
     };
     let first = put("order-1", &path, &ann.key, &time).await;
     assert_eq!((first.status, first.header("idempotency-replayed")), (200, ""), "{}", first.text);
@@ -152,7 +159,7 @@ async fn what_did_not_happen_may_be_tried_again(engine: Engine) {
         (json!({ "scheduledTime": "yesterday" }), 400),
         (json!({ "scheduledTime": "2031-05-01T09:00:00Z" }), 200),
     ] {
-        let answer = keyed(app.url(), Method::PUT, &path, &ann.key, "corrected", &body).await;
+        let answer = keyed(&client(), app.url(), Method::PUT, &path, &ann.key, "corrected", &body).await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
 }
@@ -160,6 +167,7 @@ async fn what_did_not_happen_may_be_tried_again(engine: Engine) {
 async fn a_call_in_doubt_is_answered_from_what_became_of_it(engine: Engine) {
     let app = TestApp::spawn(engine).await;
     let ann = app.tenant("ann").await;
+    let http = client();
     for (fault, done) in [(json!({ "resetAfter": true }), true), (json!({ "resetBefore": true }), false)] {
         let ids = app.posts(&ann.id, (0..2).map(|_| json!({ "status": "draft" })).collect()).await;
         app.sweep(&app.ws, &ann.id).await;
@@ -173,7 +181,7 @@ async fn a_call_in_doubt_is_answered_from_what_became_of_it(engine: Engine) {
             rule["match"] = json!({ "method": method.as_str() });
             app.faults(json!([rule])).await;
             let once = format!("once-{post}");
-            let call = async || keyed(app.url(), method.clone(), path, &ann.key, &once, body).await;
+            let call = async || keyed(&http, app.url(), method.clone(), path, &ann.key, &once, body).await;
             let lost = call().await;
             assert_eq!((lost.status, lost.json()["code"].as_str()), (504, Some("outcome_unknown")), "{path}");
             let waiting = call().await;
@@ -200,8 +208,10 @@ async fn a_call_in_doubt_is_answered_from_what_became_of_it(engine: Engine) {
 /// Sends the same delete 50 times at once, spread over the gateways, and counts the answers.
 async fn fifty(urls: &[&str], tenant: &Tenant, post: &str) -> BTreeMap<u16, usize> {
     let path = format!("/api/v1/delete-post/{post}");
-    let calls =
-        (0..50).map(|n| keyed(urls[n % urls.len()], Method::DELETE, &path, &tenant.key, post, &Value::Null));
+    // One for all: making a client takes longer than a gateway waits for the head of a request.
+    let http = client();
+    let calls = (0..50)
+        .map(|n| keyed(&http, urls[n % urls.len()], Method::DELETE, &path, &tenant.key, post, &Value::Null));
     let mut answers = BTreeMap::new();
     for answer in futures_util::future::join_all(calls).await {
         *answers.entry(answer.status).or_default() += 1;
@@ -249,7 +259,8 @@ mod replicas {
                 assert_eq!(effects(&app, &post).await, 1);
                 let path = format!("/api/v1/delete-post/{post}");
                 for url in [app.url(), &second.url] {
-                    let last = keyed(url, Method::DELETE, &path, &ann.key, &post, &Value::Null).await;
+                    let last =
+                        keyed(&client(), url, Method::DELETE, &path, &ann.key, &post, &Value::Null).await;
                     assert_eq!((last.status, last.header("idempotency-replayed")), (200, "true"));
                 }
             }
@@ -266,6 +277,7 @@ async fn a_crash_between_claim_and_finish_is_survived(engine: Engine) {
     let ann = app.tenant("ann").await;
     let rounds = std::env::var("GATEHOUSE_IDEMPOTENCY_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     let mut slowest = Duration::ZERO;
+    let http = client();
     app.running.take().unwrap().stop().await;
     for round in 0..rounds {
         let post = draft(&app, &ann).await;
@@ -275,8 +287,9 @@ async fn a_crash_between_claim_and_finish_is_survived(engine: Engine) {
         let url = process.url.clone();
         let calls = (0..50).map(|_| {
             let (url, path, key, once) = (url.clone(), path.clone(), ann.key.clone(), post.clone());
+            let http = http.clone();
             tokio::spawn(async move {
-                let call = client().delete(format!("{url}{path}"));
+                let call = http.delete(format!("{url}{path}"));
                 let answer = call.header("x-api-key", key).header("idempotency-key", once).send().await;
                 answer.map(|answer| answer.status().as_u16())
             })
@@ -298,7 +311,8 @@ async fn a_crash_between_claim_and_finish_is_survived(engine: Engine) {
         // As a client does it: the same call again until there is an answer. What had not happened counts as such only after
         // the time in which it could still happen.
         let answer = loop {
-            let answer = keyed(&process.url, Method::DELETE, &path, &ann.key, &post, &Value::Null).await;
+            let answer =
+                keyed(&http, &process.url, Method::DELETE, &path, &ann.key, &post, &Value::Null).await;
             if !matches!(answer.status, 409 | 503) {
                 break answer;
             }

@@ -2,16 +2,18 @@
 
 use crate::{
     support::databases::{Engine, gateway_on_both_engines},
-    testapp::{Answer, TestApp},
+    testapp::{Answer, Browser, TestApp},
 };
 use gatehouse::domain::keys::{KeyKind, Scope};
 use reqwest::Method;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 gateway_on_both_engines!(
     a_key_that_calls_too_fast_is_told_to_wait,
     a_tenant_is_limited_over_all_its_keys,
     strangers_are_limited_by_address,
+    a_tenant_whose_calls_hang_holds_up_nobody_else,
 );
 
 const LIST: &str = "/api/v1/list-posts?limit=1";
@@ -114,4 +116,43 @@ async fn strangers_are_limited_by_address(engine: Engine) {
     // Who has a key is not held up by them, even from the same address.
     assert_eq!(app.api(Method::GET, LIST, &tenant.key, None).await.status, 200);
     println!("{refused} of 200 unknown keys from one address answered 429");
+}
+
+async fn a_tenant_whose_calls_hang_holds_up_nobody_else(engine: Engine) {
+    let app = TestApp::spawn_with(engine, |config| {
+        config.tuning.upstream_timeouts = (Duration::from_secs(5), Duration::from_secs(5));
+    })
+    .await;
+    let (slow, quick) = (app.tenant("ann").await, app.tenant("bob").await);
+    app.quiet().await;
+    app.faults(json!([{ "match": { "userId": slow.id }, "delayMs": 700 }])).await;
+    let flood = futures_util::future::join_all((0..200).map(|_| app.api(Method::GET, LIST, &slow.key, None)));
+    let others = async {
+        let (mut calls, mut slowest) = (0, Duration::ZERO);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(900) {
+            let called = Instant::now();
+            assert_eq!(app.api(Method::GET, LIST, &quick.key, None).await.status, 200);
+            slowest = slowest.max(called.elapsed());
+            calls += 1;
+        }
+        let mut browser = Browser::login(&app).await;
+        assert_eq!(browser.get("/").await.status, 200, "the operator gets in");
+        (calls, slowest)
+    };
+    let (answers, (calls, slowest)) = futures_util::future::join(flood, others).await;
+    let done = answers.iter().filter(|a| a.status == 200).count();
+    for answer in answers.iter().filter(|a| a.status != 200) {
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("overloaded")), "{answer:?}");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    println!(
+        "of 200 hanging calls {done} done, the rest refused; meanwhile {calls} of another tenant, the slowest {slowest:?}"
+    );
+    // Sixteen at a time, and nobody waits for longer than a second to begin.
+    assert!((16..=48).contains(&done), "{done}");
+    assert_eq!(app.calls().await, (done + calls) as i64, "what was refused was not sent");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let shed = format!("gatehouse_shed_total{{reason=\"tenant_share\"}} {}", 200 - done);
+    assert!(app.app().metrics.encode().contains(&shed), "{}", app.app().metrics.encode());
 }
