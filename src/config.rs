@@ -45,6 +45,9 @@ pub struct Settings {
     #[arg(long)]
     #[serde(default)]
     pub insecure_http: bool,
+    /// Times and paces, for tests of the program as a process: NAME=MILLISECONDS with commas between
+    #[arg(long, hide = true)]
+    pub tuning: Option<String>,
     /// Bearer token that opens `/metrics`. No flag: a command line can be read by everybody on the machine.
     #[arg(skip)]
     pub metrics_token: Option<Token>,
@@ -140,6 +143,30 @@ impl Default for Tuning {
     }
 }
 
+impl Tuning {
+    /// The defaults, and what a text such as `pace=0,tick=50` changes of them.
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut tuning = Self::default();
+        for part in text.split(',') {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let millis =
+                value.parse().map_err(|_| Error("tuning", format!("{part} is not NAME=MILLISECONDS")))?;
+            let field = match name {
+                "read-timeout" => &mut tuning.upstream_timeouts.0,
+                "change-timeout" => &mut tuning.upstream_timeouts.1,
+                "pace" => &mut tuning.pace,
+                "mirror-age" => &mut tuning.mirror_age,
+                "sweep-age" => &mut tuning.sweep_age,
+                "settle-after" => &mut tuning.settle_after,
+                "tick" => &mut tuning.tick,
+                _ => return Err(Error("tuning", format!("there is no {name}"))),
+            };
+            *field = Duration::from_millis(millis);
+        }
+        Ok(tuning)
+    }
+}
+
 /// A setting that cannot be used: its name and why.
 #[derive(Debug)]
 pub struct Error(pub &'static str, pub String);
@@ -174,6 +201,7 @@ impl Settings {
             key_rate: number("GATEHOUSE_KEY_RATE")?,
             tenant_rate: number("GATEHOUSE_TENANT_RATE")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
+            tuning: var("GATEHOUSE_TUNING"),
             metrics_token: var("GATEHOUSE_METRICS_TOKEN").map(Token::from),
         })
     }
@@ -200,6 +228,7 @@ impl Settings {
             key_rate: self.key_rate.or(other.key_rate),
             tenant_rate: self.tenant_rate.or(other.tenant_rate),
             insecure_http: self.insecure_http || other.insecure_http,
+            tuning: self.tuning.or(other.tuning),
             metrics_token: self.metrics_token.or(other.metrics_token),
         }
     }
@@ -276,7 +305,10 @@ impl Config {
             tenant_rate: check_rate("tenant_rate", settings.tenant_rate.unwrap_or(TENANT_RATE))?,
             insecure_http: plain_elsewhere || !loopback && !secure,
             metrics_token,
-            tuning: Tuning { lease: check_lease(settings.lease_seconds)?, ..Tuning::default() },
+            tuning: Tuning {
+                lease: check_lease(settings.lease_seconds)?,
+                ..settings.tuning.as_deref().map_or(Ok(Tuning::default()), Tuning::parse)?
+            },
         })
     }
 
@@ -388,6 +420,14 @@ mod tests {
         assert!(with("127.0.0.1:1", Some("http://gate.example"), false).is_err());
         assert!(with("127.0.0.1:1", Some("http://localhost:9"), false).is_ok_and(|c| !c.insecure_http));
         assert!(with("127.0.0.1:1", Some("https://gate.example/path"), false).is_err());
+    }
+
+    #[test]
+    fn tuning_changes_what_it_names() {
+        let tuning = Tuning::parse("pace=0,settle-after=1500").unwrap();
+        assert_eq!((tuning.pace, tuning.settle_after), (Duration::ZERO, Duration::from_millis(1_500)));
+        assert_eq!(tuning.tick, Tuning::default().tick);
+        assert!(Tuning::parse("pace").is_err() && Tuning::parse("speed=1").is_err());
     }
 
     #[test]

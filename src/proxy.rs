@@ -2,6 +2,7 @@
 //! intent, call, durable outcome. No audit, no call; and what is in doubt is recorded as in doubt.
 
 mod change;
+mod order;
 mod posts;
 mod tenants;
 
@@ -63,6 +64,10 @@ pub enum Refusal {
     Audit(Unavailable),
     /// Another worker has this job item, or another attempt this idempotency key.
     Taken,
+    /// An earlier update of the same post has no end yet.
+    Unsettled {
+        op_id: String,
+    },
     /// Nothing happened upstream, or nothing that matters (a reading call).
     Upstream(upstream::Error),
     /// May have happened; the reconciler will tell.
@@ -105,6 +110,7 @@ impl Refusal {
             Self::PastTime => "past_time",
             Self::Audit(_) => "audit_unavailable",
             Self::Taken => "idempotency_in_flight",
+            Self::Unsettled { .. } => "change_unsettled",
             Self::Upstream(error) => error.code(),
             Self::Unknown { .. } => "outcome_unknown",
             Self::BadReply { .. } => "upstream_bad_reply",

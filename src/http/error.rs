@@ -181,6 +181,9 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         }
         Refusal::Audit(_) => (503, "The audit log cannot be written: nothing was sent".into()),
         Refusal::Taken => (409, "This is being done already".into()),
+        Refusal::Unsettled { .. } => {
+            (409, "An earlier change of this post is not settled yet: nothing was sent. Try again".into())
+        }
         Refusal::Upstream(upstream::Error::Unreachable(_)) => {
             (502, "PostPost cannot be reached: nothing happened".into())
         }
@@ -205,13 +208,15 @@ fn describe_refusal(refusal: &Refusal) -> Described {
     };
     let retry_after = match refusal {
         Refusal::Upstream(upstream::Error::BreakerOpen { retry_after }) => Some(*retry_after),
-        Refusal::Audit(_) | Refusal::Suspended => Some(5),
+        Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
         Refusal::Taken => Some(1),
         Refusal::Store(error) if is_away(error) => Some(2),
         _ => None,
     };
     let operation_id = match refusal {
-        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } => Some(op_id.clone()),
+        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } | Refusal::Unsettled { op_id } => {
+            Some(op_id.clone())
+        }
         _ => None,
     };
     Described { status, code, text, retry_after, operation_id }

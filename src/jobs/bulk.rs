@@ -212,6 +212,10 @@ async fn run_batch(run: &Run<'_>, items: Vec<JobItem>) -> store::Result<Flow> {
                         batch.back_off();
                         Ok(())
                     }
+                    Ok(ItemEnd::ItemLater) => {
+                        batch.back_off();
+                        Ok(())
+                    }
                     Ok(ItemEnd::TenantLater) => {
                         batch.leave(&tenant);
                         batch.back_off();
@@ -285,6 +289,8 @@ enum ItemEnd {
     Done,
     /// Upstream or the log is away.
     TryLater,
+    /// What became of an earlier change of this post is not known yet.
+    ItemLater,
     /// This tenant's posts cannot be read right now.
     TenantLater,
     /// A limit of the tenant's plan.
@@ -389,6 +395,7 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
         Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
             Ok(ItemEnd::TryLater)
         }
+        Refusal::Unsettled { .. } => Ok(ItemEnd::ItemLater),
         Refusal::InvalidId | Refusal::ScopeMissing(_) => skip(SkipReason::Changed).await,
     }
 }

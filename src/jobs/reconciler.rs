@@ -33,6 +33,8 @@ enum Finding {
     Closed(OpState, Vec<Effect>, Option<i64>),
     /// No sign of it yet; it may still be under way.
     NotYet,
+    /// What is seen may be another call's doing, which has no end yet.
+    AfterAnother,
     /// Upstream could not be asked.
     Unanswered(Failure),
 }
@@ -83,8 +85,9 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Finding::Closed(state, effects, granted) => (state, effects, granted),
         Finding::NotYet if now >= settled_by => (OpState::NotApplied, Vec::new(), None),
         Finding::NotYet => {
-            return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+            return app.db.defer_operation(&operation.id, (now + 2 * SECOND).min(settled_by)).await;
         }
+        Finding::AfterAnother => return app.db.defer_operation(&operation.id, now + SECOND).await,
         // The tenant is no longer ours to ask for, so neither is what became of its post.
         Finding::Unanswered(Failure::Refused(reply)) if reply.status == 403 && now >= settled_by => {
             (OpState::Gone, Vec::new(), None)
@@ -192,9 +195,15 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
         tenant_id: tenant_id.clone(),
         post_id: operation.target.clone(),
     });
-    // It was there just before our call and is not now: the call did it (design §13).
+    // It was there just before our call and is not now: the call did it (design §13), unless another of our calls did,
+    // such as a caller's second try. A delete that succeeded has found the post, so no other one was first.
     let existed = operation.snapshot.as_ref().is_some_and(|s| s.existed);
-    let state = if existed { OpState::Applied } else { OpState::Gone };
+    let twins = app.db.twins(operation).await.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))?;
+    if twins.iter().any(|(state, at)| *state == OpState::Open && *at > operation.started_at) {
+        return Ok(Finding::AfterAnother);
+    }
+    let by_another = twins.iter().any(|(state, _)| matches!(state, OpState::Succeeded | OpState::Applied));
+    let state = if existed && !by_another { OpState::Applied } else { OpState::Gone };
     Ok(Finding::Closed(state, effects.collect(), None))
 }
 

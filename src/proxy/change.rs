@@ -98,11 +98,19 @@ impl Road {
             opening.push(Effect::Claim { claim: claim.clone(), op_id: op_id.clone() });
         }
         opening.push(Effect::Open(Box::new(operation)));
-        self.audit.record(vec![intent], opening).await.map_err(|error| match error {
-            Unavailable::Store(store::Error::Taken) => Refusal::Taken,
-            Unavailable::Store(store::Error::Fenced) => self.note_stale(caller, "intent"),
-            other => Refusal::Audit(other),
-        })?;
+        match self.audit.record(vec![intent], opening).await {
+            Ok(()) => {}
+            // Another worker has the item; or another call is changing the post, and was a moment earlier.
+            Err(Unavailable::Store(store::Error::Taken)) => {
+                let earlier = self.db.unsettled_update(&caller.account.workspace.id, &change.target).await?;
+                return Err(match earlier {
+                    Some(op_id) if caller.item.is_none() => Refusal::Unsettled { op_id },
+                    _ => Refusal::Taken,
+                });
+            }
+            Err(Unavailable::Store(store::Error::Fenced)) => return Err(self.note_stale(caller, "intent")),
+            Err(other) => return Err(Refusal::Audit(other)),
+        }
 
         // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
         let sent = if self.clock.now() - begun > INTENT_FRESH {

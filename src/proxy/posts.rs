@@ -87,6 +87,7 @@ impl Road {
             return Err(Refusal::InvalidId);
         }
         self.standing(caller, None)?;
+        self.after_earlier_update(caller, post_id).await?;
         self.turn(caller).await;
         if !publish_now {
             let on_record = match update.needs_time_on_record() {

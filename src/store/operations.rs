@@ -31,7 +31,8 @@ pub enum Effect {
         answer: Vec<u8>,
     },
     /// The intent: the operation, and its job item now running. Fails with [`Error::Taken`] if the item is no longer
-    /// pending, so that no two workers send the same item.
+    /// pending, so that no two workers send the same item, and for an update while an earlier one of the same post has
+    /// no end.
     Open(Box<Operation>),
     /// The operation's end, or doubt; `check_at` is when the reconciler should look next.
     Close {
@@ -337,6 +338,33 @@ impl Db {
             .all()
             .await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// The update of a post that has no end yet, if there is one.
+    pub async fn unsettled_update(&self, workspace_id: &str, post_id: &str) -> Result<Option<String>> {
+        let row: Option<(String,)> = self
+            .read("SELECT id FROM operations WHERE state IN ('open', 'in_doubt') AND action = 'post.update'")
+            .and("workspace_id =", Some(workspace_id))
+            .and("target =", Some(post_id))
+            .push(" LIMIT 1")
+            .opt()
+            .await?;
+        Ok(row.map(|r| r.0))
+    }
+
+    /// The other operations of the same verb on the same target: state, and when each was begun.
+    pub async fn twins(&self, operation: &Operation) -> Result<Vec<(OpState, Millis)>> {
+        let rows: Vec<(String, i64)> = self
+            .read("SELECT state, started_at FROM operations WHERE id <> ")
+            .arg(&operation.id)
+            .and("workspace_id =", Some(&operation.workspace_id))
+            .and("target =", Some(&operation.target))
+            .and("action =", Some(operation.verb.as_str()))
+            .all()
+            .await?;
+        let state =
+            |text: &str| OpState::parse(text).ok_or_else(|| Error::Corrupt("operation's state".into()));
+        rows.into_iter().map(|(text, at)| Ok((state(&text)?, at))).collect()
     }
 
     /// Operations of a workspace that have ended and had been in doubt, those that ended last first; from before the one

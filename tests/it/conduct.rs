@@ -5,9 +5,9 @@ mod amplification;
 mod refused_key;
 
 use crate::{
-    process::Process,
     support::{
         databases::{Engine, gateway_on_both_engines},
+        process::Process,
         tiny::Tiny,
     },
     testapp::{Browser, TestApp, hidden},

@@ -2,10 +2,10 @@
 //! nothing of them is sent, and all goes on by itself when it is back.
 
 use crate::{
-    process::all_entries,
     support::{
         databases::{Engine, gateway_on_postgres},
         jobs::{changing_calls, delete_job, deletions, ended},
+        log::all_entries,
         tcp_proxy::TcpProxy,
     },
     testapp::{Answer, Browser, EMAIL, PASSWORD, Tenant, TestApp},

@@ -3,10 +3,11 @@
 //! in `store/disk.rs`: that limit is one connection's, and the pool replaces connections.)
 
 use crate::{
-    process::{Process, all_entries},
     support::{
         databases::Engine,
         jobs::{changing_calls, delete_job, deletions, ended},
+        log::all_entries,
+        process::Process,
     },
     testapp::{Browser, EMAIL, PASSWORD, TestApp, client},
 };

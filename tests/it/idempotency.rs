@@ -1,8 +1,10 @@
 //! `Idempotency-Key` at the tenant door, and the forms' once-token: whatever is repeated, a change happens once.
 
 use crate::{
-    process::Process,
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        process::Process,
+    },
     testapp::{Answer, Browser, Tenant, TestApp, client, hidden},
 };
 use gatehouse::{

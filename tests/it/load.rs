@@ -5,8 +5,10 @@
 mod wire;
 
 use crate::{
-    process::Process,
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        process::Process,
+    },
     testapp::TestApp,
 };
 use gatehouse::{

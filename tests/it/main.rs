@@ -13,6 +13,7 @@ mod health;
 mod hostile_bytes;
 mod idempotency;
 mod isolation;
+mod kills;
 mod limits;
 mod load;
 mod operations;
@@ -21,7 +22,10 @@ mod pages;
 mod process;
 mod raw_http;
 mod refusals;
+#[cfg(feature = "postgres-tests")]
+mod replicas;
 mod sandbox;
+mod second_tries;
 mod secrets;
 mod slow_clients;
 mod stopping;

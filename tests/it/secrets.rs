@@ -3,8 +3,10 @@
 //! headers.
 
 use crate::{
-    process::Process,
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        process::Process,
+    },
     testapp::{Answer, Browser, TestApp, client, hidden},
 };
 use gatehouse::{envelope::token_hash, http, store::Db};

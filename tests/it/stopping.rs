@@ -2,10 +2,10 @@
 //! second signal that does not wait.
 
 use crate::{
-    process::Process,
     support::{
         databases::{Engine, gateway_on_both_engines},
         jobs::{delete_job, deletions, ended},
+        process::Process,
     },
     testapp::{Browser, EMAIL, PASSWORD, TestApp, client},
 };

@@ -3,9 +3,9 @@
 
 use super::Client;
 use crate::{
-    process::Process,
     support::{
         databases::{Engine, gateway_on_both_engines},
+        process::Process,
         tiny::Tiny,
     },
     testapp::{Browser, TestApp, hidden},

@@ -1,6 +1,6 @@
 //! Operations from intent to end, and each effect an audit entry can carry.
 
-use super::{NOW, actor, oid, plan, populated, post, user};
+use super::{NOW, actor, oid, plan, populated, post, user, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},
@@ -16,6 +16,8 @@ use gatehouse::{
 
 both_engines!(
     open_and_close,
+    one_update_of_a_post,
+    twins,
     how_it_ended,
     one_worker_per_item,
     unsettled,
@@ -31,7 +33,7 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
         workspace_id: workspace_id.into(),
         tenant_id: Some(oid(1)),
         verb: Verb::PostUpdate,
-        target: oid(7),
+        target: oid(id.bytes().map(usize::from).sum()),
         actor: actor(),
         asked: Asked { status: Some("draft".into()), scheduled_at: Some(NOW), username: None },
         snapshot: Some(Snapshot { existed: true, content: Some("Text".into()), ..Default::default() }),
@@ -90,6 +92,41 @@ async fn open_and_close(db: Db) {
     assert!(taken(&again), "{again:?}");
     assert_eq!(db.operation(&acme, "op-1").await.unwrap().unwrap().state, OpState::Applied);
     assert_eq!(db.open_operations("other", 10).await.unwrap().len(), 0);
+}
+
+async fn one_update_of_a_post(db: Db) {
+    let (acme, other) = (populated(&db, 1).await, workspace(&db, "Other").await.id);
+    let first = operation(&acme, "op-1");
+    let of_it = |id: &str| Operation { target: first.target.clone(), ..operation(&acme, id) };
+    open(&db, first.clone()).await.unwrap();
+    assert_eq!(db.unsettled_update(&acme, &first.target).await.unwrap().as_deref(), Some("op-1"));
+    assert!(taken(&open(&db, of_it("op-2")).await));
+    assert!(db.operation(&acme, "op-2").await.unwrap().is_none());
+    // A delete, another post, and a post of that id elsewhere are not held up.
+    open(&db, Operation { verb: Verb::PostDelete, ..of_it("op-3") }).await.unwrap();
+    open(&db, operation(&acme, "op-4")).await.unwrap();
+    open(&db, Operation { workspace_id: other.clone(), ..of_it("op-5") }).await.unwrap();
+    apply(&db, close("op-1", OpState::InDoubt, NOW)).await.unwrap();
+    assert!(taken(&open(&db, of_it("op-2")).await), "in doubt is no end");
+    apply(&db, close("op-1", OpState::NotApplied, NOW)).await.unwrap();
+    assert_eq!(db.unsettled_update(&acme, &first.target).await.unwrap(), None);
+    open(&db, of_it("op-2")).await.unwrap();
+}
+
+async fn twins(db: Db) {
+    let (acme, other) = (populated(&db, 1).await, workspace(&db, "Other").await.id);
+    let first = Operation { verb: Verb::PostDelete, ..operation(&acme, "op-1") };
+    let of_it = |id: &str, at| Operation { id: id.into(), started_at: NOW + at, ..first.clone() };
+    for twin in [first.clone(), of_it("op-2", 5), of_it("op-3", 9)] {
+        open(&db, twin).await.unwrap();
+    }
+    open(&db, Operation { verb: Verb::PostUpdate, ..of_it("update", 1) }).await.unwrap();
+    open(&db, Operation { target: oid(1), ..of_it("another post", 1) }).await.unwrap();
+    open(&db, Operation { workspace_id: other, ..of_it("elsewhere", 1) }).await.unwrap();
+    apply(&db, close("op-2", OpState::Succeeded, NOW)).await.unwrap();
+    let mut twins = db.twins(&first).await.unwrap();
+    twins.sort_by_key(|t| t.1);
+    assert_eq!(twins, [(OpState::Succeeded, NOW + 5), (OpState::Open, NOW + 9)]);
 }
 
 async fn how_it_ended(db: Db) {
