@@ -386,8 +386,8 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
         Refusal::PastTime => skip(SkipReason::PastTime).await,
         Refusal::NotManaged => skip(SkipReason::TenantDetached).await,
         Refusal::Store(error) => Err(error),
-        // On record as running or unknown; the reconciler settles it. Or another worker's.
-        Refusal::Unknown { .. } | Refusal::BadReply { .. } | Refusal::Taken => {
+        // On record as running or unknown; the reconciler settles it.
+        Refusal::Unknown { .. } | Refusal::BadReply { .. } => {
             app.pacing.note(workspace, Some(Duration::ZERO));
             Ok(ItemEnd::Done)
         }
@@ -395,7 +395,7 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
         Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
             Ok(ItemEnd::TryLater)
         }
-        Refusal::Unsettled { .. } => Ok(ItemEnd::ItemLater),
+        Refusal::Unsettled { .. } | Refusal::Taken => Ok(ItemEnd::ItemLater),
         Refusal::InvalidId | Refusal::ScopeMissing(_) => skip(SkipReason::Changed).await,
     }
 }

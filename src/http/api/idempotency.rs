@@ -58,8 +58,6 @@ where
         Ok(answer) => answer.status < 500 && answer.status != 429,
         // The reconciler will tell; until then nobody else acts under this key.
         Err(Error::Refused(Refusal::Unknown { .. } | Refusal::BadReply { .. })) => true,
-        // Somebody else has the claim.
-        Err(Error::Refused(Refusal::Taken)) => true,
         Err(_) => false,
     };
     if !keeps {
