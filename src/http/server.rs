@@ -187,7 +187,10 @@ async fn work(
             (route.handler)(app, call).await
         }
     });
-    task.await.unwrap_or_else(|panic| Err(Error::Internal(format!("the handler ended: {panic}"))))
+    task.await.unwrap_or_else(|ended| match ended.is_panic() {
+        true => Err(Error::Internal(format!("the handler ended: {ended}"))),
+        false => Err(Error::CutOff),
+    })
 }
 
 fn read_head(app: &App, request: &HttpRequest) -> Call {
