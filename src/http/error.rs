@@ -50,6 +50,8 @@ pub enum Error {
         text: String,
     },
     Store(store::Error),
+    /// The process ended before the work did; what became of it is not known.
+    CutOff,
     Internal(String),
 }
 
@@ -110,6 +112,11 @@ impl Error {
                 (507, "no_space", "The gateway's disk is full or read-only: nothing was changed".into())
             }
             Self::Store(error) if is_away(error) => (503, "database_unavailable", DATABASE_AWAY.into()),
+            Self::CutOff => (
+                500,
+                "cut_off",
+                "The gateway was stopped before this was finished: it may have happened".into(),
+            ),
             Self::Store(_) | Self::Internal(_) => (500, "internal", "Internal server error".into()),
         };
         let retry_after = match self {

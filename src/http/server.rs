@@ -261,7 +261,10 @@ async fn work(
             (route.handler)(app, call).await
         }
     });
-    task.await.unwrap_or_else(|panic| Err(Error::Internal(format!("the handler ended: {panic}"))))
+    task.await.unwrap_or_else(|ended| match ended.is_panic() {
+        true => Err(Error::Internal(format!("the handler ended: {ended}"))),
+        false => Err(Error::CutOff),
+    })
 }
 
 /// Takes the call from its caller's buckets, and states how they stand to a caller who has a key.

@@ -182,7 +182,7 @@ async fn a_call_that_does_not_end_is_not_waited_for_for_ever(engine: Engine) {
     println!("a call that hangs: stopped in {took:?}");
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(25), "{took:?}");
-    assert!(call.await.unwrap().is_err(), "nobody is told that it happened");
+    assert!(matches!(call.await.unwrap(), Err(_) | Ok(500)), "nobody is told how it ended");
     start_again(&mut app).await;
     assert_eq!(deletions(&app).await.get(&post), Some(&1));
     let ends: Vec<_> = app.entries().await.into_iter().filter(|e| e["action"] == "post.delete").collect();
@@ -216,7 +216,7 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost(engine: Engine) {
     assert_eq!(status.code(), Some(1));
     assert!(took < Duration::from_secs(1), "{took:?}");
     for call in calls {
-        assert!(call.await.unwrap().is_err(), "nobody is told that it happened");
+        assert!(matches!(call.await.unwrap(), Err(_) | Ok(500)), "nobody is told how it ended");
     }
     start_again(&mut app).await;
     let deleted = deletions(&app).await;
