@@ -243,7 +243,10 @@ async fn a_noisy_tenant_leaves_the_others_alone(engine: Engine) {
         alone.len(),
         alone[0].len(),
     );
-    // A sample of some twenty calls has no p99 to speak of.
-    let most = if full { p99.mul_f64(1.2) } else { p99.mul_f64(3.0) + Duration::from_millis(50) };
-    assert!(p99_beside < most, "{p99:?} -> {p99_beside:?}");
+    if full {
+        assert!(p99_beside < p99.mul_f64(1.2), "{p99:?} -> {p99_beside:?}");
+    } else {
+        // The p99 of some twenty calls is the one that met the noisy key's first burst; the median tells whether it lasts.
+        assert!(p50_beside < p50.mul_f64(2.0) + Duration::from_millis(50), "{p50:?} -> {p50_beside:?}");
+    }
 }
