@@ -190,7 +190,8 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
         Ok(answer) => answer,
         Err(error) => {
             let described = error.describe();
-            if described.status >= 500 {
+            // A refusal in a flood is counted: a line for each would be a flood in the log.
+            if described.status >= 500 && !matches!(error, Error::Overloaded) {
                 let detail = error.detail().unwrap_or_default();
                 tracing::error!(
                     request_id = call.request_id,
