@@ -73,6 +73,7 @@ pub struct Access {
     /// When the database was last asked, with an answer, whether the picture still holds. Not by the [`Clock`]: a clock
     /// that is set must not make old news look fresh.
     confirmed: Mutex<Instant>,
+    asking: tokio::sync::Mutex<()>,
     uses: Mutex<HashMap<String, (Millis, String)>>,
     /// One rebuild at a time, so that an older picture never replaces a newer one.
     rebuild: tokio::sync::Mutex<()>,
@@ -86,6 +87,7 @@ impl Access {
             keyring,
             now: ArcSwap::default(),
             confirmed: Mutex::new(Instant::now()),
+            asking: tokio::sync::Mutex::default(),
             uses: Mutex::default(),
             rebuild: tokio::sync::Mutex::default(),
         };
@@ -144,17 +146,18 @@ impl Access {
         *confirmed = asked.max(*confirmed);
     }
 
-    /// Whether the picture can be trusted. On the embedded engine nobody else changes anything.
+    /// Makes sure that the picture can be trusted, if need be by asking. On the embedded engine nobody else changes
+    /// anything.
     ///
     /// # Errors
-    /// [`store::Error::NoAnswer`] when the database could not be asked for too long.
-    pub fn check_fresh(&self) -> store::Result<()> {
+    /// When the database could not be asked for too long. One caller at a time asks and waits; the others are told at once.
+    pub async fn ensure_fresh(&self) -> Result<(), Error> {
         let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         if self.db.is_embedded() || confirmed.elapsed() < TRUSTED {
-            Ok(())
-        } else {
-            Err(store::Error::NoAnswer)
+            return Ok(());
         }
+        let Ok(_one) = self.asking.try_lock() else { return Err(store::Error::NoAnswer.into()) };
+        self.poll().await
     }
 
     /// The live key behind a presented secret. A wrong checksum is refused without a look-up.
