@@ -14,7 +14,7 @@ use crate::{
     mirror::Mirror,
     proxy::Road,
     store::{self, Db},
-    upstream::{self, Upstream, pacing::Pacing},
+    upstream::{self, Timeouts, Upstream, pacing::Pacing},
 };
 use std::{
     fmt,
@@ -114,7 +114,8 @@ impl Running {
         let leases = Arc::new(leases.await.map_err(Error::Store)?);
         let access =
             Arc::new(Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?);
-        let upstream = Upstream::new(clock.clone(), metrics.clone(), config.tuning.upstream_timeouts);
+        let timeouts = Timeouts { total: config.tuning.upstream_timeouts, idle: config.tuning.upstream_idle };
+        let upstream = Upstream::new(clock.clone(), metrics.clone(), timeouts);
         let upstream = Arc::new(upstream.map_err(Error::Upstream)?);
         let pacing = Arc::new(Pacing::new(config.tuning.pace));
         let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone()));
@@ -176,7 +177,7 @@ impl Running {
             }
             app.gate.drained().await;
         };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        if tokio::time::timeout(DRAIN, Box::pin(drain)).await.is_err() {
             tracing::warn!("some work did not end in time; it is settled at the next start");
         }
         let close = async {
@@ -188,7 +189,7 @@ impl Running {
             }
             app.db.close().await;
         };
-        if tokio::time::timeout(CLOSE, close).await.is_err() {
+        if tokio::time::timeout(CLOSE, Box::pin(close)).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
     }

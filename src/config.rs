@@ -96,6 +96,8 @@ const TENANT_RATE: u32 = 40;
 pub struct Tuning {
     /// Total time of a reading and of a changing call upstream (security.md §6).
     pub upstream_timeouts: (Duration, Duration),
+    /// Between two parts of an answer from upstream that has begun.
+    pub upstream_idle: Duration,
     /// Between two background calls of a workspace (design §7: 10 a second).
     pub pace: Duration,
     /// How old a mirror gets before it is refreshed, and before it is swept completely.
@@ -125,6 +127,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             upstream_timeouts: (Duration::from_secs(15), Duration::from_secs(30)),
+            upstream_idle: Duration::from_secs(10),
             pace: Duration::from_millis(100),
             mirror_age: Duration::from_secs(120),
             sweep_age: Duration::from_secs(3600),

@@ -29,6 +29,7 @@ pub struct Metrics {
     upstream_retries: Family<One, Counter>,
     upstream_retries_refused: Family<One, Counter>,
     breaker_opened: Family<One, Counter>,
+    breaker_open: Family<One, Gauge>,
     audit_records: Family<One, Counter>,
     audit_commits: Counter,
     operations: Family<One, Counter>,
@@ -57,6 +58,7 @@ impl Default for Metrics {
             upstream_retries: Family::default(),
             upstream_retries_refused: Family::default(),
             breaker_opened: Family::default(),
+            breaker_open: Family::default(),
             audit_records: Family::default(),
             audit_commits: Counter::default(),
             operations: Family::default(),
@@ -105,6 +107,11 @@ impl Default for Metrics {
             "breaker_opened",
             "How often the circuit breaker opened, by workspace",
             metrics.breaker_opened.clone(),
+        );
+        r.register(
+            "breaker_open",
+            "Whether the circuit breaker is open, by workspace",
+            metrics.breaker_open.clone(),
         );
         r.register(
             "audit_records",
@@ -212,6 +219,10 @@ impl Metrics {
 
     pub fn breaker_opened(&self, workspace: &str) {
         self.breaker_opened.get_or_create(&one("workspace", workspace)).inc();
+    }
+
+    pub fn breaker_open(&self, workspace: &str, open: bool) {
+        self.breaker_open.get_or_create(&one("workspace", workspace)).set(open.into());
     }
 
     /// `result`: `stored`, or why not.

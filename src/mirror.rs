@@ -273,8 +273,8 @@ impl Mirror {
         if let Err(Failure::Refused(reply)) = &result
             && reply.status == 429
         {
-            self.pacing
-                .note(&account.workspace.id, Some(Duration::from_secs(reply.retry_after.unwrap_or(1))));
+            let wait = reply.asked_to_wait().unwrap_or(Duration::from_secs(1));
+            self.pacing.note(&account.workspace.id, Some(wait));
         }
         Ok(result?)
     }

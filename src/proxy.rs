@@ -88,6 +88,15 @@ impl From<store::Error> for Refusal {
     }
 }
 
+impl From<upstream::Error> for Refusal {
+    fn from(error: upstream::Error) -> Self {
+        match error {
+            upstream::Error::KeyRefused => Self::Suspended,
+            error => Self::Upstream(error),
+        }
+    }
+}
+
 impl Refusal {
     /// Stable word for answers, entries and item codes (`contract.md`, errors the gateway adds).
     pub fn code(&self) -> &'static str {
@@ -217,11 +226,7 @@ impl Road {
             Read::Connections => Call::get(&["platform-connections"], user, &caller.request_id),
         };
         call.client.clone_from(&caller.client);
-        let reply = self
-            .upstream
-            .send(&caller.account.endpoint, &call, caller.patience)
-            .await
-            .map_err(Refusal::Upstream)?;
+        let reply = self.upstream.send(&caller.account.endpoint, &call, caller.patience).await?;
         self.check_reply(caller, &reply).await?;
         Ok(reply)
     }
@@ -230,7 +235,7 @@ impl Road {
     /// own key was fine), and an answer that is not JSON is none.
     async fn check_reply(&self, caller: &Caller, reply: &Reply) -> Result<(), Refusal> {
         if reply.status == 401 {
-            self.suspend(&caller.account, reply).await;
+            self.suspend(&caller.account, &reply.error_text().unwrap_or_default()).await;
             return Err(Refusal::Suspended);
         }
         if reply.json().is_none() {
@@ -240,11 +245,11 @@ impl Road {
         Ok(())
     }
 
-    /// Stops all calls of a workspace whose key upstream refuses, instead of a storm of them.
-    pub async fn suspend(&self, account: &Account, reply: &Reply) {
+    /// Makes it lasting that upstream refused a workspace's key, saying `said`: no calls on any node, and an alert. This
+    /// process has stopped calling already (`upstream`); if it cannot be stored, the next round of the worker tries again.
+    pub async fn suspend(&self, account: &Account, said: &str) {
         let workspace = &account.workspace;
-        let reason =
-            format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
+        let reason = format!("PostPost refused the workspace's key: {said}");
         let actor = Actor::system("upstream");
         // Only if it is still the key that was refused: a late answer to the old one says nothing about the new.
         let stored = self
@@ -253,8 +258,19 @@ impl Road {
             .await
             .map_err(|e| e.to_string());
         let stored = match stored {
-            Ok(()) => self.access.reload().await.map_err(|e| e.to_string()),
-            error => error,
+            Ok(suspended) => {
+                if suspended {
+                    // Once, by whichever node was first.
+                    tracing::error!(
+                        workspace = workspace.id,
+                        name = workspace.name,
+                        reason,
+                        "all calls of this workspace are suspended until its upstream key is replaced"
+                    );
+                }
+                self.access.reload().await.map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error),
         };
         if let Err(error) = stored {
             tracing::error!(workspace = workspace.id, error, "a refused upstream key could not be noted");

@@ -187,6 +187,9 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Upstream(upstream::Error::Unreachable(_)) => {
             (502, "PostPost cannot be reached: nothing happened".into())
         }
+        Refusal::Upstream(upstream::Error::BreakerOpen { .. }) => {
+            (503, "PostPost is not asked for a moment, because most calls fail: nothing was sent".into())
+        }
         Refusal::Upstream(upstream::Error::Timeout) => (504, "PostPost did not answer in time".into()),
         Refusal::Upstream(upstream::Error::Redirect(_)) => {
             (502, "PostPost answered with a redirect, which is not followed".into())
@@ -204,6 +207,7 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Store(_) => (500, "Internal server error".into()),
     };
     let retry_after = match refusal {
+        Refusal::Upstream(upstream::Error::BreakerOpen { retry_after }) => Some(*retry_after),
         Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
         Refusal::Taken => Some(1),
         Refusal::Store(error) if is_away(error) => Some(2),

@@ -181,7 +181,8 @@ impl Run<'_> {
 
 async fn run_batch(run: &Run<'_>, items: Vec<JobItem>) -> store::Result<Flow> {
     let Run { app, account, job, fence } = *run;
-    if account.workspace.suspended_at.is_some() || account.workspace.frozen.is_some() {
+    // The items wait, for the key, the breaker or an unfreeze.
+    if account.workspace.frozen.is_some() || app.upstream.ready(&account.endpoint).is_err() {
         return Ok(Flow::BackOff);
     }
     if !still_allowed(app, job).await? {
@@ -367,7 +368,7 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
     let refusal = match result {
         Ok(changed) => {
             let pushed_back = (changed.reply.status == 429)
-                .then(|| Duration::from_secs(changed.reply.retry_after.unwrap_or(1)));
+                .then(|| changed.reply.asked_to_wait().unwrap_or(Duration::from_secs(1)));
             app.pacing.note(workspace, pushed_back);
             let limited = changed.reply.status == 403 && changed.reply.error_code().is_some();
             return Ok(match changed.reply.status {
@@ -390,7 +391,7 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
             app.pacing.note(workspace, Some(Duration::ZERO));
             Ok(ItemEnd::Done)
         }
-        // The item is pending, or pending again: nothing reached upstream. Only a refused key has ended it on record.
+        // The item is pending, or pending again: nothing reached upstream, or nothing but the key was refused.
         Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
             Ok(ItemEnd::TryLater)
         }

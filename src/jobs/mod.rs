@@ -1,10 +1,11 @@
-//! Background work: bulk jobs, the mirror, the reconciler, housekeeping. Each worker is one loop that ends when the app
+//! Background work: bulk jobs, the mirror, the reconciler, refused keys, housekeeping. Each worker is one loop that ends when the app
 //! stops; what it does is resumed by the next process from what is stored.
 
 pub mod bulk;
 mod figures;
 pub mod planning;
 pub mod reconciler;
+mod refused_keys;
 pub mod sync;
 
 use crate::{
@@ -31,6 +32,7 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(bulk::run(app.clone())),
         tokio::spawn(sync::run(app.clone())),
+        tokio::spawn(refused_keys::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
         tokio::spawn(every(app.clone(), app.leases.beat_every(), "leases", beat)),

@@ -60,12 +60,16 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
                 if *app.stopping.borrow() {
                     break;
                 }
-                if account.workspace.suspended_at.is_some() {
-                    // Nothing can be looked up until the key is replaced.
-                    app.db.defer_operation(&operation.id, app.clock.now() + MINUTE).await?;
-                } else {
-                    settle(app, &account, &operation).await?;
-                }
+                // Nothing can be looked up until the key is replaced, or the breaker lets a call through.
+                let wait = match app.upstream.ready(&account.endpoint) {
+                    Ok(()) => {
+                        settle(app, &account, &operation).await?;
+                        continue;
+                    }
+                    Err(Error::BreakerOpen { retry_after }) => retry_after as i64 * SECOND,
+                    Err(_) => MINUTE,
+                };
+                app.db.defer_operation(&operation.id, app.clock.now() + wait).await?;
             }
             Ok(())
         }

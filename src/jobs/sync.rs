@@ -6,7 +6,7 @@ use crate::{
     app::App,
     mirror::RefreshError,
     store::{self, leases::Fence},
-    upstream::{Patience, types::Failure},
+    upstream::{Error, Patience, types::Failure},
 };
 use futures_util::{StreamExt, stream};
 use std::{collections::HashMap, sync::Arc};
@@ -80,26 +80,24 @@ struct Work {
 
 /// Failures are noted on the tenant and shown; one tenant never stops the others.
 async fn refresh(app: &App, account: &Account, work: &Work) {
-    if account.workspace.suspended_at.is_some() {
+    // With an open breaker it goes on, and notes on the tenant why it fails: its turn comes after the others'.
+    if matches!(app.upstream.ready(&account.endpoint), Err(Error::KeyRefused)) {
         return;
     }
     let result = match &work.fence {
         Some(fence) => app.mirror.refresh_leased(account, &work.tenant, work.sweep, fence).await,
         None => app.mirror.ensure_fresh(account, &work.tenant, 0, Patience::BACKGROUND).await,
     };
-    match &result {
+    match result {
         Ok(()) => {}
         Err(RefreshError::Store(store::Error::Fenced)) => {
             if let Some(fence) = &work.fence {
                 app.leases.note_lost(fence, "mirror");
             }
         }
+        // Thousands of tenants may be due in an outage; the breaker has said so once.
+        Err(RefreshError::Upstream(Failure::Failed(Error::BreakerOpen { .. }))) => {}
         Err(error) => {
-            if let RefreshError::Upstream(Failure::Refused(reply)) = error
-                && reply.status == 401
-            {
-                app.road.suspend(account, reply).await;
-            }
             let (workspace, tenant) = (&account.workspace.id, &work.tenant);
             tracing::info!(workspace, tenant, %error, "the mirror of a tenant could not be refreshed");
         }

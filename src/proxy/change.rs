@@ -68,6 +68,8 @@ impl Road {
         change: Change,
         settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
     ) -> Result<Changed, Refusal> {
+        // What would not be sent needs no intent. An open breaker leaves no entry, as a failed look-up leaves none.
+        self.upstream.ready(&caller.account.endpoint)?;
         let op_id = ids::new_id();
         let begun = self.clock.now();
         let operation = Operation {
@@ -96,11 +98,19 @@ impl Road {
             opening.push(Effect::Claim { claim: claim.clone(), op_id: op_id.clone() });
         }
         opening.push(Effect::Open(Box::new(operation)));
-        self.audit.record(vec![intent], opening).await.map_err(|error| match error {
-            Unavailable::Store(store::Error::Taken) => Refusal::Taken,
-            Unavailable::Store(store::Error::Fenced) => self.note_stale(caller, "intent"),
-            other => Refusal::Audit(other),
-        })?;
+        match self.audit.record(vec![intent], opening).await {
+            Ok(()) => {}
+            // Another worker has the item; or another call is changing the post, and was a moment earlier.
+            Err(Unavailable::Store(store::Error::Taken)) => {
+                let earlier = self.db.unsettled_update(&caller.account.workspace.id, &change.target).await?;
+                return Err(match earlier {
+                    Some(op_id) if caller.item.is_none() => Refusal::Unsettled { op_id },
+                    _ => Refusal::Taken,
+                });
+            }
+            Err(Unavailable::Store(store::Error::Fenced)) => return Err(self.note_stale(caller, "intent")),
+            Err(other) => return Err(Refusal::Audit(other)),
+        }
 
         // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
         let sent = if self.clock.now() - begun > INTENT_FRESH {
@@ -157,8 +167,10 @@ impl Road {
         });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
-            let again = matches!(&sent, Err(upstream::Error::Unreachable(_)))
-                || sent.as_ref().is_ok_and(|reply| reply.status == 429);
+            let again = match &sent {
+                Err(error) => error.was_not_sent(),
+                Ok(reply) => matches!(reply.status, 401 | 429),
+            };
             let state = if again { ItemState::Pending } else { state.item_state() };
             let failed = matches!(state, ItemState::Failed | ItemState::Unknown);
             let result = ItemResult {
@@ -189,14 +201,14 @@ impl Road {
         if let Ok(reply) = &sent
             && reply.status == 401
         {
-            self.suspend(&caller.account, reply).await;
+            self.suspend(&caller.account, &reply.error_text().unwrap_or_default()).await;
             return Err(Refusal::Suspended);
         }
         match sent {
             Err(error) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: error.to_string() })
             }
-            Err(error) => Err(Refusal::Upstream(error)),
+            Err(error) => Err(error.into()),
             Ok(_) if !usable => Err(Refusal::BadReply { op_id }),
             Ok(reply) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })

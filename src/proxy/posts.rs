@@ -18,7 +18,7 @@ use crate::{
     store::operations::{Effect, ItemResult},
     upstream::{
         Method, Reply,
-        types::{FoundPost, read_granted},
+        types::{Failure, FoundPost, read_granted},
     },
 };
 use serde_json::Value;
@@ -181,9 +181,9 @@ impl Road {
         let Some(tenant) = &caller.tenant else { return self.owners_time_on_record(caller, post_id).await };
         let refresh = |error| match error {
             RefreshError::Store(error) => Refusal::Store(error),
-            RefreshError::Upstream(crate::upstream::types::Failure::Failed(error)) => {
-                Refusal::Upstream(error)
-            }
+            RefreshError::Upstream(Failure::Failed(error)) => error.into(),
+            // The key: `upstream` has noted it.
+            RefreshError::Upstream(Failure::Refused(reply)) if reply.status == 401 => Refusal::Suspended,
             RefreshError::Upstream(refused) => {
                 Refusal::Upstream(crate::upstream::Error::BadReply(refused.to_string()))
             }

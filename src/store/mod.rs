@@ -109,7 +109,10 @@ impl Db {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?.application_name("gatehouse");
+        // A process that stands still in the middle of a transaction must not hold its locks: the head of the log is one of
+        // them. And what nobody waits for any more need not be worked out.
+        let limits = [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "15s")];
+        let options = PgConnectOptions::from_str(url)?.application_name("gatehouse").options(limits);
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(ACQUIRE)
@@ -118,15 +121,6 @@ impl Db {
             .test_before_acquire(false)
             .before_acquire(|connection, _| Box::pin(answers(connection)))
             .after_release(|connection, _| Box::pin(answers(connection)))
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // A process that stands still in the middle of a transaction must not hold its locks: the head of the log
-                    // is one of them. And what nobody waits for any more need not be worked out.
-                    let limits =
-                        "SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '15s'";
-                    sqlx::raw_sql(limits).execute(connection).await.map(drop)
-                })
-            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))

@@ -258,20 +258,6 @@ impl Tx {
                 return Err(Error::Taken);
             }
         }
-        if o.verb == Verb::PostUpdate {
-            let earlier: i64 = self
-                .sql(
-                    "SELECT COUNT(*) FROM operations WHERE state IN ('open', 'in_doubt') AND workspace_id = $1
-                     AND target = $2 AND action = 'post.update'",
-                )
-                .bind(&o.workspace_id)
-                .bind(&o.target)
-                .value()
-                .await?;
-            if earlier > 0 {
-                return Err(Error::Taken);
-            }
-        }
         self.sql(
             "INSERT INTO operations (id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id,
                item_n, node, started_at, check_at, checks)

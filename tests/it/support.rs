@@ -8,3 +8,4 @@ pub mod log;
 pub mod process;
 #[cfg(feature = "postgres-tests")]
 pub mod tcp_proxy;
+pub mod tiny;

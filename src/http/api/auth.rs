@@ -49,6 +49,7 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
     let Some(secret) = presented(call) else {
         return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
     };
+    app.access.check_fresh()?;
     let refused = || Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" };
     let Some(key) = app.access.key(secret).filter(|k| k.kind != KeyKind::Audit) else {
         app.login.note_refused_key(call.ip);

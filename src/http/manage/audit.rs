@@ -16,6 +16,7 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
     let Some(secret) = call.header("x-api-key").or(token) else {
         return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
     };
+    app.access.check_fresh()?;
     let Some(key) = app.access.key(secret) else {
         app.login.note_refused_key(call.ip);
         return Err(Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" });
