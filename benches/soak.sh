@@ -22,20 +22,20 @@ export GATEHOUSE_OUTAGE_SECONDS=${GATEHOUSE_OUTAGE_SECONDS:-300}
 export GATEHOUSE_LOAD_SECONDS=${GATEHOUSE_LOAD_SECONDS:-30}
 export GATEHOUSE_TEST_POSTGRES=required
 
-# name | tests, as nextest filters them | seconds it may take
+# name; tests, as nextest filters them; seconds it may take
 RUNS='
-kill SQLite        | test(/^kills::.*::sqlite$/)                 | 1500
-kill PostgreSQL    | test(/^kills::.*::postgres$/)               | 2400
-replicas           | test(/^replicas::/)                         | 900
-second tries       | test(/^second_tries::/)                     | 300
-fault matrix       | test(/^fault_matrix::/)                     | 900
-failpoints         | test(/failpoint/)                           | 1800
-idempotency        | test(/^idempotency::/)                      | 600
-outages            | test(/^(conduct|outage)::/)                 | 5400
-load               | test(/^load::/)                             | 1800
-slow clients       | test(/^slow_clients::/)                     | 600
-corpora            | test(/^(raw_http|hostile_bytes)::/)         | 300
-stops              | test(/^(stopping|disk|database_outage)::/)  | 900
+kill SQLite;     test(/^kills::.*::sqlite$/);                1500
+kill PostgreSQL; test(/^kills::.*::postgres$/);              2400
+replicas;        test(/^replicas::/);                        900
+second tries;    test(/^second_tries::/);                    300
+fault matrix;    test(/^fault_matrix::/);                    900
+failpoints;      test(/failpoint/);                          1800
+idempotency;     test(/^idempotency::/);                     600
+outages;         test(/^(conduct|outage)::/);                5400
+load;            test(/^load::/);                            1800
+slow clients;    test(/^slow_clients::/);                    600
+corpora;         test(/^(raw_http|hostile_bytes)::/);        300
+stops;           test(/^(stopping|disk|database_outage)::/); 900
 '
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/gatehouse-soak.XXXXXX")
@@ -98,7 +98,7 @@ cargo nextest run --features "$features" --no-run
 
 failed=0
 printf 'run\ttried\tviolations\tseconds\tverdict\tfigures\n' >"$work/table"
-while IFS='|' read -r name filter bound; do
+while IFS=';' read -r name filter bound; do
     name=$(xargs <<<"$name") filter=$(sed 's/^ *//; s/ *$//' <<<"$filter") bound=$(xargs <<<"$bound")
     if [[ -z $name ]] || ! wanted "$name" "$@"; then continue; fi
     echo "$name: at most $bound s"

@@ -198,13 +198,18 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
     // It was there just before our call and is not now: the call did it (design §13), unless another of our calls did,
     // such as a caller's second try. A delete that succeeded has found the post, so no other one was first.
     let existed = operation.snapshot.as_ref().is_some_and(|s| s.existed);
-    let twins = app.db.twins(operation).await.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))?;
-    if twins.iter().any(|(state, at)| *state == OpState::Open && *at > operation.started_at) {
+    let twins = twins(app, operation).await?;
+    if twins.iter().any(|twin| twin.state == OpState::Open && twin.started_at > operation.started_at) {
         return Ok(Finding::AfterAnother);
     }
-    let by_another = twins.iter().any(|(state, _)| matches!(state, OpState::Succeeded | OpState::Applied));
+    let by_another = twins.iter().any(|twin| matches!(twin.state, OpState::Succeeded | OpState::Applied));
     let state = if existed && !by_another { OpState::Applied } else { OpState::Gone };
     Ok(Finding::Closed(state, effects.collect(), None))
+}
+
+/// Our other calls of the same kind on the same target.
+async fn twins(app: &App, operation: &Operation) -> Result<Vec<Operation>, Failure> {
+    app.db.twins(operation).await.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))
 }
 
 /// An update is settled from the list, newest changes first: `get-post` tells neither status nor time.
@@ -218,6 +223,13 @@ async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<
             .list_posts(&account.endpoint, tenant, page, sort, &ids::new_id(), Patience::BACKGROUND)
             .await?;
         if let Some(post) = listed.posts.iter().find(|p| p.id == operation.target) {
+            // A mirror that lags makes the time an earlier update was granted look new.
+            let granted =
+                post.scheduled_at.filter(|at| operation.asked.scheduled_at.is_some_and(|asked| asked != *at));
+            if granted.is_some() && twins(app, operation).await?.iter().any(|twin| twin.granted_at == granted)
+            {
+                return Ok(Finding::NotYet);
+            }
             return Ok(compare(operation, post));
         }
         if !listed.has_next {

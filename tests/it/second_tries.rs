@@ -2,7 +2,7 @@
 
 use crate::{
     support::{
-        databases::{Engine, gateway_on_both_engines},
+        databases::{Engine, execute, gateway_on_both_engines},
         ledger::Ledger,
     },
     testapp::TestApp,
@@ -15,6 +15,7 @@ use std::time::Duration;
 gateway_on_both_engines!(
     of_two_deletes_only_one_did_it,
     an_update_waits_for_what_became_of_the_one_before,
+    an_earlier_updates_time_is_not_taken_for_this_ones,
     an_update_is_refused_while_the_one_before_is_in_doubt,
 );
 
@@ -69,6 +70,28 @@ async fn an_update_waits_for_what_became_of_the_one_before(engine: Engine) {
     let ledger = ledger(&app).await;
     let ends = ledger.ends();
     assert_eq!((ends["applied"], ends["not_applied"]), (1, 1), "{ends:?}");
+}
+
+async fn an_earlier_updates_time_is_not_taken_for_this_ones(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let post = json!({ "status": "scheduled", "scheduledTime": "2030-01-01T09:00:00Z" });
+    let id = app.posts(&ann.id, vec![post]).await.remove(0);
+    app.sweep(&app.ws, &ann.id).await;
+    let path = format!("/api/v1/update-post/{id}");
+    let update = |time: &str| Some(json!({ "scheduledTime": time }));
+    let first = app.api(Method::PUT, &path, &ann.key, update("2030-02-02T09:00:00Z")).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    app.sweep(&app.ws, &ann.id).await;
+    // As a listing read before the first update leaves it, when it brings a post that was not in the mirror.
+    execute(&app.app().db, "UPDATE posts SET scheduled_at = 1, updated_at = 1 WHERE id = $1", &[&id])
+        .await
+        .unwrap();
+    app.faults(json!([{ "match": { "method": "PUT" }, "times": 1, "resetBefore": true }])).await;
+    let lost = app.api(Method::PUT, &path, &ann.key, update("2030-02-02T08:00:00Z")).await;
+    assert_eq!(lost.status, 504, "{}", lost.text);
+    let ends: Vec<_> = ledger(&app).await.ends().into_iter().map(|(end, n)| (end.to_owned(), n)).collect();
+    assert_eq!(ends, [("not_applied".to_owned(), 1), ("succeeded".to_owned(), 1)]);
 }
 
 async fn an_update_is_refused_while_the_one_before_is_in_doubt(engine: Engine) {
