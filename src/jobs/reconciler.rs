@@ -98,6 +98,13 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
             return app.db.defer_operation(&operation.id, now + wait).await;
         }
     };
+    // Whoever updates the post next compares it with the mirror, which must know this change by then.
+    if let (Verb::PostUpdate, OpState::Applied, Some(tenant)) = (operation.verb, state, &operation.tenant_id)
+        && let Err(error) = app.mirror.ensure_fresh(account, tenant, 0, Patience::BACKGROUND).await
+    {
+        tracing::info!(operation = operation.id, %error, "the mirror could not be refreshed before the operation's end");
+        return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+    }
     match close(app, operation, state, effects, granted).await {
         Ok(()) => app.metrics.operation(state.as_str()),
         // Settled by somebody else meanwhile.

@@ -213,7 +213,9 @@ impl Ledger {
                 let sums = by_target.entry((o.verb.clone(), o.target.clone())).or_default();
                 *sums = (sums.0 + said, sums.1 + o.effects);
             } else if said > o.effects {
-                found.push(("success has an effect", format!("{id}: {o:?}")));
+                let others: Vec<_> =
+                    self.operations.iter().filter(|(_, other)| other.target == o.target).collect();
+                found.push(("success has an effect", format!("{id}: {o:?}; all of the target: {others:?}")));
             } else if said < o.effects && !(o.ends == ["gone"] && deleted.contains(&o.target)) {
                 found.push(("explained", format!("{id}: {o:?}")));
             }
