@@ -118,9 +118,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the call may have had its effect.
+    /// Whether the call may have had its effect. A redirect that keeps the method says "ask there instead"; any other may
+    /// be the page after a change that was made.
     pub fn may_have_happened(&self) -> bool {
-        !matches!(self, Self::Unreachable(_) | Self::Redirect(_))
+        !matches!(self, Self::Unreachable(_) | Self::Redirect(307 | 308))
     }
 
     /// Stable word for entries and item codes.
@@ -159,6 +160,8 @@ pub struct Upstream {
     timeouts: (Duration, Duration),
     /// Since when a workspace's upstream has not answered.
     unreachable: Mutex<HashMap<String, Millis>>,
+    /// How far a workspace's upstream's clock is ahead of ours, by its last answer.
+    ahead: Mutex<HashMap<String, Millis>>,
 }
 
 impl Upstream {
@@ -178,12 +181,17 @@ impl Upstream {
             .user_agent(concat!("gatehouse/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Error::Unreachable(e.to_string()))?;
-        Ok(Self { http, clock, metrics, timeouts, unreachable: Mutex::default() })
+        Ok(Self { http, clock, metrics, timeouts, unreachable: Mutex::default(), ahead: Mutex::default() })
     }
 
     /// Since when this workspace's upstream has not answered, if it does not.
     pub fn unreachable_since(&self, workspace_id: &str) -> Option<Millis> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied()
+    }
+
+    /// How far upstream's clock is ahead of ours, to a second, by the `Date` of its last answer. `None`: it sends none.
+    pub fn clock_ahead(&self, workspace_id: &str) -> Option<Millis> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied()
     }
 
     /// Sends a call, repeating what may be repeated: a reading call on no connection, 429, 502, 503 and 504; a changing
@@ -251,6 +259,7 @@ impl Upstream {
         }
         let mut response = request.send().await.map_err(sort)?;
         let status = response.status().as_u16();
+        self.note_clock(&to.workspace_id, response.headers());
         if (300..400).contains(&status) {
             return Err(Error::Redirect(status));
         }
@@ -267,6 +276,14 @@ impl Upstream {
             body.extend_from_slice(&chunk);
         }
         Ok(Reply { status, body: body.freeze(), latency_ms: begun.elapsed().as_millis() as i64, retry_after })
+    }
+
+    fn note_clock(&self, workspace_id: &str, headers: &reqwest::header::HeaderMap) {
+        let date = headers.get("date").and_then(|v| v.to_str().ok());
+        let Some(at) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else { return };
+        // The header has whole seconds, cut off.
+        let ahead = at.timestamp().as_millisecond() + 500 - self.clock.now();
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace_id.to_owned(), ahead);
     }
 
     fn note_reachability(&self, workspace_id: &str, result: &Result<Reply, Error>) {

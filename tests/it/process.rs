@@ -186,7 +186,7 @@ async fn delete_all(
 }
 
 /// All entries, checked on the way: dense numbers, leaves that are the hashes of the bytes, and the root over them.
-async fn all_entries(app: &TestApp) -> Vec<Value> {
+pub async fn all_entries(app: &TestApp) -> Vec<Value> {
     let db = &app.app().db;
     let (mut entries, mut range, mut after) = (Vec::new(), tree::Range::default(), -1);
     loop {

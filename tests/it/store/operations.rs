@@ -33,7 +33,7 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
         verb: Verb::PostUpdate,
         target: oid(7),
         actor: actor(),
-        asked: Asked { status: Some("draft".into()), scheduled_at: Some(NOW), username: None },
+        asked: Asked { status: Some("draft".into()), scheduled_at: Some(NOW), ..Asked::default() },
         snapshot: Some(Snapshot { existed: true, content: Some("Text".into()), ..Default::default() }),
         state: OpState::Open,
         item: None,
