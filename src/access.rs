@@ -7,17 +7,20 @@ use crate::{
     envelope::CannotOpen,
     keyring::Keyring,
     store::{self, Db},
-    upstream::Endpoint,
+    upstream::{Endpoint, KeyStanding},
 };
 use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How often other nodes' changes are looked for; a revoked key lives on there at most this long (5 s are promised).
 pub const POLL: Duration = Duration::from_secs(2);
+/// A picture that was not confirmed for this long is not trusted: what was revoked elsewhere must not live on because
+/// the database cannot be asked.
+const TRUSTED: Duration = Duration::from_secs(5);
 
 /// A workspace ready to be called for.
 pub struct Account {
@@ -67,6 +70,10 @@ pub struct Access {
     clock: Clock,
     keyring: Arc<Keyring>,
     now: ArcSwap<Snapshot>,
+    /// When the database was last asked, with an answer, whether the picture still holds. Not by the [`Clock`]: a clock
+    /// that is set must not make old news look fresh.
+    confirmed: Mutex<Instant>,
+    asking: tokio::sync::Mutex<()>,
     uses: Mutex<HashMap<String, (Millis, String)>>,
     /// One rebuild at a time, so that an older picture never replaces a newer one.
     rebuild: tokio::sync::Mutex<()>,
@@ -79,6 +86,8 @@ impl Access {
             clock,
             keyring,
             now: ArcSwap::default(),
+            confirmed: Mutex::new(Instant::now()),
+            asking: tokio::sync::Mutex::default(),
             uses: Mutex::default(),
             rebuild: tokio::sync::Mutex::default(),
         };
@@ -89,6 +98,7 @@ impl Access {
     /// Rebuilds the picture. Called after each change made on this node, before its answer.
     pub async fn reload(&self) -> Result<(), Error> {
         let _one = self.rebuild.lock().await;
+        let asked = Instant::now();
         // The version is read first: a change during the rebuild makes the next poll rebuild again.
         let version = self.db.access_version().await?;
         let keys = self.db.live_keys(self.clock.now()).await?;
@@ -100,8 +110,15 @@ impl Access {
             let Some(blob) = sealed.remove(&workspace.id) else { continue };
             let key =
                 self.keyring.open_secret(upstream_key_place(&workspace.id), &blob).map_err(Error::Secret)?;
-            let endpoint =
-                Endpoint { workspace_id: workspace.id.clone(), base_url: workspace.base_url.clone(), key };
+            let endpoint = Endpoint {
+                workspace_id: workspace.id.clone(),
+                base_url: workspace.base_url.clone(),
+                key,
+                standing: match workspace.suspended_at {
+                    None => KeyStanding::InUse { since: workspace.key_added_at },
+                    Some(_) => KeyStanding::Refused,
+                },
+            };
             accounts.insert(workspace.id.clone(), Arc::new(Account { workspace, endpoint }));
         }
         let tenants = self.db.tenant_states().await?;
@@ -110,15 +127,37 @@ impl Access {
             .map(|(workspace, id, frozen, detached)| ((workspace, id), Standing { frozen, detached }))
             .collect();
         self.now.store(Arc::new(Snapshot { version, keys, accounts, tenants }));
+        self.confirm(asked);
         Ok(())
     }
 
     /// Rebuilds if another node has changed something.
     pub async fn poll(&self) -> Result<(), Error> {
-        if self.db.access_version().await? != self.now.load().version {
-            self.reload().await?;
+        let asked = Instant::now();
+        if self.db.access_version().await? == self.now.load().version {
+            self.confirm(asked);
+            return Ok(());
         }
-        Ok(())
+        self.reload().await
+    }
+
+    fn confirm(&self, asked: Instant) {
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        *confirmed = asked.max(*confirmed);
+    }
+
+    /// Makes sure that the picture can be trusted, if need be by asking. On the embedded engine nobody else changes
+    /// anything.
+    ///
+    /// # Errors
+    /// When the database could not be asked for too long. One caller at a time asks and waits; the others are told at once.
+    pub async fn ensure_fresh(&self) -> Result<(), Error> {
+        let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.db.is_embedded() || confirmed.elapsed() < TRUSTED {
+            return Ok(());
+        }
+        let Ok(_one) = self.asking.try_lock() else { return Err(store::Error::NoAnswer.into()) };
+        self.poll().await
     }
 
     /// The live key behind a presented secret. A wrong checksum is refused without a look-up.
@@ -155,9 +194,17 @@ impl Access {
         if uses.is_empty() {
             return Ok(());
         }
-        let mut uses: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
-        uses.sort();
-        self.db.note_key_uses(&uses).await
+        let mut rows: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
+        rows.sort();
+        let stored = self.db.note_key_uses(&rows).await;
+        if stored.is_err() {
+            // Remembered until the database is back; a later use of the same key counts.
+            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, at, from) in rows {
+                uses.entry(id).or_insert((at, from));
+            }
+        }
+        stored
     }
 }
 

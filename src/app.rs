@@ -9,11 +9,12 @@ use crate::{
     domain::{admins::SETUP_LINK_LIFE, ids},
     envelope, http, jobs,
     keyring::{self, Keyring},
+    leases::Leases,
     metrics::Metrics,
     mirror::Mirror,
     proxy::Road,
     store::{self, Db},
-    upstream::{self, Upstream, pacing::Pacing},
+    upstream::{self, Timeouts, Upstream, pacing::Pacing},
 };
 use std::{
     fmt,
@@ -30,10 +31,10 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-/// Requests worked on at once; more than this are answered 503 instead of being queued up.
-pub const MAX_REQUESTS: usize = 1_024;
-/// How long a stop waits for requests and workers (security.md §6).
-const DRAIN: Duration = Duration::from_secs(25);
+/// How long a stop waits for requests and workers, and then for the last writing down: 25 s together, because service
+/// managers lose patience after 30 (security.md §6).
+const DRAIN: Duration = Duration::from_secs(22);
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// Everything a handler or worker may use.
 pub struct App {
@@ -46,6 +47,7 @@ pub struct App {
     pub db: Db,
     pub keyring: Arc<Keyring>,
     pub metrics: Arc<Metrics>,
+    pub leases: Arc<Leases>,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
     pub pacing: Arc<Pacing>,
@@ -54,13 +56,15 @@ pub struct App {
     pub road: Road,
     /// The shared runtime.
     pub runtime: Handle,
-    /// One permit per request under way.
-    pub requests: Arc<Semaphore>,
+    /// Places for requests under way.
+    pub gate: http::Gate,
+    pub limits: http::Limits,
     /// Password checks at once: each takes 19 MiB and a core.
     pub password_checks: Semaphore,
     pub stopping: watch::Receiver<bool>,
     pub jobs: jobs::Bell,
     pub login: http::LoginState,
+    pub health: http::HealthState,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,8 @@ pub enum Error {
     /// Another process has the data folder.
     Locked(std::path::PathBuf),
     Listen(std::net::SocketAddr, io::Error),
+    /// The database, named without what is secret in its URL.
+    Database(String, store::Error),
     Store(store::Error),
     Keyring(keyring::Error),
     Access(access::Error),
@@ -95,19 +101,25 @@ impl Running {
         let lock = prepare_folder(&config)?;
         let listener = TcpListener::bind(config.listen).map_err(|e| Error::Listen(config.listen, e))?;
         let address = listener.local_addr().map_err(|e| Error::Listen(config.listen, e))?;
-        let db = Db::connect(&config.database_url).await.map_err(Error::Store)?;
-        db.migrate().await.map_err(Error::Store)?;
+        let db = open_database(&config).await?;
         restrict_database_file(&config.database_url);
-        let node = ids::new_id();
         if db.is_embedded() {
             // Nobody else can hold one: the lock file says so.
             db.end_all_leases().await.map_err(Error::Store)?;
         }
         let keyring = Arc::new(Keyring::open(&config.data, &db, &clock).await.map_err(Error::Keyring)?);
         let metrics = Arc::new(Metrics::default());
+        let leases =
+            Leases::start(db.clone(), clock.clone(), metrics.clone(), ids::new_id(), config.tuning.lease);
+        let leases = Arc::new(leases.await.map_err(Error::Store)?);
         let access =
             Arc::new(Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?);
-        let upstream = Upstream::new(clock.clone(), metrics.clone(), config.tuning.upstream_timeouts);
+        let timeouts = Timeouts {
+            total: config.tuning.upstream_timeouts,
+            idle: config.tuning.upstream_idle,
+            guarded: config.tuning.upstream_guarded,
+        };
+        let upstream = Upstream::new(clock.clone(), metrics.clone(), timeouts);
         let upstream = Arc::new(upstream.map_err(Error::Upstream)?);
         let pacing = Arc::new(Pacing::new(config.tuning.pace));
         let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone()));
@@ -116,12 +128,13 @@ impl Running {
             db: db.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            keyring: keyring.clone(),
+            leases: leases.clone(),
             access: access.clone(),
             upstream: upstream.clone(),
             pacing: pacing.clone(),
             audit: audit.clone(),
             mirror: mirror.clone(),
-            node,
         };
         let (stop, stopping) = watch::channel(false);
         let url = format!("http://{address}");
@@ -131,7 +144,9 @@ impl Running {
             clock,
             db,
             keyring,
+            gate: http::Gate::new(metrics.clone()),
             metrics,
+            leases,
             access,
             upstream,
             pacing,
@@ -139,11 +154,12 @@ impl Running {
             audit,
             road,
             runtime: Handle::current(),
-            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            limits: http::Limits::new(config.key_rate, config.tenant_rate),
             password_checks: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             stopping,
             jobs: jobs::Bell::default(),
             login: http::LoginState::default(),
+            health: http::HealthState::default(),
             config,
         });
         let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
@@ -152,26 +168,43 @@ impl Running {
         Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
     }
 
-    /// Stops in order: no new requests, then those under way and the workers end, then what is in memory is written
-    /// down. Gives up waiting after 25 s; what is left is safe, as after a crash.
+    /// Stops in order: not ready, so that nobody is sent here any more; no new requests; those under way and the workers
+    /// end; what is in memory is written down. Gives up waiting after 25 s; what is left is safe, as after a crash.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         let app = self.app;
         let drain = async {
+            http::wait_until_told(&app).await;
             self.server.stop().await;
             for worker in self.workers {
                 let _ = worker.await;
             }
-            let _ = app.requests.acquire_many(MAX_REQUESTS as u32).await;
+            app.gate.drained().await;
         };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        if tokio::time::timeout(DRAIN, Box::pin(drain)).await.is_err() {
             tracing::warn!("some work did not end in time; it is settled at the next start");
         }
-        if let Err(error) = app.access.flush_uses().await {
-            tracing::warn!(%error, "last uses of keys were not written down");
+        let close = async {
+            if let Err(error) = app.access.flush_uses().await {
+                tracing::warn!(%error, "last uses of keys were not written down");
+            }
+            if let Err(error) = app.leases.release_all().await {
+                tracing::warn!(%error, "leases were not given back; others take the work over when they run out");
+            }
+            app.db.close().await;
+        };
+        if tokio::time::timeout(CLOSE, Box::pin(close)).await.is_err() {
+            tracing::warn!("the database did not close in time");
         }
-        app.db.close().await;
     }
+}
+
+/// Opens the database and brings its tables up to this version.
+pub async fn open_database(config: &Config) -> Result<Db, Error> {
+    let failed = |error| Error::Database(config.shown_database_url(), error);
+    let db = Db::connect(&config.database_url).await.map_err(failed)?;
+    db.migrate().await.map_err(failed)?;
+    Ok(db)
 }
 
 /// Where our own pages are served from. Without a public URL that is this machine, by whichever name people call it.
@@ -229,11 +262,17 @@ pub async fn offer_setup(db: &Db, clock: &Clock, public_url: &str) -> store::Res
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Folder(path, error) => write!(
+                f,
+                "the data folder cannot be used: {}: {error}; it must exist or be creatable, and belong to the user this \
+                 runs as",
+                path.display()
+            ),
             Self::Locked(path) => {
                 write!(f, "another gatehouse uses this data folder ({} is locked)", path.display())
             }
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Database(url, error) => write!(f, "{error} ({url})"),
             Self::Store(error) => error.fmt(f),
             Self::Keyring(error) => error.fmt(f),
             Self::Access(error) => error.fmt(f),

@@ -6,7 +6,7 @@ use crate::{
     config::{self, Config, Settings},
     demo,
     sandbox::{self, Sandbox},
-    store::{self, Db},
+    store,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{fmt, io::Write, net::SocketAddr, path::PathBuf, time::Duration};
@@ -129,7 +129,11 @@ fn with_runtime(log: &str, work: impl Future<Output = Result<(), Error>>) -> Res
         tracing_subscriber::EnvFilter::try_new(log).map_err(|e| Error::Usage(format!("log: {e}")))?;
     // One JSON object a line: nothing a caller sends can look like a line of ours (security.md item 57).
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // Dropping it would wait for threads that wait for connections, and a second signal says not to wait.
+    runtime.shutdown_background();
+    result
 }
 
 fn say(text: &str) -> Result<(), Error> {
@@ -147,14 +151,14 @@ async fn serve(config: Config) -> Result<(), Error> {
     if let Some(link) = &running.setup_link {
         say(&format!("Nobody has set it up yet. Open this link within 24 hours:\n  {link}"))?;
     }
-    signals.stop_on(running.stop()).await
+    signals.stop_on(Box::pin(running.stop())).await
 }
 
 async fn run_demo(args: DemoArgs) -> Result<(), Error> {
     let signals = Signals::listen()?;
     let demo = demo::Demo::start(&args).await.map_err(Error::Demo)?;
     say(&demo.welcome)?;
-    signals.stop_on(demo.stop()).await
+    signals.stop_on(Box::pin(demo.stop())).await
 }
 
 async fn run_sandbox(args: SandboxArgs) -> Result<(), Error> {
@@ -168,15 +172,13 @@ async fn run_sandbox(args: SandboxArgs) -> Result<(), Error> {
 
 async fn migrate(config: Config) -> Result<(), Error> {
     let _lock = app::prepare_folder(&config)?;
-    let db = Db::connect(&config.database_url).await?;
-    db.migrate().await?;
+    let db = app::open_database(&config).await?;
     db.close().await;
     say("The database is up to date")
 }
 
 async fn invite(config: Config) -> Result<(), Error> {
-    let db = Db::connect(&config.database_url).await?;
-    db.migrate().await?;
+    let db = app::open_database(&config).await?;
     let url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
     let link = app::offer_setup(&db, &Clock::default(), &url).await?;
     db.close().await;

@@ -2,9 +2,13 @@
 //! variables are read here and nowhere else. Secrets do not live here; `Debug` shows a database URL without its password.
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
+
+/// Shortest `metrics_token`, in characters: guessing is hopeless, so attempts need not be counted.
+const TOKEN_MIN: usize = 32;
 
 /// What a person can set. Every field is also `GATEHOUSE_<NAME>` and a line in `gatehouse.toml`.
 #[derive(Args, Deserialize, Debug, Clone, Default)]
@@ -28,10 +32,36 @@ pub struct Settings {
     /// What to log, such as info or gatehouse=debug [default: info]
     #[arg(long)]
     pub log: Option<String>,
+    /// Seconds a process may be silent before another on the same database takes its work over [default: 60]
+    #[arg(long)]
+    pub lease_seconds: Option<u64>,
+    /// Calls a second of one key; five seconds' worth may come at once; 0 is no limit [default: 20]
+    #[arg(long)]
+    pub key_rate: Option<u32>,
+    /// Calls a second of one tenant, all keys together; as key_rate [default: 40]
+    #[arg(long)]
+    pub tenant_rate: Option<u32>,
     /// Allow plain http on other addresses than loopback
     #[arg(long)]
     #[serde(default)]
     pub insecure_http: bool,
+    /// Times and paces, for tests of the program as a process: NAME=MILLISECONDS with commas between
+    #[arg(long, hide = true)]
+    pub tuning: Option<String>,
+    /// Bearer token that opens `/metrics`. No flag: a command line can be read by everybody on the machine.
+    #[arg(skip)]
+    pub metrics_token: Option<Token>,
+}
+
+/// A secret among the settings; never printed.
+#[derive(Deserialize, Debug, Clone)]
+#[serde(from = "String")]
+pub struct Token(pub SecretString);
+
+impl From<String> for Token {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
 }
 
 /// The checked configuration.
@@ -44,15 +74,32 @@ pub struct Config {
     pub data: PathBuf,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub log: String,
+    /// Calls a second of one key and of one tenant; 0 is no limit.
+    pub key_rate: u32,
+    pub tenant_rate: u32,
     pub insecure_http: bool,
+    /// Opens `/metrics` and the details of `/readyz`. Without it they are for this machine alone.
+    pub metrics_token: Option<SecretString>,
     pub tuning: Tuning,
 }
+
+/// Fastest rate that can be set; beyond it, a limit limits nothing.
+pub const RATE_MAX: u32 = 100_000;
+/// Twice the pace PostPost's guides ask of a client (about 100 ms between deletes): a client with manners never meets it,
+/// one in an endless loop does at once. Upstream documents no rate of its own.
+const KEY_RATE: u32 = 20;
+/// Two keys of a tenant at full pace, such as its own and the agency's acting for it.
+const TENANT_RATE: u32 = 40;
 
 /// Times and paces that only tests and the demo change.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
     /// Total time of a reading and of a changing call upstream (security.md §6).
     pub upstream_timeouts: (Duration, Duration),
+    /// Between two parts of an answer from upstream that has begun.
+    pub upstream_idle: Duration,
+    /// Whether breaker and retry budget are in force.
+    pub upstream_guarded: bool,
     /// Between two background calls of a workspace (design §7: 10 a second).
     pub pace: Duration,
     /// How old a mirror gets before it is refreshed, and before it is swept completely.
@@ -62,18 +109,64 @@ pub struct Tuning {
     pub settle_after: Duration,
     /// How often the workers look for work when nobody wakes them.
     pub tick: Duration,
+    /// How long a process may be silent before others take its work over.
+    pub lease: Duration,
+    pub clients: ClientTimes,
+}
+
+/// How slow a client may be (security.md §6).
+#[derive(Debug, Clone, Copy)]
+pub struct ClientTimes {
+    /// From a request head's first byte to its last.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// An answer of which the client takes less than 16 KiB in this time is given up.
+    pub stall: Duration,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
         Self {
             upstream_timeouts: (Duration::from_secs(15), Duration::from_secs(30)),
+            upstream_idle: Duration::from_secs(10),
+            upstream_guarded: true,
             pace: Duration::from_millis(100),
             mirror_age: Duration::from_secs(120),
             sweep_age: Duration::from_secs(3600),
             settle_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
+            lease: Duration::from_secs(60),
+            clients: ClientTimes {
+                head: Duration::from_secs(5),
+                body: Duration::from_secs(10),
+                stall: Duration::from_secs(20),
+            },
         }
+    }
+}
+
+impl Tuning {
+    /// The defaults, and what a text such as `pace=0,tick=50` changes of them.
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut tuning = Self::default();
+        for part in text.split(',') {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let millis =
+                value.parse().map_err(|_| Error("tuning", format!("{part} is not NAME=MILLISECONDS")))?;
+            let field = match name {
+                "read-timeout" => &mut tuning.upstream_timeouts.0,
+                "change-timeout" => &mut tuning.upstream_timeouts.1,
+                "pace" => &mut tuning.pace,
+                "mirror-age" => &mut tuning.mirror_age,
+                "sweep-age" => &mut tuning.sweep_age,
+                "settle-after" => &mut tuning.settle_after,
+                "tick" => &mut tuning.tick,
+                _ => return Err(Error("tuning", format!("there is no {name}"))),
+            };
+            *field = Duration::from_millis(millis);
+        }
+        Ok(tuning)
     }
 }
 
@@ -107,7 +200,12 @@ impl Settings {
             data: var("GATEHOUSE_DATA").map(PathBuf::from),
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
+            lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
+            key_rate: number("GATEHOUSE_KEY_RATE")?,
+            tenant_rate: number("GATEHOUSE_TENANT_RATE")?,
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
+            tuning: var("GATEHOUSE_TUNING"),
+            metrics_token: var("GATEHOUSE_METRICS_TOKEN").map(Token::from),
         })
     }
 
@@ -129,7 +227,12 @@ impl Settings {
             data: self.data.or(other.data),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
+            lease_seconds: self.lease_seconds.or(other.lease_seconds),
+            key_rate: self.key_rate.or(other.key_rate),
+            tenant_rate: self.tenant_rate.or(other.tenant_rate),
             insecure_http: self.insecure_http || other.insecure_http,
+            tuning: self.tuning.or(other.tuning),
+            metrics_token: self.metrics_token.or(other.metrics_token),
         }
     }
 }
@@ -186,6 +289,14 @@ impl Config {
             .filter(|a| !a.is_empty())
             .map(|a| a.parse().map_err(|_| Error("trusted_proxies", format!("{a} is not an IP address"))))
             .collect::<Result<_, _>>()?;
+        let metrics_token = settings.metrics_token.map(|token| token.0);
+        if let Some(token) = &metrics_token {
+            let token = token.expose_secret();
+            if token.len() < TOKEN_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                let rule = format!("must be at least {TOKEN_MIN} printable ASCII characters without spaces");
+                return Err(Error("metrics_token", rule));
+            }
+        }
         Ok(Self {
             listen,
             public_url,
@@ -193,10 +304,49 @@ impl Config {
             data,
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
+            key_rate: check_rate("key_rate", settings.key_rate.unwrap_or(KEY_RATE))?,
+            tenant_rate: check_rate("tenant_rate", settings.tenant_rate.unwrap_or(TENANT_RATE))?,
             insecure_http: plain_elsewhere || !loopback && !secure,
-            tuning: Tuning::default(),
+            metrics_token,
+            tuning: Tuning {
+                lease: check_lease(settings.lease_seconds)?,
+                ..settings.tuning.as_deref().map_or(Ok(Tuning::default()), Tuning::parse)?
+            },
         })
     }
+
+    /// The database URL without what may be secret in it.
+    pub fn shown_database_url(&self) -> String {
+        redacted(&self.database_url)
+    }
+
+    /// Whether people open it under an address of this machine only, as while trying it out.
+    pub fn is_local(&self) -> bool {
+        self.listen.ip().is_loopback() && self.public_url.as_deref().is_none_or(is_loopback_origin)
+    }
+}
+
+/// A number in the environment.
+#[expect(clippy::disallowed_methods, reason = "this is the one file that reads the environment")]
+fn number<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, Error> {
+    let Some(text) = std::env::var(name).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Error(name, format!("{text} is not a number")))
+}
+
+/// Shorter than three seconds and a slow disk looks like a dead process; longer than ten minutes and work stands still.
+fn check_lease(seconds: Option<u64>) -> Result<Duration, Error> {
+    match seconds {
+        None => Ok(Tuning::default().lease),
+        Some(seconds @ 3..=600) => Ok(Duration::from_secs(seconds)),
+        Some(seconds) => Err(Error("lease_seconds", format!("{seconds} is not between 3 and 600"))),
+    }
+}
+
+fn check_rate(name: &'static str, rate: u32) -> Result<u32, Error> {
+    if rate > RATE_MAX {
+        return Err(Error(name, format!("at most {RATE_MAX}; 0 is no limit")));
+    }
+    Ok(rate)
 }
 
 fn check_public_url(text: &str) -> Result<String, Error> {
@@ -229,7 +379,10 @@ impl fmt::Debug for Config {
             .field("data", &self.data)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("log", &self.log)
+            .field("key_rate", &self.key_rate)
+            .field("tenant_rate", &self.tenant_rate)
             .field("insecure_http", &self.insecure_http)
+            .field("metrics_token", &self.metrics_token)
             .field("tuning", &self.tuning)
             .finish()
     }
@@ -270,6 +423,43 @@ mod tests {
         assert!(with("127.0.0.1:1", Some("http://gate.example"), false).is_err());
         assert!(with("127.0.0.1:1", Some("http://localhost:9"), false).is_ok_and(|c| !c.insecure_http));
         assert!(with("127.0.0.1:1", Some("https://gate.example/path"), false).is_err());
+    }
+
+    #[test]
+    fn tuning_changes_what_it_names() {
+        let tuning = Tuning::parse("pace=0,settle-after=1500").unwrap();
+        assert_eq!((tuning.pace, tuning.settle_after), (Duration::ZERO, Duration::from_millis(1_500)));
+        assert_eq!(tuning.tick, Tuning::default().tick);
+        assert!(Tuning::parse("pace").is_err() && Tuning::parse("speed=1").is_err());
+    }
+
+    #[test]
+    fn a_metrics_token_is_long_and_not_shown() {
+        let with = |token: &str| {
+            Config::from_settings(Settings {
+                metrics_token: Some(token.to_owned().into()),
+                ..Settings::default()
+            })
+        };
+        assert!(with("short").is_err() && with(&"a b".repeat(20)).is_err());
+        let token = "0123456789abcdef0123456789abcdef";
+        let config = with(token).unwrap();
+        assert!(!format!("{config:?}").contains(token));
+        let settings: Settings = toml::from_str(&format!("metrics_token = \"{token}\"")).unwrap();
+        assert!(!format!("{settings:?}").contains(token));
+        assert!(Config::from_settings(settings).unwrap().metrics_token.is_some());
+    }
+
+    #[test]
+    fn rates_have_defaults_and_a_bound() {
+        let with = |key_rate, tenant_rate| {
+            Config::from_settings(Settings { key_rate, tenant_rate, ..Settings::default() })
+        };
+        let config = with(None, Some(0)).unwrap();
+        assert_eq!((config.key_rate, config.tenant_rate), (KEY_RATE, 0));
+        assert!(format!("{config:?}").contains("key_rate: 20"), "config check shows it");
+        assert!(with(Some(RATE_MAX), None).is_ok());
+        assert!(with(None, Some(RATE_MAX + 1)).is_err_and(|e| e.0 == "tenant_rate"));
     }
 
     #[test]

@@ -302,6 +302,8 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
             request_id: ids::new_id(),
             client: None,
             item: None,
+            fence: None,
+            claim: None,
             patience: Patience::DOOR,
         };
         // Whatever upstream says is history as well.

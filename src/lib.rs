@@ -24,6 +24,8 @@ pub mod http;
 pub mod jobs;
 /// The key files.
 pub mod keyring;
+/// The leases this process holds.
+pub mod leases;
 /// What the process counts about itself.
 pub mod metrics;
 /// Keeping our copy of the posts fresh.

@@ -4,7 +4,7 @@
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub struct Metrics {
     upstream_retries: Family<One, Counter>,
     upstream_retries_refused: Family<One, Counter>,
     breaker_opened: Family<One, Counter>,
+    breaker_open: Family<One, Gauge>,
     audit_records: Family<One, Counter>,
     audit_commits: Counter,
     operations: Family<One, Counter>,
@@ -36,6 +37,12 @@ pub struct Metrics {
     stale_writes: Family<One, Counter>,
     leases_taken_over: Family<One, Counter>,
     idempotency: Family<One, Counter>,
+    audit_waiting: Gauge,
+    ready: Gauge,
+    workspaces: Family<One, Gauge>,
+    jobs: Family<One, Gauge>,
+    mirror_age: Family<One, Gauge>,
+    mirror_failing: Family<One, Gauge>,
 }
 
 impl Default for Metrics {
@@ -51,6 +58,7 @@ impl Default for Metrics {
             upstream_retries: Family::default(),
             upstream_retries_refused: Family::default(),
             breaker_opened: Family::default(),
+            breaker_open: Family::default(),
             audit_records: Family::default(),
             audit_commits: Counter::default(),
             operations: Family::default(),
@@ -58,6 +66,12 @@ impl Default for Metrics {
             stale_writes: Family::default(),
             leases_taken_over: Family::default(),
             idempotency: Family::default(),
+            audit_waiting: Gauge::default(),
+            ready: Gauge::default(),
+            workspaces: Family::default(),
+            jobs: Family::default(),
+            mirror_age: Family::default(),
+            mirror_failing: Family::default(),
             registry: Registry::default(),
         };
         let r = &mut registry;
@@ -95,6 +109,11 @@ impl Default for Metrics {
             metrics.breaker_opened.clone(),
         );
         r.register(
+            "breaker_open",
+            "Whether the circuit breaker is open, by workspace",
+            metrics.breaker_open.clone(),
+        );
+        r.register(
             "audit_records",
             "Records handed to the audit writer, by result",
             metrics.audit_records.clone(),
@@ -107,7 +126,7 @@ impl Default for Metrics {
         );
         r.register(
             "operations_open",
-            "Changing calls without a final state at the last look of the reconciler",
+            "Changing calls without a final state, counted every 15 s",
             metrics.operations_open.clone(),
         );
         r.register(
@@ -124,6 +143,37 @@ impl Default for Metrics {
             "idempotency",
             "Calls with an Idempotency-Key, by how they were answered",
             metrics.idempotency.clone(),
+        );
+        r.register(
+            "audit_waiting",
+            "Records waiting for the audit writer at this moment",
+            metrics.audit_waiting.clone(),
+        );
+        r.register(
+            "ready",
+            "1 if database and audit writer worked when last looked at, else 0",
+            metrics.ready.clone(),
+        );
+        r.register(
+            "workspaces",
+            "Workspaces at this moment, by the state of their calls",
+            metrics.workspaces.clone(),
+        );
+        r.register("jobs", "Unfinished bulk jobs, by state, counted every 15 s", metrics.jobs.clone());
+        r.register(
+            "mirror_age_seconds",
+            "Age of the oldest copy of a tenant's posts, by workspace, looked at every 15 s",
+            metrics.mirror_age.clone(),
+        );
+        r.register(
+            "mirror_failing_tenants",
+            "Tenants whose posts could not be read last time, by workspace, counted every 15 s",
+            metrics.mirror_failing.clone(),
+        );
+        r.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION").to_owned())]),
         );
         Self { registry, ..metrics }
     }
@@ -171,6 +221,10 @@ impl Metrics {
         self.breaker_opened.get_or_create(&one("workspace", workspace)).inc();
     }
 
+    pub fn breaker_open(&self, workspace: &str, open: bool) {
+        self.breaker_open.get_or_create(&one("workspace", workspace)).set(open.into());
+    }
+
     /// `result`: `stored`, or why not.
     pub fn audit_record(&self, result: &str) {
         self.audit_records.get_or_create(&one("result", result)).inc();
@@ -199,6 +253,31 @@ impl Metrics {
     /// `result`: `first`, `replayed`, `in_flight`, `mismatch` or `recovered`.
     pub fn idempotency(&self, result: &str) {
         self.idempotency.get_or_create(&one("result", result)).inc();
+    }
+}
+
+/// What is measured when it is asked for, or from time to time. Each call replaces what was there.
+impl Metrics {
+    pub fn audit_waiting(&self, records: usize) {
+        self.audit_waiting.set(records as i64);
+    }
+
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    /// `state`: `ok`, `frozen`, `suspended` or `unreachable`.
+    pub fn workspaces(&self, state: &str, count: usize) {
+        self.workspaces.get_or_create(&one("state", state)).set(count as i64);
+    }
+
+    pub fn jobs(&self, state: &str, count: i64) {
+        self.jobs.get_or_create(&one("state", state)).set(count);
+    }
+
+    pub fn mirror(&self, workspace: &str, age: Duration, failing: i64) {
+        self.mirror_age.get_or_create(&one("workspace", workspace)).set(age.as_secs() as i64);
+        self.mirror_failing.get_or_create(&one("workspace", workspace)).set(failing);
     }
 }
 

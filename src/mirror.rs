@@ -5,7 +5,7 @@ use crate::{
     access::Account,
     clock::{Clock, MINUTE, Millis},
     domain::{ids, posts::Post},
-    store::{self, Db},
+    store::{self, Db, leases::Fence},
     upstream::{Error, Patience, Upstream, pacing::Pacing, types::Failure},
 };
 use std::{
@@ -113,7 +113,20 @@ impl Mirror {
         if tenant.sync.synced_at.is_some_and(|at| at > self.clock.now() - max_age) {
             return Ok(());
         }
-        self.refresh(account, tenant_id, tenant.sync.swept_at.is_none(), patience).await
+        self.refresh(account, tenant_id, tenant.sync.swept_at.is_none(), patience, None).await
+    }
+
+    /// Refreshes a tenant on the strength of the lease on its workspace's mirror.
+    pub async fn refresh_leased(
+        &self,
+        account: &Account,
+        tenant_id: &str,
+        full: bool,
+        fence: &Fence,
+    ) -> Result<(), RefreshError> {
+        let lock = self.lock(&account.workspace.id, tenant_id);
+        let _one = lock.lock().await;
+        self.refresh(account, tenant_id, full, Patience::BACKGROUND, Some(fence)).await
     }
 
     /// Lists all of a tenant's posts again, which also finds those deleted elsewhere.
@@ -125,7 +138,7 @@ impl Mirror {
     ) -> Result<(), RefreshError> {
         let lock = self.lock(&account.workspace.id, tenant_id);
         let _one = lock.lock().await;
-        self.refresh(account, tenant_id, true, patience).await
+        self.refresh(account, tenant_id, true, patience, None).await
     }
 
     async fn refresh(
@@ -134,13 +147,16 @@ impl Mirror {
         tenant_id: &str,
         full: bool,
         patience: Patience,
+        fence: Option<&Fence>,
     ) -> Result<(), RefreshError> {
         let result = if full {
-            self.full(account, tenant_id, patience).await
+            self.full(account, tenant_id, patience, fence).await
         } else {
-            self.recent(account, tenant_id, patience).await
+            self.recent(account, tenant_id, patience, fence).await
         };
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !matches!(error, RefreshError::Store(store::Error::Fenced))
+        {
             let text: String = error.to_string().chars().take(300).collect();
             self.db.note_sync_error(&account.workspace.id, tenant_id, &text, self.clock.now()).await?;
         }
@@ -153,6 +169,7 @@ impl Mirror {
         account: &Account,
         tenant_id: &str,
         patience: Patience,
+        fence: Option<&Fence>,
     ) -> Result<(), RefreshError> {
         let workspace_id = &account.workspace.id;
         let started = self.clock.now();
@@ -163,7 +180,7 @@ impl Mirror {
             let listed = self.page(account, tenant_id, page, ("updatedAt", "desc"), patience).await?;
             if listed.total < *first_total.get_or_insert(listed.total) {
                 // Something was deleted between two pages: what has slid over the border was not seen.
-                return self.full(account, tenant_id, patience).await;
+                return self.full(account, tenant_id, patience, fence).await;
             }
             // Equal times are read again: several posts can change within one millisecond.
             let more = listed.has_next && listed.posts.last().is_some_and(|p| p.updated_at >= known);
@@ -172,10 +189,16 @@ impl Mirror {
                 break;
             }
         }
-        self.store(workspace_id, tenant_id, fresh, started, false).await
+        self.store(workspace_id, tenant_id, fresh, started, false, fence).await
     }
 
-    async fn full(&self, account: &Account, tenant_id: &str, patience: Patience) -> Result<(), RefreshError> {
+    async fn full(
+        &self,
+        account: &Account,
+        tenant_id: &str,
+        patience: Patience,
+        fence: Option<&Fence>,
+    ) -> Result<(), RefreshError> {
         let workspace_id = &account.workspace.id;
         for _ in 0..SWEEP_TRIES {
             let started = self.clock.now();
@@ -192,7 +215,8 @@ impl Mirror {
             // Pages shift while posts are deleted (`contract.md` trap 6): only a list that was as long on every page, and
             // of which every post was seen, may remove what it does not hold.
             let complete = totals.len() == 1 && totals.contains(&(posts.len() as i64));
-            self.store(workspace_id, tenant_id, posts.into_values().collect(), started, complete).await?;
+            let posts = posts.into_values().collect();
+            self.store(workspace_id, tenant_id, posts, started, complete, fence).await?;
             if complete {
                 return Ok(());
             }
@@ -208,6 +232,7 @@ impl Mirror {
         mut posts: Vec<Post>,
         started: Millis,
         complete: bool,
+        fence: Option<&Fence>,
     ) -> Result<(), RefreshError> {
         {
             let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +241,7 @@ impl Mirror {
             });
         }
         let now = self.clock.now();
-        Ok(self.db.mirror_posts(workspace_id, tenant_id, &posts, started, complete, now).await?)
+        Ok(self.db.mirror_posts(workspace_id, tenant_id, &posts, started, complete, fence, now).await?)
     }
 
     /// Remembers for a while that a post is gone, so that a list read before does not bring it back.
@@ -248,8 +273,8 @@ impl Mirror {
         if let Err(Failure::Refused(reply)) = &result
             && reply.status == 429
         {
-            self.pacing
-                .note(&account.workspace.id, Some(Duration::from_secs(reply.retry_after.unwrap_or(1))));
+            let wait = reply.asked_to_wait().unwrap_or(Duration::from_secs(1));
+            self.pacing.note(&account.workspace.id, Some(wait));
         }
         Ok(result?)
     }

@@ -2,6 +2,7 @@
 //! intent, call, durable outcome. No audit, no call; and what is in doubt is recorded as in doubt.
 
 mod change;
+mod order;
 mod posts;
 mod tenants;
 
@@ -17,9 +18,11 @@ use crate::{
         ids,
         keys::Scope,
     },
+    keyring::Keyring,
+    leases::Leases,
     metrics::Metrics,
     mirror::Mirror,
-    store::{self, Db},
+    store::{self, Db, idempotency::Claim, leases::Fence},
     upstream::{self, Call, Method, Patience, Reply, Upstream, pacing::Pacing},
 };
 use std::sync::Arc;
@@ -36,6 +39,10 @@ pub struct Caller {
     pub client: Option<String>,
     /// The job item this call is for.
     pub item: Option<(String, i64)>,
+    /// The lease on whose strength the call is made, for background work.
+    pub fence: Option<Fence>,
+    /// The idempotency key under which the call is made.
+    pub claim: Option<Claim>,
     pub patience: Patience,
 }
 
@@ -55,8 +62,12 @@ pub enum Refusal {
     PastTime,
     /// Nothing was sent because it could not be written down.
     Audit(Unavailable),
-    /// Another worker has this job item.
-    ItemTaken,
+    /// Another worker has this job item, or another attempt this idempotency key.
+    Taken,
+    /// An earlier update of the same post has no end yet.
+    Unsettled {
+        op_id: String,
+    },
     /// Nothing happened upstream, or nothing that matters (a reading call).
     Upstream(upstream::Error),
     /// May have happened; the reconciler will tell.
@@ -77,6 +88,15 @@ impl From<store::Error> for Refusal {
     }
 }
 
+impl From<upstream::Error> for Refusal {
+    fn from(error: upstream::Error) -> Self {
+        match error {
+            upstream::Error::KeyRefused => Self::Suspended,
+            error => Self::Upstream(error),
+        }
+    }
+}
+
 impl Refusal {
     /// Stable word for answers, entries and item codes (`contract.md`, errors the gateway adds).
     pub fn code(&self) -> &'static str {
@@ -89,10 +109,13 @@ impl Refusal {
             Self::DeleteBlocked(_) => "delete_blocked",
             Self::PastTime => "past_time",
             Self::Audit(_) => "audit_unavailable",
-            Self::ItemTaken => "item_taken",
+            Self::Taken => "idempotency_in_flight",
+            Self::Unsettled { .. } => "change_unsettled",
             Self::Upstream(error) => error.code(),
             Self::Unknown { .. } => "outcome_unknown",
             Self::BadReply { .. } => "upstream_bad_reply",
+            Self::Store(store::Error::NoAnswer | store::Error::Unavailable(_)) => "database_unavailable",
+            Self::Store(store::Error::NoSpace(_)) => "no_space",
             Self::Store(_) => "internal",
         }
     }
@@ -103,13 +126,13 @@ pub struct Road {
     pub db: Db,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub keyring: Arc<Keyring>,
+    pub leases: Arc<Leases>,
     pub access: Arc<Access>,
     pub upstream: Arc<Upstream>,
     pub pacing: Arc<Pacing>,
     pub audit: Writer,
     pub mirror: Arc<Mirror>,
-    /// This process, in operations it opens.
-    pub node: String,
 }
 
 /// The reading calls that pass through as they are.
@@ -203,11 +226,7 @@ impl Road {
             Read::Connections => Call::get(&["platform-connections"], user, &caller.request_id),
         };
         call.client.clone_from(&caller.client);
-        let reply = self
-            .upstream
-            .send(&caller.account.endpoint, &call, caller.patience)
-            .await
-            .map_err(Refusal::Upstream)?;
+        let reply = self.upstream.send(&caller.account.endpoint, &call, caller.patience).await?;
         self.check_reply(caller, &reply).await?;
         Ok(reply)
     }
@@ -216,7 +235,7 @@ impl Road {
     /// own key was fine), and an answer that is not JSON is none.
     async fn check_reply(&self, caller: &Caller, reply: &Reply) -> Result<(), Refusal> {
         if reply.status == 401 {
-            self.suspend(&caller.account, reply).await;
+            self.suspend(&caller.account, &reply.error_text().unwrap_or_default()).await;
             return Err(Refusal::Suspended);
         }
         if reply.json().is_none() {
@@ -226,11 +245,11 @@ impl Road {
         Ok(())
     }
 
-    /// Stops all calls of a workspace whose key upstream refuses, instead of a storm of them.
-    pub async fn suspend(&self, account: &Account, reply: &Reply) {
+    /// Makes it lasting that upstream refused a workspace's key, saying `said`: no calls on any node, and an alert. This
+    /// process has stopped calling already (`upstream`); if it cannot be stored, the next round of the worker tries again.
+    pub async fn suspend(&self, account: &Account, said: &str) {
         let workspace = &account.workspace;
-        let reason =
-            format!("PostPost refused the workspace's key: {}", reply.error_text().unwrap_or_default());
+        let reason = format!("PostPost refused the workspace's key: {said}");
         let actor = Actor::system("upstream");
         // Only if it is still the key that was refused: a late answer to the old one says nothing about the new.
         let stored = self
@@ -239,8 +258,19 @@ impl Road {
             .await
             .map_err(|e| e.to_string());
         let stored = match stored {
-            Ok(()) => self.access.reload().await.map_err(|e| e.to_string()),
-            error => error,
+            Ok(suspended) => {
+                if suspended {
+                    // Once, by whichever node was first.
+                    tracing::error!(
+                        workspace = workspace.id,
+                        name = workspace.name,
+                        reason,
+                        "all calls of this workspace are suspended until its upstream key is replaced"
+                    );
+                }
+                self.access.reload().await.map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error),
         };
         if let Err(error) = stored {
             tracing::error!(workspace = workspace.id, error, "a refused upstream key could not be noted");

@@ -65,15 +65,20 @@ impl Writer {
             Ok(()) => "stored",
             Err(Unavailable::Full) => "full",
             Err(Unavailable::Stopped) => "stopped",
-            Err(Unavailable::Store(store::Error::Taken)) => "taken",
+            Err(Unavailable::Store(store::Error::Taken | store::Error::Fenced)) => "taken",
             Err(Unavailable::Store(_)) => "failed",
         });
         result
     }
 
-    /// Whether records can be handed in at all.
-    pub fn is_running(&self) -> bool {
-        !self.queue.is_closed()
+    /// Whether records are stored: an empty one takes the way of all.
+    pub async fn check(&self) -> Result<(), Unavailable> {
+        self.store(Vec::new(), Vec::new()).await
+    }
+
+    /// Records that wait at this moment.
+    pub fn waiting(&self) -> usize {
+        QUEUE - self.queue.capacity()
     }
 
     async fn store(&self, drafts: Vec<Draft>, effects: Vec<Effect>) -> Result<(), Unavailable> {
@@ -98,8 +103,9 @@ async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mps
                     let _ = record.done.send(Ok(()));
                 }
             }
-            // One record can spoil a batch (an item taken by somebody else, a deadlock): each gets a transaction of its own.
-            Err(store::Error::Taken | store::Error::Deadlock) => {
+            // One record can spoil a batch (an item taken by somebody else, a lease lost, a deadlock): each gets a
+            // transaction of its own.
+            Err(store::Error::Taken | store::Error::Fenced | store::Error::Deadlock) => {
                 for record in batch.drain(..) {
                     let result = match write(&db, &clock, std::slice::from_ref(&record)).await {
                         Err(store::Error::Deadlock) => {
@@ -112,6 +118,12 @@ async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mps
             }
             // Anything else would fail again for each of them, one time-out after the other.
             Err(error) => {
+                if matches!(error, store::Error::NoAnswer) {
+                    // Those behind have waited as long.
+                    while let Ok(record) = waiting.try_recv() {
+                        batch.push(record);
+                    }
+                }
                 for record in batch.drain(..) {
                     let _ = record.done.send(Err(Unavailable::Store(error.echo())));
                 }

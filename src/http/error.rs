@@ -28,6 +28,12 @@ pub enum Error {
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
     Conflict(&'static str),
+    /// A form whose first submission was cut short by a crash, so that nobody can tell how far it came.
+    Interrupted,
+    /// The key's first call is under way; with the seconds after which to ask again.
+    IdempotencyInFlight(u64),
+    /// The key came with another request before.
+    IdempotencyMismatch,
     TooLarge(usize),
     TooLong,
     UnsupportedMediaType,
@@ -44,6 +50,8 @@ pub enum Error {
         text: String,
     },
     Store(store::Error),
+    /// The process ended before the work did; what became of it is not known.
+    CutOff,
     Internal(String),
 }
 
@@ -73,6 +81,22 @@ impl Error {
             Self::NotFound => (404, "not_found", "Not found".into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
+            Self::Interrupted => (
+                409,
+                "interrupted",
+                "The gateway was interrupted while it worked on this form. Look at what was done before you send it again"
+                    .into(),
+            ),
+            Self::IdempotencyInFlight(_) => (
+                409,
+                "idempotency_in_flight",
+                "A call with this Idempotency-Key is under way. Ask again for its answer".into(),
+            ),
+            Self::IdempotencyMismatch => (
+                422,
+                "idempotency_mismatch",
+                "This Idempotency-Key was used for another request. Use a new key for each change".into(),
+            ),
             Self::TooLarge(max) => (413, "body_too_large", format!("The body is larger than {max} bytes")),
             Self::TooLong => (414, "uri_too_long", "The address is longer than 8,192 bytes".into()),
             Self::UnsupportedMediaType => {
@@ -80,18 +104,25 @@ impl Error {
             }
             Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
             Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
-            Self::TooMany(_) => (429, "rate_limited", "Too many attempts. Wait and try again".into()),
+            Self::TooMany(_) => (429, "rate_limited", "Too many requests. Wait and try again".into()),
             Self::Overloaded => (503, "overloaded", "Too many requests at once. Try again".into()),
             Self::Refused(refusal) => return describe_refusal(refusal),
             Self::Upstream { status, text } => (*status, "upstream_refused", text.clone()),
             Self::Store(store::Error::NoSpace(_)) => {
                 (507, "no_space", "The gateway's disk is full or read-only: nothing was changed".into())
             }
+            Self::Store(error) if is_away(error) => (503, "database_unavailable", DATABASE_AWAY.into()),
+            Self::CutOff => (
+                500,
+                "cut_off",
+                "The gateway was stopped before this was finished: it may have happened".into(),
+            ),
             Self::Store(_) | Self::Internal(_) => (500, "internal", "Internal server error".into()),
         };
         let retry_after = match self {
-            Self::TooMany(seconds) => Some(*seconds),
+            Self::TooMany(seconds) | Self::IdempotencyInFlight(seconds) => Some(*seconds),
             Self::Overloaded => Some(1),
+            Self::Store(error) if is_away(error) => Some(2),
             _ => None,
         };
         Described { status, code, text, retry_after, operation_id: None }
@@ -132,6 +163,13 @@ impl Error {
     }
 }
 
+const DATABASE_AWAY: &str = "The gateway's database does not answer";
+
+/// Whether it is the database that is not there: it may be back in a moment.
+fn is_away(error: &store::Error) -> bool {
+    matches!(error, store::Error::NoAnswer | store::Error::Unavailable(_))
+}
+
 /// `contract.md`, "Errors the gateway adds on `/api/v1`".
 fn describe_refusal(refusal: &Refusal) -> Described {
     let code = refusal.code();
@@ -149,9 +187,15 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (503, "The gateway's disk is full: nothing was sent".into())
         }
         Refusal::Audit(_) => (503, "The audit log cannot be written: nothing was sent".into()),
-        Refusal::ItemTaken => (409, "This is being done already".into()),
+        Refusal::Taken => (409, "This is being done already".into()),
+        Refusal::Unsettled { .. } => {
+            (409, "An earlier change of this post is not settled yet: nothing was sent. Try again".into())
+        }
         Refusal::Upstream(upstream::Error::Unreachable(_)) => {
             (502, "PostPost cannot be reached: nothing happened".into())
+        }
+        Refusal::Upstream(upstream::Error::BreakerOpen { .. }) => {
+            (503, "PostPost is not asked for a moment, because most calls fail: nothing was sent".into())
         }
         Refusal::Upstream(upstream::Error::Timeout) => (504, "PostPost did not answer in time".into()),
         Refusal::Upstream(upstream::Error::Redirect(_)) => {
@@ -166,11 +210,20 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (502, "PostPost's answer could not be used: the change may have happened".into())
         }
         Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
+        Refusal::Store(error) if is_away(error) => (503, DATABASE_AWAY.into()),
         Refusal::Store(_) => (500, "Internal server error".into()),
     };
-    let retry_after = matches!(refusal, Refusal::Audit(_) | Refusal::Suspended).then_some(5);
+    let retry_after = match refusal {
+        Refusal::Upstream(upstream::Error::BreakerOpen { retry_after }) => Some(*retry_after),
+        Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
+        Refusal::Taken => Some(1),
+        Refusal::Store(error) if is_away(error) => Some(2),
+        _ => None,
+    };
     let operation_id = match refusal {
-        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } => Some(op_id.clone()),
+        Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id } | Refusal::Unsettled { op_id } => {
+            Some(op_id.clone())
+        }
         _ => None,
     };
     Described { status, code, text, retry_after, operation_id }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::Value;
 use std::{io, sync::Arc};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Entries read at a time.
 const PAGE: i64 = 500;
@@ -92,12 +92,14 @@ pub fn moment(text: &str, whole_day: Millis) -> Option<Millis> {
         .or_else(|| times::from_local_utc(&format!("{text}T00:00")).map(|at| at + whole_day))
 }
 
-/// Streams what the filter matches, up to the entry that records the export itself.
+/// Streams what the filter matches, up to the entry that records the export itself. `place` is held until the last byte
+/// is made; taken by the caller, before anything is used up.
 pub async fn audit(
     app: &Arc<App>,
     actor: &Actor,
     filter: AuditFilter,
     format: ExportFormat,
+    place: OwnedSemaphorePermit,
 ) -> Result<Answer, Error> {
     let rows = app.db.audit_count(&filter).await?;
     let mut entry = Draft::done(actor, "audit.export").set("format", format.as_str()).set("entries", rows);
@@ -109,6 +111,7 @@ pub async fn audit(
     let (chunks, body) = channel();
     let db = app.db.clone();
     app.runtime.spawn(async move {
+        let _place = place;
         if format == ExportFormat::Csv {
             let Ok(head) = csv::record(COLUMNS) else { return };
             if chunks.send(Ok(head.into())).await.is_err() {
@@ -152,9 +155,9 @@ pub fn download(name: &str, media: &str, body: Body) -> Answer {
     answer
 }
 
-/// A short queue and the body that reads from it.
+/// A short queue and the body that reads from it. Two chunks: one to be sent, one made meanwhile.
 pub fn channel() -> (mpsc::Sender<io::Result<Bytes>>, Body) {
-    let (sender, receiver) = mpsc::channel(8);
+    let (sender, receiver) = mpsc::channel(2);
     let body = stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|chunk| (chunk, receiver))
     });

@@ -92,6 +92,7 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     }
     let mut actor = Actor::new(ActorType::Admin, &admin.id, &admin.email);
     actor.context = call.context();
+    let place = app.gate.download()?;
     if !app.db.use_export_link(&claims.jti, claims.exp * SECOND, app.clock.now()).await? {
         let mut denied = Draft::new(&actor, "audit.export", Outcome::Denied).set("code", "link_used");
         denied.workspace.clone_from(&claims.workspace);
@@ -102,7 +103,7 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         url::form_urlencoded::parse(claims.filter.as_bytes()).into_owned().collect();
     let mut filter = audit_filter(&pairs, &[])?;
     filter.workspace_id = claims.workspace;
-    export::audit(&app, &actor, filter, format).await
+    export::audit(&app, &actor, filter, format, place).await
 }
 
 /// The claims of a sound token, else nothing.

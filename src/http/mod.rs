@@ -9,17 +9,24 @@ mod csv;
 mod error;
 mod export;
 mod export_link;
+mod gate;
+mod health;
+mod limits;
 pub mod manage;
 mod route;
 mod server;
+mod transport;
 
 pub use admin::{LoginState, note_refused_logins};
 pub use call::{Answer, Body, Call, header};
 pub use error::{Described, Error};
+pub use gate::Gate;
+pub use health::{State as HealthState, look as look_at_health, wait_until_told};
+pub use limits::Limits;
 pub use route::{Door, Route, route};
 pub use server::Server;
 
 /// Every route of every door, with the fallback door for what none of them knows. The site map.
 pub fn routes() -> Vec<Route> {
-    [api::routes(), manage::routes(), admin::routes()].into_iter().flatten().collect()
+    [health::routes(), api::routes(), manage::routes(), admin::routes()].into_iter().flatten().collect()
 }

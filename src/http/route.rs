@@ -25,6 +25,15 @@ impl Door {
         }
     }
 
+    /// Its label in the counters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Manage => "manage",
+            Self::Admin => "pages",
+        }
+    }
+
     /// Largest body in bytes. Forms can tick thousands of rows.
     pub fn body_max(self) -> usize {
         match self {

@@ -1,28 +1,44 @@
 //! The server: actix requests become [`Call`]s and [`Answer`]s become responses. Limits on size and time are held here,
 //! for all doors alike; what a call means is decided elsewhere.
 
-use super::{Answer, Body, Call, Door, Error, Route, routes};
+use super::{
+    Answer, Body, Call, Door, Error, Route, api,
+    call::Header,
+    gate::{Lane, Pass},
+    health,
+    limits::{Exceeded, Who},
+    routes,
+    transport::{Busy, Crowd, Link, Transport},
+};
 use crate::app::App;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App as Site, HttpRequest, HttpResponse, HttpServer, Resource,
-    body::BodyStream,
-    dev::ServerHandle,
+    App as Site, HttpRequest, HttpResponse, Resource,
+    body::{BodyStream, MessageBody},
+    dev::{self, AppConfig, Extensions, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
     http::{StatusCode, header::HeaderMap},
     middleware::Compress,
+    rt::net::TcpStream,
     web,
 };
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, TcpListener},
-    sync::Arc,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
-/// A body that takes longer than this to arrive is given up (security.md §6, slowloris).
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept: longer than proxies keep theirs, so that it is they who close it.
+const KEEP_ALIVE: Duration = Duration::from_secs(65);
+/// Connections at once; an idle one takes some 20 KiB.
+const CONNECTIONS: usize = 8_192;
 /// Longest path and query in bytes.
 const URI_MAX: usize = 8_192;
 
@@ -38,25 +54,7 @@ impl Server {
         let (ready, started) = oneshot::channel();
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || {
-                    let mut site = Site::new().wrap(Compress::default());
-                    for resource in resources(&app) {
-                        site = site.service(resource);
-                    }
-                    let app = app.clone();
-                    site.default_service(web::to(move |request, payload| {
-                        let app = app.clone();
-                        async move { serve(app, None, request, payload).await }
-                    }))
-                })
-                .workers(std::thread::available_parallelism().map_or(2, usize::from))
-                .disable_signals()
-                .keep_alive(Duration::from_secs(60))
-                .client_request_timeout(Duration::from_secs(5))
-                .shutdown_timeout(25)
-                .listen(listener)
-                .map(HttpServer::run);
-                match server {
+                match listen(app, listener) {
                     Err(error) => drop(ready.send(Err(error))),
                     Ok(server) => {
                         let _ = ready.send(Ok(server.handle()));
@@ -76,6 +74,71 @@ impl Server {
         self.handle.stop(true).await;
         let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
     }
+}
+
+/// The framework's server, on a transport of ours: its own gives every connection for ever to read an answer.
+fn listen(app: Arc<App>, listener: TcpListener) -> io::Result<dev::Server> {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let connections = connections();
+    let times = app.config.tuning.clients;
+    let crowd = Arc::new(Crowd { now: AtomicUsize::new(0), crowded: connections / 4 * 3 });
+    let builder = dev::Server::build()
+        .workers(workers)
+        .max_concurrent_connections(connections.div_ceil(workers))
+        .disable_signals()
+        .shutdown_timeout(25);
+    let stopping = builder.graceful_shutdown_signal();
+    let builder = builder.listen("http", listener, move || {
+        let (crowd, stopping) = (crowd.clone(), stopping.clone());
+        let http = HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(times.head)
+            .on_connect_ext(|transport: &Transport, data: &mut Extensions| {
+                data.insert(transport.link.clone());
+            })
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .finish(map_config(site(app.clone()).into_factory(), |()| AppConfig::default()));
+        fn_service(move |io: TcpStream| {
+            // Answers are written whole; holding their last bytes back would only delay them.
+            let _ = io.set_nodelay(true);
+            let transport = Transport::new(io, times, crowd.clone());
+            let peer = transport.peer();
+            async move { Ok((transport, Protocol::Http1, peer)) }
+        })
+        .and_then(http)
+    })?;
+    Ok(builder.run())
+}
+
+fn site(
+    app: Arc<App>,
+) -> Site<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let mut site = Site::new().wrap(Compress::default());
+    for resource in resources(&app) {
+        site = site.service(resource);
+    }
+    site.default_service(web::to(move |request, payload| {
+        let app = app.clone();
+        async move { serve(app, None, request, payload).await }
+    }))
+}
+
+/// Most connections at once: as many as memory allows for, and no more than half of the files the process may open, which
+/// is raised as far as it goes. The other half is for calls upstream and the database.
+fn connections() -> usize {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
+    CONNECTIONS.min(usize::try_from(files / 2).unwrap_or(CONNECTIONS))
 }
 
 /// One resource per path, with the methods its routes name; any other method is a 405 that lists them.
@@ -114,14 +177,21 @@ fn resources(app: &Arc<App>) -> Vec<Resource> {
 type Found = Option<Result<Route, String>>;
 
 async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let begun = Instant::now();
+    let busy = request.conn_data::<Rc<Link>>().map(Busy::begin);
     let mut call = read_head(&app, &request);
     let door = Door::of(&call.path);
-    let result = work(&app, door, found, &request, payload, &mut call).await;
-    let answer = match result {
+    let mut limits = Vec::new();
+    let result = work(&app, door, found, &request, payload, &mut call, &mut limits).await;
+    if matches!(result, Err(Error::TooMany(_) | Error::Overloaded)) {
+        app.gate.hold_back().await;
+    }
+    let mut answer = match result {
         Ok(answer) => answer,
         Err(error) => {
             let described = error.describe();
-            if described.status >= 500 {
+            // A refusal in a flood is counted: a line for each would be a flood in the log.
+            if described.status >= 500 && !matches!(error, Error::Overloaded) {
                 let detail = error.detail().unwrap_or_default();
                 tracing::error!(
                     request_id = call.request_id,
@@ -134,6 +204,7 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
             door.render(&app, &call, &error)
         }
     };
+    answer.headers.extend(limits);
     // The route, never the path: a path may hold a secret, such as the set-up link's token.
     tracing::debug!(
         request_id = call.request_id,
@@ -141,7 +212,9 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
         route = request.match_pattern().unwrap_or_else(|| "unknown".into()),
         status = answer.status
     );
-    write(&app, door, &call, answer)
+    let word = if health::is_probe(&call.path) { health::DOOR } else { door.as_str() };
+    app.metrics.request(word, answer.status, begun.elapsed());
+    write(&app, door, &call, answer, busy)
 }
 
 async fn work(
@@ -151,6 +224,7 @@ async fn work(
     request: &HttpRequest,
     payload: web::Payload,
     call: &mut Call,
+    limits: &mut Vec<Header>,
 ) -> Result<Answer, Error> {
     if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > URI_MAX {
         return Err(Error::TooLong);
@@ -160,36 +234,88 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
-    let permit = app.requests.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
-    call.body = match tokio::time::timeout(BODY_DEADLINE, payload.to_bytes_limited(door.body_max())).await {
-        Err(_) => return Err(Error::SlowBody),
-        Ok(Err(_)) => return Err(Error::TooLarge(door.body_max())),
-        Ok(Ok(Err(_))) => return Err(Error::bad("invalid_body", "The body could not be read")),
-        Ok(Ok(Ok(body))) => body,
-    };
+    // Refused before it is waited for.
+    let announced = call.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > door.body_max() as u64) {
+        return Err(Error::TooLarge(door.body_max()));
+    }
+    let lane = Lane::of(&call.method, &call.path);
+    let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
+    let mut pass = Pass::default();
+    if lane == Lane::Door {
+        count(app, call, who.as_ref(), limits)?;
+    }
+    // The body of a stranger is not read: the door refuses them by their headers.
+    if lane != Lane::Door || who.is_some() {
+        let body = read_body(app, door, lane, payload, &mut pass);
+        call.body = tokio::time::timeout(app.config.tuning.clients.body, body)
+            .await
+            .unwrap_or(Err(Error::SlowBody))?;
+    }
+    // After the body: somebody who sends it slowly must not hold a place meanwhile.
+    let pass = app.gate.enter(lane, who.as_ref(), pass).await?;
     // A task of its own on the shared runtime: it runs to its end even if the client hangs up.
     let task = app.runtime.spawn({
         let (app, call) = (app.clone(), call.clone());
         async move {
-            let _permit = permit;
+            let _pass = pass;
             (route.handler)(app, call).await
         }
     });
-    task.await.unwrap_or_else(|panic| Err(Error::Internal(format!("the handler ended: {panic}"))))
+    task.await.unwrap_or_else(|ended| match ended.is_panic() {
+        true => Err(Error::Internal(format!("the handler ended: {ended}"))),
+        false => Err(Error::CutOff),
+    })
+}
+
+/// Takes the call from its caller's buckets, and states how they stand to a caller who has a key.
+fn count(app: &App, call: &Call, who: Option<&Who>, stated: &mut Vec<Header>) -> Result<(), Error> {
+    let result = match who {
+        Some(who) => app.limits.take(who).map(|standing| stated.extend(standing.headers())),
+        None => app.limits.take_stranger(call.ip),
+    };
+    result.map_err(|Exceeded { limit, retry_after, standing }| {
+        app.metrics.rate_limited(limit);
+        if who.is_some() {
+            stated.extend(standing.headers());
+        }
+        Error::TooMany(retry_after)
+    })
+}
+
+async fn read_body(
+    app: &App,
+    door: Door,
+    lane: Lane,
+    mut payload: web::Payload,
+    pass: &mut Pass,
+) -> Result<Bytes, Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Error::bad("invalid_body", "The body could not be read"))?;
+        if body.len() + chunk.len() > door.body_max() {
+            return Err(Error::TooLarge(door.body_max()));
+        }
+        app.gate.hold_body(lane, pass, chunk.len())?;
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 fn read_head(app: &App, request: &HttpRequest) -> Call {
     let mut headers = std::collections::HashMap::new();
     for (name, value) in request.headers() {
-        if let (false, Ok(value)) = (name.as_str().contains('_'), value.to_str()) {
+        // What is no text is kept as text that fits nothing: a header that was sent must not read as one that was not.
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if !name.as_str().contains('_') {
             // Lines of one name are one list (RFC 9110 §5.3); a list is no key and no id, so none of it is picked.
             headers
                 .entry(name.as_str().to_owned())
                 .and_modify(|line: &mut String| {
                     line.push_str(", ");
-                    line.push_str(value);
+                    line.push_str(&value);
                 })
-                .or_insert_with(|| value.to_owned());
+                .or_insert_with(|| value.to_string());
         }
     }
     Call {
@@ -197,7 +323,7 @@ fn read_head(app: &App, request: &HttpRequest) -> Call {
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         params: request.match_info().iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        body: bytes::Bytes::new(),
+        body: Bytes::new(),
         ip: client_ip(app, request.peer_addr().map(|a| a.ip()), request.headers()),
         request_id: Call::request_id_from(headers.get("x-request-id").map(String::as_str)),
         headers,
@@ -221,7 +347,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'";
 
-fn write(app: &App, door: Door, call: &Call, answer: Answer) -> HttpResponse {
+fn write(app: &App, door: Door, call: &Call, answer: Answer, busy: Option<Busy>) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     let cached = answer.headers.iter().any(|(name, _)| *name == "cache-control");
@@ -248,6 +374,8 @@ fn write(app: &App, door: Door, call: &Call, answer: Answer) -> HttpResponse {
     }
     match answer.body {
         Body::Bytes(bytes) => response.body(bytes),
-        Body::Stream(stream) => response.body(BodyStream::new(stream)),
+        Body::Stream(stream) => response.body(BodyStream::new(stream.inspect(move |_| {
+            let _until_it_ends = &busy;
+        }))),
     }
 }

@@ -4,6 +4,7 @@
 use crate::{
     access::Account,
     app::App,
+    audit::Unavailable,
     clock::SECOND,
     domain::{
         admins::Right,
@@ -18,6 +19,7 @@ use crate::{
     proxy::{Caller, Changed, Refusal},
     store::{
         self,
+        leases::Fence,
         operations::{Effect, ItemResult},
     },
     upstream::{Patience, types::Failure},
@@ -39,8 +41,6 @@ const IN_FLIGHT: usize = 8;
 const BATCH: i64 = 40;
 /// How old the mirror may be for the drift check (design §7), in milliseconds.
 const DRIFT_AGE: i64 = 60 * SECOND;
-/// How long a lease lasts without being renewed, and how often it is.
-const LEASE: i64 = 60 * SECOND;
 /// A pause when upstream cannot be reached: items stay as they are.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(3);
 
@@ -82,38 +82,47 @@ pub async fn run(app: Arc<App>) {
     }
 }
 
-/// Advances one job as far as it goes, then rings for the next.
+/// Advances one job as far as it goes, then rings for the next. A job that another process has is left to it.
 async fn work(app: Arc<App>, job: Job) {
+    let lease = format!("job:{}", job.id);
+    let fence = match app.leases.take(&lease).await {
+        Ok(Some(fence)) => fence,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(job = job.id, %error, "a bulk job's lease could not be taken");
+            return;
+        }
+    };
     let id = job.id.clone();
-    if let Err(error) = advance(&app, job).await {
-        tracing::warn!(job = id, %error, "a bulk job stopped short; the next round goes on");
+    match advance(&app, job, &fence).await {
+        Ok(()) => {}
+        Err(store::Error::Fenced) => app.leases.note_lost(&fence, "job"),
+        Err(error) => tracing::warn!(job = id, %error, "a bulk job stopped short; the next round goes on"),
+    }
+    if let Err(error) = app.leases.release(&fence).await {
+        tracing::warn!(job = id, %error, "a bulk job's lease could not be given back; it will run out");
     }
     app.jobs.ring();
 }
 
-async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
-    let lease = format!("job:{}", job.id);
-    let renew = async || {
-        let now = app.clock.now();
-        app.db.take_lease(&lease, &app.road.node, now, now + LEASE).await
-    };
-    if renew().await?.is_none() {
-        return Ok(());
-    }
+async fn advance(app: &Arc<App>, job: Job, fence: &Fence) -> store::Result<()> {
     loop {
         // Read again each time: the operator may have asked for something else.
         let Some(job) = app.db.job(&job.workspace_id, &job.id).await? else { break };
-        if *app.stopping.borrow() || job.state.is_final() || renew().await?.is_none() {
+        // The heartbeat keeps the lease; another holder's is seen here at the latest.
+        let held = app.leases.take(&fence.name).await?;
+        if *app.stopping.borrow() || job.state.is_final() || held.as_ref() != Some(fence) {
             break;
         }
         match job.wanted {
             Wanted::Cancel => {
-                app.db.finish_job(&job, JobState::Cancelled, app.clock.now()).await?;
+                app.db.finish_job(fence, &job, JobState::Cancelled, app.clock.now()).await?;
                 break;
             }
             Wanted::Pause => {
                 app.db
                     .set_job_state(
+                        fence,
                         &job.id,
                         &[JobState::Queued, JobState::Running],
                         JobState::Paused,
@@ -125,6 +134,7 @@ async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
             Wanted::Run => {
                 app.db
                     .set_job_state(
+                        fence,
                         &job.id,
                         &[JobState::Queued, JobState::Paused],
                         JobState::Running,
@@ -139,25 +149,40 @@ async fn advance(app: &Arc<App>, job: Job) -> store::Result<()> {
             if job.counts.running > 0 {
                 break;
             }
-            app.db.finish_job(&job, JobState::Completed, app.clock.now()).await?;
+            app.db.finish_job(fence, &job, JobState::Completed, app.clock.now()).await?;
             break;
         }
         // Not in the picture yet or any more: the next round looks again, instead of this loop going round at once.
         let Some(account) = app.access.account(&job.workspace_id) else { break };
-        if run_batch(app, &account, &job, items).await? == Flow::BackOff {
+        if run_batch(&Run { app, account: &account, job: &job, fence }, items).await? == Flow::BackOff {
             tokio::time::sleep(UNREACHABLE_PAUSE.min(app.config.tuning.tick * 3)).await;
         }
     }
-    app.db.release_lease(&lease, &app.road.node).await
+    Ok(())
 }
 
-async fn run_batch(
-    app: &Arc<App>,
-    account: &Arc<Account>,
-    job: &Job,
-    items: Vec<JobItem>,
-) -> store::Result<Flow> {
-    if account.workspace.suspended_at.is_some() || account.workspace.frozen.is_some() {
+/// A job being worked on by the holder of its lease.
+struct Run<'a> {
+    app: &'a Arc<App>,
+    account: &'a Arc<Account>,
+    job: &'a Job,
+    fence: &'a Fence,
+}
+
+impl Run<'_> {
+    /// Leaves an item alone, with the reason.
+    async fn skip(&self, item: &JobItem, reason: SkipReason) -> store::Result<ItemEnd> {
+        let now = self.app.clock.now();
+        let (code, text) = (reason.as_str(), reason.text());
+        self.app.db.skip_item(self.fence, &self.job.id, item.n, code, text, now).await?;
+        Ok(ItemEnd::Done)
+    }
+}
+
+async fn run_batch(run: &Run<'_>, items: Vec<JobItem>) -> store::Result<Flow> {
+    let Run { app, account, job, fence } = *run;
+    // The items wait, for the key, the breaker or an unfreeze.
+    if account.workspace.frozen.is_some() || app.upstream.ready(&account.endpoint).is_err() {
         return Ok(Flow::BackOff);
     }
     if !still_allowed(app, job).await? {
@@ -180,10 +205,14 @@ async fn run_batch(
                     return Ok(());
                 }
                 let tenant = item.tenant_id.clone();
-                match run_item(app, account, job, item).await {
+                match run_item(run, item).await {
                     Ok(ItemEnd::Done) => Ok(()),
                     Ok(ItemEnd::TryLater) => {
                         batch.halt();
+                        batch.back_off();
+                        Ok(())
+                    }
+                    Ok(ItemEnd::ItemLater) => {
                         batch.back_off();
                         Ok(())
                     }
@@ -196,7 +225,7 @@ async fn run_batch(
                         // `contract.md` trap 4: further attempts can make upstream write to the owner.
                         batch.leave(&tenant);
                         let code = SkipReason::LimitReached.as_str();
-                        app.db.skip_tenant(&job.id, &tenant, code, app.clock.now()).await.map(drop)
+                        app.db.skip_tenant(fence, &job.id, &tenant, code, app.clock.now()).await.map(drop)
                     }
                     Err(error) => {
                         batch.halt();
@@ -260,17 +289,17 @@ enum ItemEnd {
     Done,
     /// Upstream or the log is away.
     TryLater,
+    /// What became of an earlier change of this post is not known yet.
+    ItemLater,
     /// This tenant's posts cannot be read right now.
     TenantLater,
     /// A limit of the tenant's plan.
     Limited,
 }
 
-async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -> store::Result<ItemEnd> {
-    let now = app.clock.now();
-    let skip = async |reason: SkipReason| {
-        app.db.skip_item(&job.id, item.n, reason.as_str(), reason.text(), now).await.map(|()| ItemEnd::Done)
-    };
+async fn run_item(run: &Run<'_>, item: JobItem) -> store::Result<ItemEnd> {
+    let Run { app, account, job, fence } = *run;
+    let skip = |reason| run.skip(&item, reason);
     match app.access.tenant(&account.workspace.id, &item.tenant_id) {
         None => return skip(SkipReason::TenantDetached).await,
         Some(standing) if standing.detached => return skip(SkipReason::TenantDetached).await,
@@ -287,7 +316,7 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
         Err(_) => return Ok(ItemEnd::TenantLater),
     }
     let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
-        return missing(app, account, job, &item).await;
+        return missing(run, &item).await;
     };
     let post = mirrored.post;
     let changed = post.status != item.expected_status
@@ -306,6 +335,8 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
         request_id: ids::new_id(),
         client: None,
         item: Some((job.id.clone(), item.n)),
+        fence: Some(fence.clone()),
+        claim: None,
         patience: Patience::BACKGROUND,
     };
     let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
@@ -326,24 +357,18 @@ async fn run_item(app: &App, account: &Arc<Account>, job: &Job, item: JobItem) -
             app.road.update_post(&caller, &item.post_id, &update, false, reason).await
         }
     };
-    judge(app, account, job, &item, result).await
+    judge(run, &item, result).await
 }
 
 /// Turns the road's answer into the item's end. Outcomes of calls that were made are on record already, in the
 /// transaction of their entry; here are only those of calls that were not made.
-async fn judge(
-    app: &App,
-    account: &Account,
-    job: &Job,
-    item: &JobItem,
-    result: Result<Changed, Refusal>,
-) -> store::Result<ItemEnd> {
-    let now = app.clock.now();
+async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) -> store::Result<ItemEnd> {
+    let Run { app, account, .. } = *run;
     let workspace = &account.workspace.id;
     let refusal = match result {
         Ok(changed) => {
             let pushed_back = (changed.reply.status == 429)
-                .then(|| Duration::from_secs(changed.reply.retry_after.unwrap_or(1)));
+                .then(|| changed.reply.asked_to_wait().unwrap_or(Duration::from_secs(1)));
             app.pacing.note(workspace, pushed_back);
             let limited = changed.reply.status == 403 && changed.reply.error_code().is_some();
             return Ok(match changed.reply.status {
@@ -354,30 +379,30 @@ async fn judge(
         }
         Err(refusal) => refusal,
     };
-    let skip = async |reason: SkipReason| {
-        app.db.skip_item(&job.id, item.n, reason.as_str(), reason.text(), now).await.map(|()| ItemEnd::Done)
-    };
+    let skip = |reason| run.skip(item, reason);
     match refusal {
         Refusal::DeleteBlocked("published" | "partially_published") => skip(SkipReason::Published).await,
         Refusal::DeleteBlocked(_) => skip(SkipReason::Processing).await,
         Refusal::PastTime => skip(SkipReason::PastTime).await,
         Refusal::NotManaged => skip(SkipReason::TenantDetached).await,
         Refusal::Store(error) => Err(error),
-        // On record as running or unknown; the reconciler settles it. Or another worker's.
-        Refusal::Unknown { .. } | Refusal::BadReply { .. } | Refusal::ItemTaken => {
+        // On record as running or unknown; the reconciler settles it.
+        Refusal::Unknown { .. } | Refusal::BadReply { .. } => {
             app.pacing.note(workspace, Some(Duration::ZERO));
             Ok(ItemEnd::Done)
         }
-        // The item is pending, or pending again: nothing reached upstream. Only a refused key has ended it on record.
+        // The item is pending, or pending again: nothing reached upstream, or nothing but the key was refused.
         Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
             Ok(ItemEnd::TryLater)
         }
+        Refusal::Unsettled { .. } | Refusal::Taken => Ok(ItemEnd::ItemLater),
         Refusal::InvalidId | Refusal::ScopeMissing(_) => skip(SkipReason::Changed).await,
     }
 }
 
 /// The refreshed mirror does not hold the post any more. Upstream has the last word.
-async fn missing(app: &App, account: &Account, job: &Job, item: &JobItem) -> store::Result<ItemEnd> {
+async fn missing(run: &Run<'_>, item: &JobItem) -> store::Result<ItemEnd> {
+    let Run { app, account, .. } = *run;
     app.pacing.turn(&account.workspace.id).await;
     let (user, request_id) = (Some(item.tenant_id.as_str()), ids::new_id());
     let found = app
@@ -385,19 +410,15 @@ async fn missing(app: &App, account: &Account, job: &Job, item: &JobItem) -> sto
         .get_post(&account.endpoint, user, &item.post_id, &request_id, Patience::BACKGROUND)
         .await;
     match found {
-        Ok(None) => note_gone(app, job, item).await,
-        Ok(Some(_)) => {
-            let reason = SkipReason::Changed;
-            let skipped =
-                app.db.skip_item(&job.id, item.n, reason.as_str(), reason.text(), app.clock.now()).await;
-            skipped.map(|()| ItemEnd::Done)
-        }
+        Ok(None) => note_gone(run, item).await,
+        Ok(Some(_)) => run.skip(item, SkipReason::Changed).await,
         Err(_) => Ok(ItemEnd::TenantLater),
     }
 }
 
 /// Upstream does not know the post: the item ends as gone, with its entry.
-async fn note_gone(app: &App, job: &Job, item: &JobItem) -> store::Result<ItemEnd> {
+async fn note_gone(run: &Run<'_>, item: &JobItem) -> store::Result<ItemEnd> {
+    let Run { app, job, fence, .. } = *run;
     let action = if job.action == BulkAction::Delete { "post.delete" } else { "post.update" };
     let mut entry = Draft::new(&job.actor, action, Outcome::Gone)
         .workspace(&job.workspace_id)
@@ -406,8 +427,9 @@ async fn note_gone(app: &App, job: &Job, item: &JobItem) -> store::Result<ItemEn
     entry.job_id = Some(job.id.clone());
     let result = ItemResult { state: ItemState::Gone, code: None, message: None, granted_at: None };
     let effect = Effect::Item { job_id: job.id.clone(), n: item.n, result, at: app.clock.now() };
-    match app.audit.record(vec![entry], vec![effect]).await {
+    match app.audit.record(vec![entry], vec![Effect::Fence(fence.clone()), effect]).await {
         Ok(()) => Ok(ItemEnd::Done),
+        Err(Unavailable::Store(store::Error::Fenced)) => Err(store::Error::Fenced),
         Err(_) => Ok(ItemEnd::TryLater),
     }
 }

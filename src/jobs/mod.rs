@@ -1,9 +1,11 @@
-//! Background work: bulk jobs, the mirror, the reconciler, housekeeping. Each worker is one loop that ends when the app
+//! Background work: bulk jobs, the mirror, the reconciler, refused keys, housekeeping. Each worker is one loop that ends when the app
 //! stops; what it does is resumed by the next process from what is stored.
 
 pub mod bulk;
+mod figures;
 pub mod planning;
 pub mod reconciler;
+mod refused_keys;
 pub mod sync;
 
 use crate::{
@@ -30,8 +32,11 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(bulk::run(app.clone())),
         tokio::spawn(sync::run(app.clone())),
+        tokio::spawn(refused_keys::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
+        tokio::spawn(every(app.clone(), app.leases.beat_every(), "leases", beat)),
+        tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),
         tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),
     ]
 }
@@ -58,13 +63,20 @@ async fn poll_access(app: Arc<App>) -> Result<(), crate::access::Error> {
     app.access.poll().await
 }
 
+async fn beat(app: Arc<App>) -> crate::store::Result<()> {
+    app.leases.beat().await
+}
+
 /// Writes down what is gathered in memory and forgets what has served its time.
 async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let now = app.clock.now();
+    app.limits.sweep();
     app.access.flush_uses().await?;
     crate::http::note_refused_logins(&app).await?;
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;
     app.db.sweep_login_failures(now - DAY, now).await?;
     app.db.sweep_reveals(now - 10 * MINUTE).await?;
+    app.db.sweep_idempotency_keys(now - DAY).await?;
+    app.db.sweep_leases(now - 7 * DAY).await?;
     app.db.sweep_plans(now - HOUR).await
 }

@@ -20,7 +20,7 @@ use crate::{
         self,
         operations::{Effect, ItemResult},
     },
-    upstream::{Patience, types::Failure},
+    upstream::{Error, Patience, types::Failure},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -42,16 +42,23 @@ enum Finding {
     NotYet,
     /// What was seen says nothing either way.
     Unclear,
+    /// What is seen may be another call's doing, which has no end yet.
+    AfterAnother,
     /// Upstream could not be asked.
     Unanswered(Failure),
 }
 
 /// One round over everything unsettled and due; the workspaces side by side, so that one whose upstream hangs does not
 /// hold up the others.
+///
+/// Of several processes one does it, by its lease.
 pub async fn round(app: Arc<App>) -> store::Result<()> {
+    if app.leases.take("reconciler").await?.is_none() {
+        return Ok(());
+    }
     let now = app.clock.now();
     let mut workspaces: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    for operation in app.db.unsettled(&app.road.node, now, now - CALL_MAX, BATCH).await? {
+    for operation in app.db.unsettled(app.leases.node(), now, now - CALL_MAX, BATCH).await? {
         workspaces.entry(operation.workspace_id.clone()).or_default().push(operation);
     }
     let rounds = workspaces.into_iter().map(|(id, operations)| {
@@ -62,12 +69,16 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
                 if *app.stopping.borrow() {
                     break;
                 }
-                if account.workspace.suspended_at.is_some() {
-                    // Nothing can be looked up until the key is replaced.
-                    app.db.defer_operation(&operation.id, app.clock.now() + MINUTE).await?;
-                } else {
-                    settle(app, &account, &operation).await?;
-                }
+                // Nothing can be looked up until the key is replaced, or the breaker lets a call through.
+                let wait = match app.upstream.ready(&account.endpoint) {
+                    Ok(()) => {
+                        settle(app, &account, &operation).await?;
+                        continue;
+                    }
+                    Err(Error::BreakerOpen { retry_after }) => retry_after as i64 * SECOND,
+                    Err(_) => MINUTE,
+                };
+                app.db.defer_operation(&operation.id, app.clock.now() + wait).await?;
             }
             Ok(())
         }
@@ -84,9 +95,11 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
     let (state, effects, granted) = match finding {
         Finding::Closed(state, effects, granted) => (state, effects, granted),
         Finding::NotYet if now >= settled_by => (OpState::NotApplied, Vec::new(), None),
-        Finding::NotYet | Finding::Unclear => {
-            return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+        Finding::NotYet => {
+            return app.db.defer_operation(&operation.id, (now + 2 * SECOND).min(settled_by)).await;
         }
+        Finding::Unclear => return app.db.defer_operation(&operation.id, now + 2 * SECOND).await,
+        Finding::AfterAnother => return app.db.defer_operation(&operation.id, now + SECOND).await,
         // The tenant is no longer ours to ask for, so neither is what became of its post.
         Finding::Unanswered(Failure::Refused(reply)) if reply.status == 403 && now >= settled_by => {
             (OpState::Gone, Vec::new(), None)
@@ -97,8 +110,15 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
             return app.db.defer_operation(&operation.id, now + wait).await;
         }
     };
+    // Whoever updates the post next compares it with the mirror, which must know this change by then.
+    if let (Verb::PostUpdate, OpState::Applied, Some(tenant)) = (operation.verb, state, &operation.tenant_id)
+        && let Err(error) = app.mirror.ensure_fresh(account, tenant, 0, Patience::BACKGROUND).await
+    {
+        tracing::info!(operation = operation.id, %error, "the mirror could not be refreshed before the operation's end");
+        return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+    }
     match close(app, operation, state, effects, granted).await {
-        Ok(()) => {}
+        Ok(()) => app.metrics.operation(state.as_str()),
         // Settled by somebody else meanwhile.
         Err(Unavailable::Store(store::Error::Taken)) => {}
         Err(error) => {
@@ -194,10 +214,21 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
         tenant_id: tenant_id.clone(),
         post_id: operation.target.clone(),
     });
-    // It was there just before our call and is not now: the call did it (design §13).
+    // It was there just before our call and is not now: the call did it (design §13), unless another of our calls did,
+    // such as a caller's second try. A delete that succeeded has found the post, so no other one was first.
     let existed = operation.snapshot.as_ref().is_some_and(|s| s.existed);
-    let state = if existed { OpState::Applied } else { OpState::Gone };
+    let twins = twins(app, operation).await?;
+    if twins.iter().any(|twin| twin.state == OpState::Open && twin.started_at > operation.started_at) {
+        return Ok(Finding::AfterAnother);
+    }
+    let by_another = twins.iter().any(|twin| matches!(twin.state, OpState::Succeeded | OpState::Applied));
+    let state = if existed && !by_another { OpState::Applied } else { OpState::Gone };
     Ok(Finding::Closed(state, effects.collect(), None))
+}
+
+/// Our other calls of the same kind on the same target.
+async fn twins(app: &App, operation: &Operation) -> Result<Vec<Operation>, Failure> {
+    app.db.twins(operation).await.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))
 }
 
 /// An update is settled from the list, newest changes first: `get-post` tells neither status nor time.
@@ -211,6 +242,13 @@ async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<
             .list_posts(&account.endpoint, tenant, page, sort, &ids::new_id(), Patience::BACKGROUND)
             .await?;
         if let Some(post) = listed.posts.iter().find(|p| p.id == operation.target) {
+            // A mirror that lags makes the time an earlier update was granted look new.
+            let granted =
+                post.scheduled_at.filter(|at| operation.asked.scheduled_at.is_some_and(|asked| asked != *at));
+            if granted.is_some() && twins(app, operation).await?.iter().any(|twin| twin.granted_at == granted)
+            {
+                return Ok(Finding::NotYet);
+            }
             return Ok(compare(operation, post, begun_upstream(app, operation)));
         }
         if !listed.has_next {

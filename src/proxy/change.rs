@@ -11,12 +11,15 @@ use crate::{
         operations::{Asked, OpState, Operation, Snapshot, Verb},
         times,
     },
+    envelope::CannotOpen,
     store::{
         self,
+        idempotency::Claim,
         operations::{Effect, ItemResult},
     },
     upstream::{self, Call, Reply},
 };
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// The first look of the reconciler at something in doubt comes after this.
@@ -65,6 +68,8 @@ impl Road {
         change: Change,
         settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
     ) -> Result<Changed, Refusal> {
+        // What would not be sent needs no intent. An open breaker leaves no entry, as a failed look-up leaves none.
+        self.upstream.ready(&caller.account.endpoint)?;
         let op_id = ids::new_id();
         let begun = self.clock.now();
         let operation = Operation {
@@ -78,7 +83,7 @@ impl Road {
             snapshot: change.snapshot.clone(),
             state: OpState::Open,
             item: caller.item.clone(),
-            node: self.node.clone(),
+            node: self.leases.node().to_owned(),
             started_at: begun,
             checks: 0,
             ended_at: None,
@@ -88,12 +93,24 @@ impl Road {
         };
         let mut intent = self.entry(caller, &change, &op_id, Outcome::Intent);
         intent.reason.clone_from(&change.reason);
-        self.audit.record(vec![intent], vec![Effect::Open(Box::new(operation))]).await.map_err(|error| {
-            match error {
-                Unavailable::Store(store::Error::Taken) => Refusal::ItemTaken,
-                other => Refusal::Audit(other),
+        let mut opening = self.fences(caller);
+        if let Some(claim) = &caller.claim {
+            opening.push(Effect::Claim { claim: claim.clone(), op_id: op_id.clone() });
+        }
+        opening.push(Effect::Open(Box::new(operation)));
+        match self.audit.record(vec![intent], opening).await {
+            Ok(()) => {}
+            // Another worker has the item; or another call is changing the post, and was a moment earlier.
+            Err(Unavailable::Store(store::Error::Taken)) => {
+                let earlier = self.db.unsettled_update(&caller.account.workspace.id, &change.target).await?;
+                return Err(match earlier {
+                    Some(op_id) if caller.item.is_none() => Refusal::Unsettled { op_id },
+                    _ => Refusal::Taken,
+                });
             }
-        })?;
+            Err(Unavailable::Store(store::Error::Fenced)) => return Err(self.note_stale(caller, "intent")),
+            Err(other) => return Err(Refusal::Audit(other)),
+        }
 
         // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
         let sent = if self.clock.now() - begun > INTENT_FRESH {
@@ -150,8 +167,10 @@ impl Road {
         });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
-            let again = matches!(&sent, Err(upstream::Error::Unreachable(_)))
-                || sent.as_ref().is_ok_and(|reply| reply.status == 429);
+            let again = match &sent {
+                Err(error) => error.was_not_sent(),
+                Ok(reply) => matches!(reply.status, 401 | 429),
+            };
             let state = if again { ItemState::Pending } else { state.item_state() };
             let failed = matches!(state, ItemState::Failed | ItemState::Unknown);
             let result = ItemResult {
@@ -162,32 +181,84 @@ impl Road {
             };
             effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: now });
         }
+        if let (Ok(reply), true) = (&sent, usable) {
+            effects.extend(self.answered(caller, reply, state));
+        }
         let stored = self.audit.record(vec![entry], effects).await;
         if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused) {
             self.mirror.note_change(&caller.account.workspace.id, tenant);
         }
         if let Err(error) = stored {
+            if matches!(error, Unavailable::Store(store::Error::Taken)) {
+                // This process stood still, and the operation was settled meanwhile: what is on record stands.
+                self.metrics.stale_write("outcome");
+            }
             // It may well have happened, but is not on record: the operation stays open for the reconciler.
             tracing::error!(op_id, %error, "an outcome could not be stored");
             return Err(Refusal::Unknown { op_id, error: error.to_string() });
         }
+        self.metrics.operation(state.as_str());
         if let Ok(reply) = &sent
             && reply.status == 401
         {
-            self.suspend(&caller.account, reply).await;
+            self.suspend(&caller.account, &reply.error_text().unwrap_or_default()).await;
             return Err(Refusal::Suspended);
         }
         match sent {
             Err(error) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: error.to_string() })
             }
-            Err(error) => Err(Refusal::Upstream(error)),
+            Err(error) => Err(error.into()),
             Ok(_) if !usable => Err(Refusal::BadReply { op_id }),
             Ok(reply) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })
             }
             Ok(reply) => Ok(Changed { reply, state, granted_at, op_id }),
         }
+    }
+
+    /// What makes a record fail if the caller's lease has changed hands.
+    pub(super) fn fences(&self, caller: &Caller) -> Vec<Effect> {
+        caller.fence.iter().cloned().map(Effect::Fence).collect()
+    }
+
+    /// The caller has lost what entitled it to act.
+    pub(super) fn note_stale(&self, caller: &Caller, what: &str) -> Refusal {
+        match &caller.fence {
+            Some(fence) => self.leases.note_lost(fence, what),
+            None => self.metrics.stale_write(what),
+        }
+        Refusal::Taken
+    }
+
+    /// The answer to keep for later calls with the same idempotency key. None is kept of what may be tried again: nothing
+    /// happened, or nobody knows yet.
+    pub(super) fn answered(&self, caller: &Caller, reply: &Reply, state: OpState) -> Option<Effect> {
+        let claim = caller.claim.as_ref()?;
+        let last = matches!(state, OpState::Succeeded | OpState::Gone | OpState::Refused);
+        if !last || matches!(reply.status, 401 | 429) {
+            return None;
+        }
+        match self.seal_answer(claim, &reply.body) {
+            Ok(answer) => Some(Effect::Answered { claim: claim.clone(), status: reply.status, answer }),
+            Err(error) => {
+                // Without it a later call is answered from the operation.
+                tracing::error!(%error, "an answer could not be kept for its idempotency key");
+                None
+            }
+        }
+    }
+
+    /// Encrypts an answer for its idempotency key: it may hold a secret.
+    pub fn seal_answer(&self, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+        let row = claim_row(claim);
+        self.keyring.seal(claim_place(&row), &String::from_utf8_lossy(body))
+    }
+
+    /// Opens what [`Self::seal_answer`] has encrypted.
+    pub fn open_answer(&self, claim: &Claim, sealed: &[u8]) -> Result<SecretString, CannotOpen> {
+        let row = claim_row(claim);
+        self.keyring.open_secret(claim_place(&row), sealed)
     }
 
     fn entry(&self, caller: &Caller, change: &Change, op_id: &str, outcome: Outcome) -> Draft {
@@ -234,6 +305,15 @@ impl Road {
             _ => Vec::new(),
         }
     }
+}
+
+/// The row identity that the kept answer of an idempotency key is encrypted for.
+fn claim_place(row: &str) -> [&str; 3] {
+    ["idempotency_keys", "answer", row]
+}
+
+fn claim_row(claim: &Claim) -> String {
+    format!("{}/{}/{}", claim.workspace_id, claim.tenant_id, claim.key)
 }
 
 /// The tenant that a change has made.

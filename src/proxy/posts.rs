@@ -18,7 +18,7 @@ use crate::{
     store::operations::{Effect, ItemResult},
     upstream::{
         Method, Reply,
-        types::{FoundPost, read_granted},
+        types::{Failure, FoundPost, read_granted},
     },
 };
 use serde_json::Value;
@@ -87,6 +87,7 @@ impl Road {
             return Err(Refusal::InvalidId);
         }
         self.standing(caller, None)?;
+        self.after_earlier_update(caller, post_id).await?;
         self.turn(caller).await;
         if !publish_now {
             let on_record = match update.needs_time_on_record() {
@@ -180,9 +181,9 @@ impl Road {
         let Some(tenant) = &caller.tenant else { return self.owners_time_on_record(caller, post_id).await };
         let refresh = |error| match error {
             RefreshError::Store(error) => Refusal::Store(error),
-            RefreshError::Upstream(crate::upstream::types::Failure::Failed(error)) => {
-                Refusal::Upstream(error)
-            }
+            RefreshError::Upstream(Failure::Failed(error)) => error.into(),
+            // The key: `upstream` has noted it.
+            RefreshError::Upstream(Failure::Refused(reply)) if reply.status == 401 => Refusal::Suspended,
             RefreshError::Upstream(refused) => {
                 Refusal::Upstream(crate::upstream::Error::BadReply(refused.to_string()))
             }
@@ -275,6 +276,11 @@ impl Road {
         state: OpState,
         mut effects: Vec<Effect>,
     ) -> Result<Changed, Refusal> {
+        // No operation stands behind this record, whose end only one could write down.
+        let mut guarded = self.fences(caller);
+        guarded.append(&mut effects);
+        let mut effects = guarded;
+        effects.extend(self.answered(caller, &reply, state));
         let gone = state == OpState::Gone;
         let code = (!gone).then(|| reply.error_code().unwrap_or_else(|| format!("http_{}", reply.status)));
         let mut entry = Draft::new(
@@ -297,7 +303,10 @@ impl Road {
             let result = ItemResult { state, code, message, granted_at: None };
             effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: self.clock.now() });
         }
-        self.audit.record(vec![entry], effects).await.map_err(Refusal::Audit)?;
+        self.audit.record(vec![entry], effects).await.map_err(|error| match error {
+            crate::audit::Unavailable::Store(crate::store::Error::Fenced) => self.note_stale(caller, "item"),
+            other => Refusal::Audit(other),
+        })?;
         Ok(Changed { reply, state, granted_at: None, op_id: String::new() })
     }
 }

@@ -57,9 +57,24 @@ struct EntryRow {
 const ENTRY: &str = "SELECT seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id, tenant_id, op_id, \
                      job_id FROM audit_entries WHERE";
 
+/// Where a workspace (tenant `""`) or a tenant stands in its sequence.
+type Chains<'a> = BTreeMap<(&'a str, &'a str), (i64, Hash)>;
+
+/// An entry on its way into the table.
+struct Row<'a> {
+    seq: i64,
+    draft: &'a Draft,
+    tenant: Option<&'a str>,
+    bytes: Vec<u8>,
+    leaf: Hash,
+    workspace_seq: Option<i64>,
+    tenant_seq: Option<i64>,
+}
+
 impl Tx {
     /// Appends entries, in order, and returns the number of the first. Locks the head row first, so that numbers are
-    /// dense on both engines; the last statements of a transaction should be these.
+    /// dense on both engines; the last statements of a transaction should be these. A fixed few statements for any
+    /// number of entries: on PostgreSQL each is a round trip, and the whole log waits for it.
     pub async fn append(&mut self, now: Millis, drafts: &[&Draft]) -> Result<i64> {
         let (size, last, range): (i64, i64, Vec<u8>) = self
             .sql("UPDATE audit_head SET size = size WHERE id = 1 RETURNING size, at, range")
@@ -69,52 +84,31 @@ impl Tx {
             .ok_or_else(|| Error::Corrupt("the audit head's range does not fit its size".into()))?;
         // Time never runs backwards in the log, whatever the clock does.
         let at = now.max(last);
-        let mut chains: BTreeMap<(String, String), (i64, Hash)> = BTreeMap::new();
+        let mut chains = self.chains(drafts).await?;
+        let (mut rows, mut details) = (Vec::with_capacity(drafts.len()), Vec::new());
         for draft in drafts {
             let seq = range.size() as i64;
             let workspace = draft.workspace.as_deref();
             let tenant = workspace.and(draft.tenant.as_deref());
-            let in_workspace = match workspace {
-                Some(workspace) => Some(self.link(&mut chains, workspace, "").await?),
-                None => None,
-            };
-            let in_tenant = match (workspace, tenant) {
-                (Some(workspace), Some(tenant)) => Some(self.link(&mut chains, workspace, tenant).await?),
-                _ => None,
-            };
-            let details = entry::details(draft, crate::envelope::random);
-            let bytes = entry::bytes(&Place { seq, at, in_workspace, in_tenant }, draft, &details);
+            let in_workspace = workspace.map(|workspace| next(&chains, workspace, ""));
+            let in_tenant = workspace.zip(tenant).map(|(workspace, tenant)| next(&chains, workspace, tenant));
+            let parts = entry::details(draft, crate::envelope::random);
+            let bytes = entry::bytes(&Place { seq, at, in_workspace, in_tenant }, draft, &parts);
             let leaf = tree::leaf_hash(&bytes);
-            self.insert_entry(seq, at, draft, tenant, &bytes, leaf, in_workspace, in_tenant).await?;
-            for detail in &details {
-                self.sql("INSERT INTO audit_details (seq, part, salt, body) VALUES ($1, $2, $3, $4)")
-                    .bind(seq)
-                    .bind(&detail.part)
-                    .bind(&detail.salt)
-                    .bind(&detail.body)
-                    .run()
-                    .await?;
-            }
             if let (Some(workspace), Some(link)) = (workspace, in_workspace) {
-                chains.insert((workspace.to_owned(), String::new()), (link.seq, leaf));
+                chains.insert((workspace, ""), (link.seq, leaf));
             }
             if let (Some(workspace), Some(tenant), Some(link)) = (workspace, tenant, in_tenant) {
-                chains.insert((workspace.to_owned(), tenant.to_owned()), (link.seq, leaf));
+                chains.insert((workspace, tenant), (link.seq, leaf));
             }
             range.push(leaf);
+            details.extend(parts.into_iter().map(|part| (seq, part)));
+            let (workspace_seq, tenant_seq) = (in_workspace.map(|l| l.seq), in_tenant.map(|l| l.seq));
+            rows.push(Row { seq, draft, tenant, bytes, leaf, workspace_seq, tenant_seq });
         }
-        for ((workspace, tenant), (seq, leaf)) in &chains {
-            self.sql(
-                "INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf",
-            )
-            .bind(workspace)
-            .bind(tenant)
-            .bind(*seq)
-            .bind(leaf.to_vec())
-            .run()
-            .await?;
-        }
+        self.insert_entries(at, &rows).await?;
+        self.insert_details(&details).await?;
+        self.put_chains(&chains).await?;
         self.sql("UPDATE audit_head SET size = $1, at = $2, range = $3 WHERE id = 1")
             .bind(range.size() as i64)
             .bind(at)
@@ -124,69 +118,111 @@ impl Tx {
         Ok(size)
     }
 
-    /// The next place in a workspace's or tenant's sequence.
-    async fn link(
-        &mut self,
-        chains: &mut BTreeMap<(String, String), (i64, Hash)>,
-        workspace: &str,
-        tenant: &str,
-    ) -> Result<Link> {
-        if let Some((seq, leaf)) = chains.get(&(workspace.to_owned(), tenant.to_owned())) {
-            return Ok(Link { seq: seq + 1, previous: Some(*leaf) });
-        }
-        let row: Option<(i64, Vec<u8>)> = self
-            .sql("SELECT seq, leaf FROM audit_chains WHERE workspace_id = $1 AND tenant_id = $2")
-            .bind(workspace)
-            .bind(tenant)
-            .opt()
-            .await?;
-        match row {
-            None => Ok(Link { seq: 0, previous: None }),
-            Some((seq, leaf)) => {
-                let leaf =
-                    leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
-                Ok(Link { seq: seq + 1, previous: Some(leaf) })
+    /// The sequences that the drafts go on.
+    async fn chains<'a>(&mut self, drafts: &[&'a Draft]) -> Result<Chains<'a>> {
+        let mut wanted: Vec<(&str, &str)> = Vec::new();
+        for draft in drafts {
+            if let Some(workspace) = draft.workspace.as_deref() {
+                wanted.push((workspace, ""));
+                wanted.extend(draft.tenant.as_deref().map(|tenant| (workspace, tenant)));
             }
         }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut chains = Chains::new();
+        for chunk in even_chunks(&wanted) {
+            let mut sql =
+                self.sql("SELECT workspace_id, tenant_id, seq, leaf FROM audit_chains WHERE (workspace_id, tenant_id) IN (");
+            for (n, (workspace, tenant)) in chunk.iter().enumerate() {
+                sql = sql
+                    .push(if n == 0 { "(" } else { ", (" })
+                    .arg(*workspace)
+                    .push(", ")
+                    .arg(*tenant)
+                    .push(")");
+            }
+            let found: Vec<(String, String, i64, Vec<u8>)> = sql.push(")").all().await?;
+            for (workspace, tenant, seq, leaf) in found {
+                let leaf =
+                    leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
+                if let Some(key) = chunk.iter().find(|key| **key == (workspace.as_str(), tenant.as_str())) {
+                    chains.insert(*key, (seq, leaf));
+                }
+            }
+        }
+        Ok(chains)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site; the parts of one row")]
-    async fn insert_entry(
-        &mut self,
-        seq: i64,
-        at: Millis,
-        draft: &Draft,
-        tenant: Option<&str>,
-        bytes: &[u8],
-        leaf: Hash,
-        in_workspace: Option<Link>,
-        in_tenant: Option<Link>,
-    ) -> Result<()> {
-        self.sql(
-            "INSERT INTO audit_entries (seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id,
-               workspace_seq, tenant_id, tenant_seq, op_id, job_id,
-               target_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        )
-        .bind(seq)
-        .bind(bytes)
-        .bind(leaf.to_vec())
-        .bind(at)
-        .bind(draft.actor.kind().as_str())
-        .bind(&draft.actor.id)
-        .bind(draft.action)
-        .bind(draft.outcome.as_str())
-        .bind(&draft.workspace)
-        .bind(in_workspace.map(|l| l.seq))
-        .bind(tenant)
-        .bind(in_tenant.map(|l| l.seq))
-        .bind(&draft.op_id)
-        .bind(&draft.job_id)
-        .bind(draft.targets.first().map(|t| t.id.as_str()))
-        .run()
-        .await
-        .map(drop)
+    async fn insert_entries(&mut self, at: Millis, rows: &[Row<'_>]) -> Result<()> {
+        for chunk in even_chunks(rows) {
+            let mut sql = self.sql(
+                "INSERT INTO audit_entries (seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id,
+                   workspace_seq, tenant_id, tenant_seq, op_id, job_id, target_id) VALUES ",
+            );
+            for (n, row) in chunk.iter().enumerate() {
+                let Row { draft, .. } = row;
+                sql = sql.push(if n == 0 { "(" } else { ", (" }).arg(row.seq);
+                sql = sql.push(", ").arg(&row.bytes).push(", ").arg(row.leaf.to_vec()).push(", ").arg(at);
+                sql = sql.push(", ").arg(draft.actor.kind().as_str()).push(", ").arg(&draft.actor.id);
+                sql = sql.push(", ").arg(draft.action).push(", ").arg(draft.outcome.as_str());
+                sql = sql.push(", ").arg(&draft.workspace).push(", ").arg(row.workspace_seq);
+                sql = sql.push(", ").arg(row.tenant).push(", ").arg(row.tenant_seq);
+                sql = sql.push(", ").arg(&draft.op_id).push(", ").arg(&draft.job_id);
+                let target = draft.targets.first().map(|t| t.id.as_str());
+                sql = sql.push(", ").arg(target).push(")");
+            }
+            sql.run().await?;
+        }
+        Ok(())
     }
+
+    async fn insert_details(&mut self, details: &[(i64, Detail)]) -> Result<()> {
+        for chunk in even_chunks(details) {
+            let mut sql = self.sql("INSERT INTO audit_details (seq, part, salt, body) VALUES ");
+            for (n, (seq, detail)) in chunk.iter().enumerate() {
+                sql = sql.push(if n == 0 { "(" } else { ", (" }).arg(*seq);
+                sql = sql.push(", ").arg(&detail.part).push(", ").arg(&detail.salt);
+                sql = sql.push(", ").arg(&detail.body).push(")");
+            }
+            sql.run().await?;
+        }
+        Ok(())
+    }
+
+    async fn put_chains(&mut self, chains: &Chains<'_>) -> Result<()> {
+        let chains: Vec<_> = chains.iter().collect();
+        for chunk in even_chunks(&chains) {
+            let mut sql = self.sql("INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) VALUES ");
+            for (n, ((workspace, tenant), (seq, leaf))) in chunk.iter().enumerate() {
+                sql = sql.push(if n == 0 { "(" } else { ", (" }).arg(*workspace).push(", ").arg(*tenant);
+                sql = sql.push(", ").arg(*seq).push(", ").arg(leaf.to_vec()).push(")");
+            }
+            sql.push(
+                " ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf",
+            )
+            .run()
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The next place in a workspace's or tenant's sequence.
+fn next(chains: &Chains<'_>, workspace: &str, tenant: &str) -> Link {
+    match chains.get(&(workspace, tenant)) {
+        Some((seq, leaf)) => Link { seq: seq + 1, previous: Some(*leaf) },
+        None => Link { seq: 0, previous: None },
+    }
+}
+
+/// Pieces of 64, 32, 16 and so on: statements of a few lengths only, which the drivers keep prepared.
+fn even_chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = if rows.is_empty() { return None } else { 1 << rows.len().ilog2().min(6) };
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
 }
 
 impl Db {

@@ -25,6 +25,18 @@ impl Db {
         self.write("SELECT value FROM facts WHERE name = $1").bind(name).value().await
     }
 
+    /// Whether the database answers and can be written: stores one small row of its own.
+    pub async fn check_writable(&self, now: Millis) -> Result<()> {
+        self.write(
+            "INSERT INTO facts (name, value) VALUES ('checked_at', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(now.to_string())
+        .run()
+        .await
+        .map(drop)
+    }
+
     /// The newest data key: id and wrapped bytes.
     pub async fn data_key(&self) -> Result<Option<(String, Vec<u8>)>> {
         self.read("SELECT id, wrapped FROM data_keys ORDER BY created_at DESC, id DESC LIMIT 1").opt().await

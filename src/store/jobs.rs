@@ -1,6 +1,6 @@
 //! Jobs and their items. Counts are always taken from the items, never kept beside them.
 
-use super::{Db, Error, Json, Result};
+use super::{Db, Error, Json, Result, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
@@ -170,6 +170,13 @@ impl Db {
         self.with_counts(rows).await
     }
 
+    /// Unfinished jobs of all workspaces: (state, count).
+    pub async fn unfinished_by_state(&self) -> Result<Vec<(String, i64)>> {
+        self.read("SELECT state, COUNT(*) FROM jobs WHERE state IN ('queued', 'running', 'paused') GROUP BY state ORDER BY 1")
+            .all()
+            .await
+    }
+
     async fn with_counts(&self, rows: Vec<JobRow>) -> Result<Vec<Job>> {
         let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
         let counts = self.job_counts(&ids).await?;
@@ -185,15 +192,20 @@ impl Db {
     }
 
     /// Moves a job from the states it may be in to another. `false` if it was in none of them.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], as of all that the runner writes, if another process has the job.
     pub async fn set_job_state(
         &self,
+        fence: &Fence,
         id: &str,
         from: &[JobState],
         to: JobState,
         now: Millis,
     ) -> Result<bool> {
-        let changed = self
-            .write("UPDATE jobs SET state = ")
+        let mut tx = self.begin_fenced(fence).await?;
+        let changed = tx
+            .sql("UPDATE jobs SET state = ")
             .arg(to.as_str())
             .push(", started_at = COALESCE(started_at, ")
             .arg((to == JobState::Running).then_some(now))
@@ -205,12 +217,13 @@ impl Db {
             .list(from.iter().map(|s| s.as_str()))
             .run()
             .await?;
+        tx.commit().await?;
         Ok(changed == 1)
     }
 
     /// Ends a job and writes down how.
-    pub async fn finish_job(&self, job: &Job, state: JobState, now: Millis) -> Result<()> {
-        let mut tx = self.begin().await?;
+    pub async fn finish_job(&self, fence: &Fence, job: &Job, state: JobState, now: Millis) -> Result<()> {
+        let mut tx = self.begin_fenced(fence).await?;
         if state == JobState::Cancelled {
             tx.sql("UPDATE job_items SET state = 'cancelled', ended_at = $2 WHERE job_id = $1 AND state = 'pending'")
                 .bind(&job.id)
@@ -346,13 +359,15 @@ impl Db {
     /// Leaves an item alone, with the reason. Only if it is still pending.
     pub async fn skip_item(
         &self,
+        fence: &Fence,
         job_id: &str,
         n: i64,
         code: &str,
         message: &str,
         now: Millis,
     ) -> Result<()> {
-        self.write(
+        let mut tx = self.begin_fenced(fence).await?;
+        tx.sql(
             "UPDATE job_items SET state = 'skipped', code = $3, message = $4, ended_at = $5
              WHERE job_id = $1 AND n = $2 AND state = 'pending'",
         )
@@ -362,22 +377,33 @@ impl Db {
         .bind(message)
         .bind(now)
         .run()
-        .await
-        .map(drop)
+        .await?;
+        tx.commit().await
     }
 
     /// Leaves all of a tenant's remaining items of a job alone.
-    pub async fn skip_tenant(&self, job_id: &str, tenant_id: &str, code: &str, now: Millis) -> Result<u64> {
-        self.write(
-            "UPDATE job_items SET state = 'skipped', code = $3, ended_at = $4
+    pub async fn skip_tenant(
+        &self,
+        fence: &Fence,
+        job_id: &str,
+        tenant_id: &str,
+        code: &str,
+        now: Millis,
+    ) -> Result<u64> {
+        let mut tx = self.begin_fenced(fence).await?;
+        let skipped = tx
+            .sql(
+                "UPDATE job_items SET state = 'skipped', code = $3, ended_at = $4
              WHERE job_id = $1 AND tenant_id = $2 AND state = 'pending'",
-        )
-        .bind(job_id)
-        .bind(tenant_id)
-        .bind(code)
-        .bind(now)
-        .run()
-        .await
+            )
+            .bind(job_id)
+            .bind(tenant_id)
+            .bind(code)
+            .bind(now)
+            .run()
+            .await?;
+        tx.commit().await?;
+        Ok(skipped)
     }
 }
 

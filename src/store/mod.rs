@@ -4,6 +4,7 @@
 pub mod admins;
 pub mod audit;
 pub mod facts;
+pub mod idempotency;
 pub mod jobs;
 pub mod keys;
 pub mod leases;
@@ -23,7 +24,7 @@ pub(crate) use sql::Sql;
 pub use sqlx::types::Json;
 
 use sqlx::{
-    Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -37,6 +38,12 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// SQLite before this version can corrupt a WAL database with two connections (security.md §0.3).
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// Longest wait for a statement or a commit on PostgreSQL, and for a connection to it. Both may come one after the other.
+const STATEMENT: Duration = Duration::from_secs(5);
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// A connection that does not answer a ping in this time is not used.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// A database: SQLite inside the process, or PostgreSQL. Cheap to clone.
 #[derive(Clone)]
@@ -90,8 +97,7 @@ impl Db {
             .connect_with(options.clone())
             .await?;
         let (version,): (String,) = sqlx::query_as("SELECT sqlite_version()").fetch_one(&writer).await?;
-        let numbers: Vec<u32> = version.split('.').filter_map(|n| n.parse().ok()).collect();
-        if !matches!(numbers[..], [a, b, c, ..] if (a, b, c) >= SQLITE_MIN) {
+        if !is_sound_sqlite(&version) {
             return Err(Error::OldSqlite(version));
         }
         let reader = SqlitePoolOptions::new()
@@ -103,10 +109,18 @@ impl Db {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?.application_name("gatehouse");
+        // A process that stands still in the middle of a transaction must not hold its locks: the head of the log is one of
+        // them. And what nobody waits for any more need not be worked out.
+        let limits = [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "15s")];
+        let options = PgConnectOptions::from_str(url)?.application_name("gatehouse").options(limits);
         let pool = PgPoolOptions::new()
             .max_connections(16)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(ACQUIRE)
+            // The pool's own test waits for ever where the server or the network stands still, before use and, worse,
+            // after: sixteen such connections and nobody gets one again. Ours gives such a connection up.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(answers(connection)))
+            .after_release(|connection, _| Box::pin(answers(connection)))
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -116,7 +130,15 @@ impl Db {
     pub async fn migrate(&self) -> Result<()> {
         match self {
             Self::Sqlite { writer, .. } => SQLITE.run(writer).await?,
-            Self::Postgres(pool) => POSTGRES.run(pool).await?,
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                // A migration takes the time it takes. The connection is not used for anything else.
+                connection.close_on_drop();
+                sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0")
+                    .execute(&mut *connection)
+                    .await?;
+                POSTGRES.run(&mut *connection).await?;
+            }
         }
         Ok(())
     }
@@ -142,7 +164,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(sql::in_time(pool.begin()).await?),
         })
     }
 
@@ -187,7 +209,7 @@ impl Tx {
     pub async fn commit(self) -> Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Postgres(tx) => sql::in_time(tx.commit()).await?,
         }
         Ok(())
     }
@@ -196,6 +218,17 @@ impl Tx {
     pub(crate) async fn touch_access(&mut self) -> Result<()> {
         self.sql("UPDATE versions SET version = version + 1 WHERE name = 'access'").run().await.map(drop)
     }
+}
+
+/// Whether a connection is alive, with a limit on the wait.
+async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(ALIVE, connection.ping()).await.map_err(late)?.map(|()| true)
+}
+
+fn is_sound_sqlite(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|n| n.parse().ok()).collect();
+    matches!(numbers[..], [a, b, c, ..] if (a, b, c) >= SQLITE_MIN)
 }
 
 /// A text to be found anywhere, as a LIKE pattern with `\` as its escape character. To ignore case, both sides go
@@ -211,4 +244,21 @@ pub(crate) fn like_anywhere(text: &str) -> String {
     }
     pattern.push('%');
     pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_with_the_wal_bug_is_refused() {
+        for sound in ["3.51.3", "3.51.4", "3.52.0", "4.0.0", "3.51.3.1"] {
+            assert!(is_sound_sqlite(sound), "{sound}");
+        }
+        for old in ["3.51.2", "3.9.9", "3.50.10", "2.99.99", "3.51", "", "3.51.x", "nonsense"] {
+            assert!(!is_sound_sqlite(old), "{old}");
+        }
+        let text = Error::OldSqlite("3.51.2".into()).to_string();
+        assert!(text.contains("3.51.2") && text.contains("3.51.3 or newer is needed"), "{text}");
+    }
 }

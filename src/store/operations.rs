@@ -1,6 +1,6 @@
 //! Operations from intent to end, and the effects that become durable together with an audit entry.
 
-use super::{Db, Error, Json, Result, Tx};
+use super::{Db, Error, Json, Result, Tx, idempotency::Claim, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
@@ -15,8 +15,24 @@ use crate::{
 /// A change of our own tables that the audit writer makes in the entry's transaction.
 #[derive(Debug, Clone)]
 pub enum Effect {
+    /// Nothing, unless the lease has changed hands: then the record fails with [`Error::Fenced`].
+    Fence(Fence),
+    /// The operation about to be opened belongs to an idempotency key. Fails with [`Error::Fenced`] if another attempt has
+    /// the key's claim now.
+    Claim {
+        claim: Claim,
+        op_id: String,
+    },
+    /// The answer that every later call with the idempotency key gets.
+    Answered {
+        claim: Claim,
+        status: u16,
+        /// Encrypted.
+        answer: Vec<u8>,
+    },
     /// The intent: the operation, and its job item now running. Fails with [`Error::Taken`] if the item is no longer
-    /// pending, so that no two workers send the same item.
+    /// pending, so that no two workers send the same item, and for an update while an earlier one of the same post has
+    /// no end.
     Open(Box<Operation>),
     /// The operation's end, or doubt; `check_at` is when the reconciler should look next.
     Close {
@@ -123,6 +139,9 @@ const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor
 impl Tx {
     pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<()> {
         match effect {
+            Effect::Fence(fence) => self.hold(fence).await,
+            Effect::Claim { claim, op_id } => self.open_under_claim(claim, op_id).await,
+            Effect::Answered { claim, status, answer } => self.answer_claim(claim, *status, answer).await,
             Effect::Open(operation) => self.open_operation(operation).await,
             Effect::Close { op_id, state, at, check_at, status, granted_at, doubted } => {
                 let ended = (*state != OpState::InDoubt).then_some(*at);
@@ -265,8 +284,8 @@ impl Tx {
 }
 
 impl Db {
-    /// Operations the reconciler should look at: in doubt and due, or open though their process is gone (`node` is not
-    /// ours, or they are older than any call can be).
+    /// Operations the reconciler should look at: in doubt and due, or open though their call has ended: they are older than
+    /// any call can be, or their process has not been heard of (`node` is the one that asks).
     pub async fn unsettled(
         &self,
         node: &str,
@@ -274,8 +293,6 @@ impl Db {
         call_started_before: Millis,
         limit: i64,
     ) -> Result<Vec<Operation>> {
-        // On the embedded engine no other process can be at work: what another node opened is orphaned at once.
-        let orphaned_after = self.pick(now + 1, call_started_before);
         let rows: Vec<OperationRow> = self
             .read(COLUMNS)
             .push("state IN ('open', 'in_doubt') AND check_at <= ")
@@ -284,13 +301,20 @@ impl Db {
             .arg(call_started_before)
             .push(") OR (state = 'open' AND node <> ")
             .arg(node)
-            .push(" AND started_at < ")
-            .arg(orphaned_after)
-            .push(")) ORDER BY check_at, id LIMIT ")
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM leases WHERE name = 'node:' || operations.node AND until >= ",
+            )
+            .arg(now)
+            .push("))) ORDER BY check_at, id LIMIT ")
             .arg(limit)
             .all()
             .await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Operations without a final state, of all workspaces.
+    pub async fn count_unsettled(&self) -> Result<i64> {
+        self.read("SELECT COUNT(*) FROM operations WHERE state IN ('open', 'in_doubt')").value().await
     }
 
     /// Puts the next look at an operation off.
@@ -311,6 +335,32 @@ impl Db {
             .arg(workspace_id)
             .push(" ORDER BY started_at, id LIMIT ")
             .arg(limit)
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// The update of a post that has no end yet, if there is one.
+    pub async fn unsettled_update(&self, workspace_id: &str, post_id: &str) -> Result<Option<String>> {
+        let row: Option<(String,)> = self
+            .read("SELECT id FROM operations WHERE state IN ('open', 'in_doubt') AND action = 'post.update'")
+            .and("workspace_id =", Some(workspace_id))
+            .and("target =", Some(post_id))
+            .push(" LIMIT 1")
+            .opt()
+            .await?;
+        Ok(row.map(|r| r.0))
+    }
+
+    /// The other operations of the same verb on the same target.
+    pub async fn twins(&self, operation: &Operation) -> Result<Vec<Operation>> {
+        let rows: Vec<OperationRow> = self
+            .read(COLUMNS)
+            .push("id <> ")
+            .arg(&operation.id)
+            .and("workspace_id =", Some(&operation.workspace_id))
+            .and("target =", Some(&operation.target))
+            .and("action =", Some(operation.verb.as_str()))
             .all()
             .await?;
         rows.into_iter().map(TryInto::try_into).collect()

@@ -1,6 +1,6 @@
 //! The mirror: our copy of the posts, for lists and selection across tenants, and the record of what we paused.
 
-use super::{Db, Error, Json, Result, Sql, Tx, like_anywhere};
+use super::{Db, Error, Json, Result, Sql, Tx, leases::Fence, like_anywhere};
 use crate::{
     clock::Millis,
     domain::{
@@ -161,6 +161,10 @@ impl Db {
 
     /// Stores what a listing of a tenant's posts told that began at `started`. With `complete`, posts the listing did not
     /// hold are gone, and are removed. What we have changed since the listing began stays as we changed it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a listing as it was read, then who writes it down and when"
+    )]
     pub async fn mirror_posts(
         &self,
         workspace_id: &str,
@@ -168,9 +172,13 @@ impl Db {
         posts: &[Post],
         started: Millis,
         complete: bool,
+        fence: Option<&Fence>,
         now: Millis,
     ) -> Result<()> {
-        let mut tx = self.begin().await?;
+        let mut tx = match fence {
+            Some(fence) => self.begin_fenced(fence).await?,
+            None => self.begin().await?,
+        };
         for post in posts {
             tx.put_post(workspace_id, post, started, now).await?;
         }
@@ -193,12 +201,13 @@ impl Db {
         .run()
         .await?;
         tx.sql(
-            "UPDATE tenants SET synced_at = $3, swept_at = COALESCE($4, swept_at), sync_error = NULL, sync_error_at = NULL
+            "UPDATE tenants SET synced_at = CASE WHEN synced_at > $3 THEN synced_at ELSE $3 END,
+               swept_at = COALESCE($4, swept_at), sync_error = NULL, sync_error_at = NULL
              WHERE workspace_id = $1 AND id = $2",
         )
         .bind(workspace_id)
         .bind(tenant_id)
-        .bind(now)
+        .bind(started)
         .bind(complete.then_some(started))
         .run()
         .await?;

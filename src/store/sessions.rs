@@ -30,8 +30,10 @@ pub enum FormClaim {
     First,
     /// Answered before, by a redirect to this place.
     Answered(String),
-    /// Its first submission is still being worked on, or failed half-way.
+    /// Its first submission is being worked on.
     Running,
+    /// The process that worked on it is gone, and nobody will hear how far it came.
+    Interrupted,
 }
 
 impl Db {
@@ -118,30 +120,38 @@ impl Db {
         Ok(true)
     }
 
-    /// Claims a form's once-token for this session.
-    pub async fn claim_form(&self, token: &str, session_id: &str, now: Millis) -> Result<FormClaim> {
+    /// Claims a form's once-token for this session and process.
+    pub async fn claim_form(
+        &self,
+        token: &str,
+        session_id: &str,
+        node: &str,
+        now: Millis,
+    ) -> Result<FormClaim> {
         let claimed = self
             .write(
-                "INSERT INTO form_tokens (token, session_id, created_at) VALUES ($1, $2, $3)
+                "INSERT INTO form_tokens (token, session_id, created_at, node) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (token) DO NOTHING",
             )
             .bind(token)
             .bind(session_id)
             .bind(now)
+            .bind(node)
             .run()
             .await?;
         if claimed == 1 {
             return Ok(FormClaim::First);
         }
-        let row: Option<(Option<String>,)> = self
-            .write("SELECT location FROM form_tokens WHERE token = $1 AND session_id = $2")
+        let row: Option<(Option<String>, Option<String>)> = self
+            .write("SELECT location, node FROM form_tokens WHERE token = $1 AND session_id = $2")
             .bind(token)
             .bind(session_id)
             .opt()
             .await?;
         match row {
-            Some((Some(location),)) => Ok(FormClaim::Answered(location)),
-            Some((None,)) => Ok(FormClaim::Running),
+            Some((Some(location), _)) => Ok(FormClaim::Answered(location)),
+            Some((None, Some(node))) if self.node_is_alive(&node, now).await? => Ok(FormClaim::Running),
+            Some((None, _)) => Ok(FormClaim::Interrupted),
             // The first submission has just been given up: the second may be tried again.
             None => Ok(FormClaim::Running),
         }

@@ -97,17 +97,26 @@ pub(crate) struct Sql<'c> {
     on: On<'c>,
 }
 
-/// Builds the driver's query for whichever engine the statement is attached to, and runs it.
+/// Builds the driver's query for whichever engine the statement is attached to, and runs it; on PostgreSQL with a limit
+/// on the wait.
 macro_rules! dispatch {
-    ($self:ident, $make:ident $(::<$t:ty>)?, $fetch:ident $($tail:tt)*) => {{
+    ($self:ident, $make:ident $(::<$t:ty>)?, $fetch:ident $(, $map:expr)?) => {{
         let text = AssertSqlSafe($self.text);
         match $self.on {
-            On::SqlitePool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
-            On::SqliteTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
-            On::PgPool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
-            On::PgTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c) $($tail)*,
+            On::SqlitePool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c).await $(.map($map))?,
+            On::SqliteTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c).await $(.map($map))?,
+            On::PgPool(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c)).await $(.map($map))?,
+            On::PgTx(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c)).await $(.map($map))?,
         }
     }};
+}
+
+/// Waits for PostgreSQL as long as somebody who waits for an answer can be made to. A server that stands still, or a
+/// network that swallows everything, would hold the caller for ever. What is given up here leaves its connection in the
+/// middle of an answer: the pool's own checks drop it.
+pub(super) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(super::STATEMENT, work).await.unwrap_or_else(|_| Err(late()))
 }
 
 impl<'c> Sql<'c> {
@@ -176,19 +185,19 @@ impl<'c> Sql<'c> {
 
     /// The number of rows changed.
     pub async fn run(self) -> Result<u64> {
-        Ok(dispatch!(self, query_with, execute.await.map(|r| r.rows_affected()))?)
+        Ok(dispatch!(self, query_with, execute, |r| r.rows_affected())?)
     }
 
     pub async fn all<T: Row>(self) -> Result<Vec<T>> {
-        Ok(dispatch!(self, query_as_with::<T>, fetch_all.await)?)
+        Ok(dispatch!(self, query_as_with::<T>, fetch_all)?)
     }
 
     pub async fn one<T: Row>(self) -> Result<T> {
-        Ok(dispatch!(self, query_as_with::<T>, fetch_one.await)?)
+        Ok(dispatch!(self, query_as_with::<T>, fetch_one)?)
     }
 
     pub async fn opt<T: Row>(self) -> Result<Option<T>> {
-        Ok(dispatch!(self, query_as_with::<T>, fetch_optional.await)?)
+        Ok(dispatch!(self, query_as_with::<T>, fetch_optional)?)
     }
 
     /// The one column of the one row.

@@ -171,8 +171,8 @@ impl Db {
         tx.commit().await
     }
 
-    /// Suspends calls upstream because the key added at `key_added_at` was refused. Does nothing if they are suspended
-    /// already, or the key has been replaced since. Replacing the key ends a suspension.
+    /// Suspends calls upstream because the key added at `key_added_at` was refused. Does nothing, and says false, if they
+    /// are suspended already or the key has been replaced since. Replacing the key ends a suspension.
     pub async fn suspend_workspace(
         &self,
         actor: &Actor,
@@ -180,7 +180,7 @@ impl Db {
         key_added_at: Millis,
         reason: &str,
         now: Millis,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut tx = self.begin().await?;
         let changed = tx
             .sql(
@@ -194,13 +194,13 @@ impl Db {
             .run()
             .await?;
         if changed == 0 {
-            return Ok(());
+            return Ok(false);
         }
         tx.touch_access().await?;
         let entry =
             Draft::done(actor, "workspace.suspend").workspace(id).target("workspace", id).reason(reason);
         tx.append(now, &[&entry]).await?;
-        tx.commit().await
+        tx.commit().await.map(|()| true)
     }
 }
 

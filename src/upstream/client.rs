@@ -1,30 +1,41 @@
 //! Sending one call: the request is built from an allow-list (method, path segments, headers), never copied; no redirect
-//! is followed, no system proxy used, every wait is bounded. What is repeated, and when, is design §13.
+//! is followed, no system proxy used, every wait is bounded. Whether a call is sent at all, and again, is decided by
+//! `refused`, `breaker`, `repeats` and `budget`; here is the order in which they are asked.
 
+use super::{
+    body::Bodies,
+    breaker::Breakers,
+    budget::Budgets,
+    error::{Error, sort},
+    refused::{KeyStanding, RefusedKey, RefusedKeys},
+    repeats::{self, ATTEMPTS, CHANGE_PATIENCE},
+};
 use crate::{
     clock::{Clock, Millis},
     envelope,
     metrics::Metrics,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use secrecy::SecretString;
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use url::Url;
 
-/// Attempts of one call, the first included.
-const ATTEMPTS: u32 = 3;
+/// Time for a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Base and cap of the wait between attempts, before jitter.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(20));
-/// Repeats of a changing call begin within this long. With the call's own time limit of 30 s it ends within 50 s.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(20);
-/// Largest answer read. A list of 10,000 managed users is about 3 MiB.
-const REPLY_MAX: usize = 16 << 20;
+/// The time limits of one attempt (security.md §6). To connect it has 2 s, always.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// All of a reading call, and all of a changing one.
+    pub total: (Duration, Duration),
+    /// Between two parts of an answer that has begun.
+    pub idle: Duration,
+    /// Whether breaker and retry budget are in force. Tests of single faults do without.
+    pub guarded: bool,
+}
 
 /// Where a workspace's calls go, and under which key.
 pub struct Endpoint {
@@ -32,6 +43,7 @@ pub struct Endpoint {
     /// Checked by `domain::workspaces::check_base_url`; no trailing slash.
     pub base_url: String,
     pub key: SecretString,
+    pub standing: KeyStanding,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,64 +112,16 @@ impl Reply {
     }
 }
 
-/// Why there is no usable answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Error {
-    /// No connection: nothing was sent.
-    Unreachable(String),
-    /// No complete answer in time.
-    Timeout,
-    /// The connection broke after something was sent.
-    Broken(String),
-    /// A redirect, which is never followed.
-    Redirect(u16),
-    /// The answer is larger than we read.
-    TooLarge,
-    /// The answer is not what the contract says.
-    BadReply(String),
-}
-
-impl Error {
-    /// Whether the call may have had its effect. A redirect that keeps the method says "ask there instead"; any other may
-    /// be the page after a change that was made.
-    pub fn may_have_happened(&self) -> bool {
-        !matches!(self, Self::Unreachable(_) | Self::Redirect(307 | 308))
-    }
-
-    /// Stable word for entries and item codes.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "upstream_unreachable",
-            Self::Timeout => "upstream_timeout",
-            Self::Broken(_) => "upstream_reset",
-            Self::Redirect(_) => "upstream_redirect",
-            Self::TooLarge | Self::BadReply(_) => "upstream_bad_reply",
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(detail) => write!(f, "PostPost cannot be reached: {detail}"),
-            Self::Timeout => f.write_str("PostPost did not answer in time"),
-            Self::Broken(detail) => write!(f, "the connection to PostPost broke: {detail}"),
-            Self::Redirect(status) => write!(f, "PostPost answered with a redirect ({status})"),
-            Self::TooLarge => f.write_str("PostPost's answer is too large"),
-            Self::BadReply(detail) => write!(f, "PostPost's answer cannot be used: {detail}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// The client. One for the whole process.
 pub struct Upstream {
     http: reqwest::Client,
     clock: Clock,
     metrics: Arc<Metrics>,
-    /// Total time of a reading and of a changing call.
-    timeouts: (Duration, Duration),
+    timeouts: Timeouts,
+    bodies: Bodies,
+    budgets: Budgets,
+    breakers: Breakers,
+    refused: RefusedKeys,
     /// Since when a workspace's upstream has not answered.
     unreachable: Mutex<HashMap<String, Millis>>,
     /// How far a workspace's upstream's clock is ahead of ours, by its last answer.
@@ -165,11 +129,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// `timeouts`: total time of a reading and of a changing call.
-    ///
     /// # Errors
     /// When the TLS backend cannot be set up.
-    pub fn new(clock: Clock, metrics: Arc<Metrics>, timeouts: (Duration, Duration)) -> Result<Self, Error> {
+    pub fn new(clock: Clock, metrics: Arc<Metrics>, timeouts: Timeouts) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -181,12 +143,25 @@ impl Upstream {
             .user_agent(concat!("gatehouse/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Error::Unreachable(e.to_string()))?;
-        Ok(Self { http, clock, metrics, timeouts, unreachable: Mutex::default(), ahead: Mutex::default() })
+        Ok(Self {
+            http,
+            breakers: Breakers::new(clock.clone(), metrics.clone()),
+            clock,
+            metrics,
+            timeouts,
+            bodies: Bodies::new(timeouts.idle),
+            budgets: Budgets::default(),
+            refused: RefusedKeys::default(),
+            unreachable: Mutex::default(),
+            ahead: Mutex::default(),
+        })
     }
 
-    /// Since when this workspace's upstream has not answered, if it does not.
+    /// Since when this workspace's upstream has not answered, or not been asked because it failed, if so.
     pub fn unreachable_since(&self, workspace_id: &str) -> Option<Millis> {
-        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied()
+        let silent =
+            self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied();
+        silent.or_else(|| self.breakers.open_since(workspace_id))
     }
 
     /// How far upstream's clock is ahead of ours, to a second, by the `Date` of its last answer. `None`: it sends none.
@@ -194,50 +169,114 @@ impl Upstream {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied()
     }
 
-    /// Sends a call, repeating what may be repeated: a reading call on no connection, 429, 502, 503 and 504; a changing
-    /// one only on no connection and 429, where nothing can have happened.
-    pub async fn send(&self, to: &Endpoint, call: &Call, patience: Patience) -> Result<Reply, Error> {
-        let begun = Instant::now();
-        // A change must have ended, repeats included, before the reconciler can take it for orphaned.
-        let patience = if call.method == Method::Get { patience.0 } else { patience.0.min(CHANGE_PATIENCE) };
-        let mut attempt = 1;
-        loop {
-            let sent = Instant::now();
-            let result = self.once(to, call).await;
-            self.note_reachability(&to.workspace_id, &result);
-            let word = match &result {
-                Ok(reply) => reply.status.to_string(),
-                Err(error) => error.code().to_owned(),
-            };
-            self.metrics.upstream_call(&to.workspace_id, &word, sent.elapsed());
-            let reads = call.method == Method::Get;
-            let again = match &result {
-                Err(Error::Unreachable(_)) => true,
-                Ok(reply) => reply.status == 429 || reads && matches!(reply.status, 502..=504),
-                Err(_) => false,
-            };
-            let wait = match &result {
-                Ok(Reply { retry_after: Some(seconds), .. }) => Duration::from_secs(*seconds),
-                _ => jitter(attempt),
-            };
-            if !again || attempt == ATTEMPTS || begun.elapsed() + wait > patience {
-                return result;
-            }
-            tokio::time::sleep(wait).await;
-            self.metrics.upstream_retry(&to.workspace_id);
-            attempt += 1;
+    /// Whether a call would be sent now. Asked before an intent is written, and by background work before it begins.
+    ///
+    /// # Errors
+    /// [`Error::KeyRefused`] or [`Error::BreakerOpen`]: it would not.
+    pub fn ready(&self, to: &Endpoint) -> Result<(), Error> {
+        if self.refused.refuses(to) {
+            return Err(Error::KeyRefused);
+        }
+        match to.standing {
+            KeyStanding::Trial => Ok(()),
+            _ if !self.timeouts.guarded => Ok(()),
+            _ => self.breakers.ready(&to.workspace_id),
         }
     }
 
-    async fn once(&self, to: &Endpoint, call: &Call) -> Result<Reply, Error> {
-        let begun = Instant::now();
+    /// The keys that this process has seen refused.
+    pub fn refused_keys(&self) -> Vec<RefusedKey> {
+        self.refused.list()
+    }
+
+    /// Returns when a key was refused, or after `at_most`.
+    pub async fn wait_for_refused_key(&self, at_most: Duration) {
+        self.refused.wait(at_most).await;
+    }
+
+    /// Sends a call, and again where that is allowed and there is time and budget for it. Nothing is sent while the
+    /// workspace's breaker is open or its key is refused.
+    pub async fn send(&self, to: &Endpoint, call: &Call, patience: Patience) -> Result<Reply, Error> {
+        let (begun, begun_at) = (Instant::now(), self.clock.now());
+        // A change must have ended, repeats included, before the reconciler can take it for orphaned.
+        let patience = if call.method == Method::Get { patience.0 } else { patience.0.min(CHANGE_PATIENCE) };
+        // The clock too: it goes on while the machine is suspended.
+        let spent =
+            || begun.elapsed().max(Duration::from_millis((self.clock.now() - begun_at).max(0) as u64));
+        let workspace = to.workspace_id.as_str();
+        let mut result = self.attempt(to, call, false).await?;
+        for attempt in 1..ATTEMPTS {
+            let wait = repeats::wait(attempt, &result);
+            if !repeats::may_repeat(call.method, &result) || spent() + wait > patience {
+                break;
+            }
+            if self.timeouts.guarded && !self.budgets.spend(workspace, self.clock.now()) {
+                self.metrics.upstream_retry_refused(workspace);
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            // Asked again after the wait: a process that stood still meanwhile must not send any more.
+            if spent() > patience {
+                break;
+            }
+            match self.attempt(to, call, true).await {
+                Ok(next) => result = next,
+                // Not sent. What the attempt before was told says more.
+                Err(_) => break,
+            }
+        }
+        result
+    }
+
+    /// One attempt, if it may be made.
+    ///
+    /// # Errors
+    /// As [`Self::ready`]: nothing was sent.
+    async fn attempt(&self, to: &Endpoint, call: &Call, again: bool) -> Result<Result<Reply, Error>, Error> {
+        let workspace = to.workspace_id.as_str();
+        if self.refused.refuses(to) {
+            return Err(Error::KeyRefused);
+        }
+        let request = self.request(to, call)?;
+        let permit = match to.standing {
+            KeyStanding::Trial => None,
+            _ if !self.timeouts.guarded => None,
+            _ => Some(self.breakers.admit(workspace)?),
+        };
+        if again {
+            self.metrics.upstream_retry(workspace);
+        }
+        let sent = Instant::now();
+        let result = self.exchange(workspace, request).await;
+        if !repeats::may_repeat(Method::Get, &result) && result.is_ok() {
+            self.budgets.earn(workspace);
+        }
+        if let Some(permit) = permit {
+            permit.end(repeats::is_outage(&result));
+            self.note_reachability(workspace, &result);
+        }
+        let word = match &result {
+            Ok(reply) => reply.status.to_string(),
+            Err(error) => error.code().to_owned(),
+        };
+        self.metrics.upstream_call(workspace, &word, sent.elapsed());
+        if let Ok(reply) = &result
+            && reply.status == 401
+        {
+            self.refused.note(to, &reply.error_text().unwrap_or_default());
+        }
+        Ok(result)
+    }
+
+    fn request(&self, to: &Endpoint, call: &Call) -> Result<reqwest::Request, Error> {
         let method = match call.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let timeout = if call.method == Method::Get { self.timeouts.0 } else { self.timeouts.1 };
+        let (read, change) = self.timeouts.total;
+        let timeout = if call.method == Method::Get { read } else { change };
         let mut key = reqwest::header::HeaderValue::from_str(envelope::expose(&to.key))
             .map_err(|_| Error::Unreachable("the workspace's key cannot be sent in a header".into()))?;
         key.set_sensitive(true);
@@ -257,9 +296,14 @@ impl Upstream {
         if let Some(body) = &call.body {
             request = request.header("content-type", "application/json").body(body.clone());
         }
-        let mut response = request.send().await.map_err(sort)?;
+        request.build().map_err(sort)
+    }
+
+    async fn exchange(&self, workspace_id: &str, request: reqwest::Request) -> Result<Reply, Error> {
+        let begun = Instant::now();
+        let response = self.http.execute(request).await.map_err(sort)?;
         let status = response.status().as_u16();
-        self.note_clock(&to.workspace_id, response.headers());
+        self.note_clock(workspace_id, response.headers());
         if (300..400).contains(&status) {
             return Err(Error::Redirect(status));
         }
@@ -267,15 +311,9 @@ impl Upstream {
             .headers()
             .get("retry-after")
             .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.trim().parse().ok());
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(sort)? {
-            if body.len() + chunk.len() > REPLY_MAX {
-                return Err(Error::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, body: body.freeze(), latency_ms: begun.elapsed().as_millis() as i64, retry_after })
+            .and_then(|v| repeats::read_retry_after(v, self.clock.now()));
+        let body = self.bodies.read(response).await?;
+        Ok(Reply { status, body, latency_ms: begun.elapsed().as_millis() as i64, retry_after })
     }
 
     fn note_clock(&self, workspace_id: &str, headers: &reqwest::header::HeaderMap) {
@@ -346,34 +384,6 @@ impl Call {
         }
         Ok(url)
     }
-}
-
-/// Full jitter: anything from nothing to the exponential bound.
-fn jitter(attempt: u32) -> Duration {
-    let bound = (BACKOFF.0 * 2u32.pow(attempt - 1)).min(BACKOFF.1);
-    let random = envelope::random();
-    bound.mul_f64(f64::from(random[0]) / 255.0)
-}
-
-fn sort(error: reqwest::Error) -> Error {
-    // The URL is ours and holds nothing secret, but a message is shorter without it.
-    let error = error.without_url();
-    if error.is_connect() || error.is_builder() {
-        Error::Unreachable(root(&error))
-    } else if error.is_timeout() {
-        Error::Timeout
-    } else {
-        Error::Broken(root(&error))
-    }
-}
-
-/// The innermost cause, which is the one that says something.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -5,15 +5,31 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod conduct;
+#[cfg(feature = "postgres-tests")]
+mod database_outage;
+mod disk;
 mod fault_matrix;
+mod health;
+mod hostile_bytes;
+mod idempotency;
 mod isolation;
+mod kills;
+mod limits;
+mod load;
 mod operations;
 mod outage;
 mod pages;
 mod process;
 mod raw_http;
+mod refusals;
+#[cfg(feature = "postgres-tests")]
+mod replicas;
 mod sandbox;
+mod second_tries;
 mod secrets;
+mod slow_clients;
+mod stopping;
 mod store;
 mod structure;
 mod support;

@@ -16,7 +16,7 @@ use tokio::{
 gateway_on_both_engines!(malformed_requests_get_one_refusal, a_body_that_never_comes_is_given_up);
 
 /// Sends the bytes and reads until the other side closes or has said nothing for a while.
-async fn send(app: &TestApp, bytes: &[u8], patience: Duration) -> String {
+pub async fn send(app: &TestApp, bytes: &[u8], patience: Duration) -> String {
     let address = app.url().trim_start_matches("http://");
     let mut socket = TcpStream::connect(address).await.unwrap();
     // It may close before it has read everything.
@@ -33,7 +33,7 @@ async fn send(app: &TestApp, bytes: &[u8], patience: Duration) -> String {
 }
 
 /// The statuses of all answers in what was read.
-fn statuses(read: &str) -> Vec<u16> {
+pub fn statuses(read: &str) -> Vec<u16> {
     read.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
 }
 
@@ -127,6 +127,9 @@ async fn malformed_requests_get_one_refusal(engine: Engine) {
         let statuses = statuses(&read);
         assert!(statuses.len() <= 1, "{name}: {read}");
         assert!(statuses.iter().all(|s| (400..500).contains(s)), "{name}: {read}");
+        // Those the framework makes by itself, too.
+        let said = read.split("\r\n\r\n").nth(1).unwrap_or_default();
+        assert!(statuses.is_empty() || said.contains("\"code\":"), "{name}: {read}");
         *answered.entry(statuses.first().copied().unwrap_or_default()).or_default() += 1;
     }
     let calls = app.control(reqwest::Method::GET, "calls", serde_json::Value::Null).await;

@@ -3,8 +3,10 @@
 //! headers.
 
 use crate::{
-    process::Process,
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        process::Process,
+    },
     testapp::{Answer, Browser, TestApp, client, hidden},
 };
 use gatehouse::{envelope::token_hash, http, store::Db};
@@ -16,6 +18,8 @@ gateway_on_both_engines!(no_secret_is_anywhere_else);
 
 const FIRST_PASSWORD: &str = "seventeen herons cross the weir";
 const PASSWORD: &str = "an otter counts the bridges twice";
+
+const METRICS_TOKEN: &str = "heron-weir-otter-bridge-metrics-0123456789";
 
 /// Where a secret must not be: a name and the bytes.
 #[derive(Default)]
@@ -128,13 +132,21 @@ async fn no_secret_is_anywhere_else(engine: Engine) {
     let app = TestApp::prepare(engine, |_| {}).await;
     let log = app.config.data.parent().unwrap().join("stderr.log");
     let file = fs::File::create(&log).unwrap();
-    let mut process = Process::start_logging(&app, "trace", Stdio::from(file)).await;
+    let token = format!("GATEHOUSE_METRICS_TOKEN={METRICS_TOKEN}");
+    let mut process = Process::start_through(&app, &["env", &token], "trace", Stdio::from(file)).await;
     let mut lines = [String::new(), String::new()];
     for line in &mut lines {
         process.stdout.read_line(line).unwrap();
     }
     let mut secrets = Vec::new();
     let mut places = Places::default();
+    secrets.push(Secret::new("metrics token", METRICS_TOKEN));
+    for (sent, status) in [(METRICS_TOKEN.to_owned(), 200), (METRICS_TOKEN.to_uppercase(), 401)] {
+        let request = client().get(format!("{}/metrics", process.url)).bearer_auth(sent);
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        places.answer("/metrics", &answer);
+    }
 
     // Set up, out, in with a wrong and the right password, another password.
     let setup = lines[1].trim().strip_prefix(&process.url).expect("a link of ours").to_owned();

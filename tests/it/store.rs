@@ -7,6 +7,7 @@ mod audit;
 mod coverage;
 mod disk;
 mod facts;
+mod idempotency;
 mod jobs;
 mod keys;
 mod migrations;
@@ -31,7 +32,7 @@ use gatehouse::{
         workspaces::{DeletePolicy, Environment, Workspace},
     },
     envelope::token_hash,
-    store::{Db, audit::AuditFilter, workspaces::SealedKey},
+    store::{Db, audit::AuditFilter, leases::Fence, workspaces::SealedKey},
 };
 
 /// 2026-03-15T10:00:00Z.
@@ -47,6 +48,12 @@ fn actor() -> Actor {
         ..Context::default()
     };
     actor
+}
+
+/// The lease that the job runner of a test holds.
+async fn held(db: &Db) -> Fence {
+    let taken = db.take_lease("job:test", "node-1", NOW, NOW + 60_000).await.expect("a lease").expect("free");
+    Fence { name: "job:test".into(), token: taken.token }
 }
 
 /// The id of the `n`th tenant or post: 24 hex digits that sort as their numbers.

@@ -38,7 +38,7 @@ const PLACES: &[Rule] = &[
     ("Zoned::now", &["clock.rs", "sandbox/"], "time comes from a Clock"),
     (
         "Instant",
-        &["upstream/", "jobs/", "jobs.rs", "http/", "sandbox/"],
+        &["upstream/", "jobs/", "jobs.rs", "http/", "sandbox/", "access.rs"],
         "spans are measured there only; time comes from a Clock",
     ),
     ("todo!", &[], "nothing unfinished is merged"),
@@ -113,6 +113,20 @@ fn the_doors_do_not_know_each_other() {
 }
 
 #[test]
+fn an_error_ends_its_transaction() {
+    let sources = sources();
+    let in_store = sources.iter().filter(|s| s.path.starts_with("store/") && s.path != "store/sql.rs");
+    let (mut found, mut statements) = (Vec::new(), 0);
+    for source in in_store {
+        let (offenders, seen) = errors_passed_over(source);
+        found.extend(offenders);
+        statements += seen;
+    }
+    assert!(statements > 40, "{statements}: the statements in transactions were not found");
+    report(found);
+}
+
+#[test]
 fn files_are_introduced_and_short() {
     let mut found = Vec::new();
     for source in sources() {
@@ -142,10 +156,16 @@ fn the_rules_find_offenders() {
     assert_eq!(misplaced_in("store/posts.rs", "use sqlx::PgPool;"), 0);
     assert_eq!(misplaced_in("jobs/deliveries.rs", "let c = reqwest::Client::new();"), 0);
     assert_eq!(misplaced_in("jobs/runner.rs", "let c = reqwest::Client::new();"), 1);
-    assert_eq!(misplaced_in("access.rs", "let now = SystemTime::now(); // Instant"), 1);
+    assert_eq!(misplaced_in("mirror.rs", "let now = SystemTime::now(); // Instant"), 1);
     assert_eq!(misplaced_in("access.rs", "// never todo!() here\nlet sqlx_like = 1;"), 0);
     assert_eq!(misplaced_in("access.rs", "std::env::var(\"HOME\")"), 1);
     assert_eq!(misplaced_in("access.rs", "todo!()"), 1);
+    let passed_over = |text: &str| errors_passed_over(&Source::new("store/x.rs", text)).0.len();
+    assert_eq!(passed_over("let _ = tx.sql(\"…\").run().await;"), 1);
+    assert_eq!(passed_over("if tx.sql(\"…\")\n  .run().await.is_err() { more(); }"), 1);
+    assert_eq!(passed_over("tx.append(now, &[&entry]).await.ok();"), 1);
+    assert_eq!(passed_over("tx.sql(\"…\").bind(a).run().await?;"), 0);
+    assert_eq!(passed_over("fn f() {\n self.sql(\"…\").run().await.map(drop)\n}"), 0);
     let crossed = |path: &str, text: &str| through_another_door(&Source::new(path, text)).len();
     assert_eq!(crossed("http/api/posts.rs", "use crate::{clock::Millis,\n  http::{admin::page, error}};"), 1);
     assert_eq!(crossed("http/api/posts.rs", "use super::super::manage::x;"), 1);
@@ -159,6 +179,35 @@ fn the_rules_find_offenders() {
     let paths: Vec<_> = imports(&source).into_iter().map(|(line, path)| (line, path.join("::"))).collect();
     let expected = [(0, "clock::Millis"), (0, "store::Db"), (0, "store::Tx"), (4, "proxy::P")];
     assert_eq!(paths, expected.map(|(line, path)| (line, path.to_owned())));
+}
+
+/// Statements of a transaction whose error is neither passed on with `?` nor the function's own result: after it another
+/// statement could follow, and on a full disk that would commit on its own. With the number of statements seen.
+fn errors_passed_over(source: &Source) -> (Vec<String>, usize) {
+    let text = source.code.join("\n");
+    let (mut found, mut seen) = (Vec::new(), 0);
+    for begin in ["tx.", "tx\n", "self.sql(", "self\n            .sql("] {
+        for (at, _) in text.match_indices(begin) {
+            if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            // A call on the transaction, up to where it is waited for.
+            let rest = &text[at..];
+            let Some(end) = rest.find(".await").filter(|end| !rest[..*end].contains(';')) else { continue };
+            seen += 1;
+            let after = &rest[end + ".await".len()..];
+            let tail = &after[..after.find([';', '{', '}']).unwrap_or(after.len())];
+            let result = after[tail.len()..].starts_with('}') && !tail.contains(".ok()")
+                || after.trim_start().starts_with(".and_then(");
+            if !tail.contains('?') && !result {
+                found.push(format!(
+                    "{}: an error in a transaction is passed over; drop the transaction instead",
+                    source.at(text[..at].matches('\n').count())
+                ));
+            }
+        }
+    }
+    (found, seen)
 }
 
 fn misplaced(source: &Source) -> Vec<String> {

@@ -76,6 +76,7 @@ impl TestApp {
             ..Settings::default()
         };
         let mut config = Config::from_settings(settings).unwrap();
+        (config.key_rate, config.tenant_rate) = (0, 0);
         config.tuning.pace = Duration::ZERO;
         config.tuning.tick = Duration::from_millis(50);
         config.tuning.settle_after = Duration::from_millis(1_500);
@@ -106,6 +107,19 @@ impl TestApp {
     pub async fn restart(&mut self) {
         self.running.take().unwrap().stop().await;
         self.running = Some(Running::start(self.config.clone(), self.clock.clone()).await.unwrap());
+    }
+
+    /// A second gateway on the same database, with the same key files and a port of its own. PostgreSQL only: of SQLite's
+    /// file there is one process.
+    #[cfg(feature = "postgres-tests")]
+    pub async fn replica(&self) -> Running {
+        let mut config = self.config.clone();
+        config.data = self.config.data.with_file_name(format!("replica-{}", ids::new_id()));
+        std::fs::create_dir_all(&config.data).unwrap();
+        for file in ["master.key", "pepper.key"] {
+            std::fs::copy(self.config.data.join(file), config.data.join(file)).unwrap();
+        }
+        Running::start(config, self.clock.clone()).await.unwrap()
     }
 
     /// Makes an account in the sandbox and adds it to the gateway: workspace id and its upstream key.

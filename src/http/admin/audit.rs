@@ -109,7 +109,8 @@ fn read_format(visit: &Visit) -> Result<ExportFormat, Error> {
 async fn stream(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
     let format = read_format(visit)?;
     let filter = export::audit_filter(visit.form.pairs(), &FORM_FIELDS)?;
-    export::audit(&visit.app, &visit.actor, AuditFilter { workspace_id, ..filter }, format).await
+    let place = visit.app.gate.download()?;
+    export::audit(&visit.app, &visit.actor, AuditFilter { workspace_id, ..filter }, format, place).await
 }
 
 /// The newest entries of what `filter` names, for the pages that show some.

@@ -53,10 +53,12 @@ pub async fn progress(visit: Visit) -> Result<Answer, Error> {
 pub async fn events(visit: Visit) -> Result<Answer, Error> {
     let job = job_of(&visit).await?;
     let app = visit.app.clone();
+    let place = app.gate.live_view()?;
     let (chunks, body) = channel();
     let (workspace_id, id, session_id) = (job.workspace_id, job.id, visit.session.id.clone());
     let admin_id = visit.admin.id.clone();
     app.clone().runtime.spawn(async move {
+        let _place = place;
         if chunks.send(Ok(Bytes::from_static(b"retry: 3000\n\n"))).await.is_err() {
             return;
         }
@@ -162,8 +164,10 @@ async fn results(
     let job = job_of(&visit).await?;
     let name = format!("gatehouse-job-{}.{extension}", job.id);
     let app = visit.app.clone();
+    let place = app.gate.download()?;
     let (chunks, body): (_, Body) = channel();
     visit.app.runtime.spawn(async move {
+        let _place = place;
         if extension == "csv" {
             let head = csv::record(ResultLine::COLUMNS).map(Bytes::from);
             if chunks.send(head).await.is_err() {

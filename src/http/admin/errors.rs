@@ -21,7 +21,13 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
         return Answer::see_other(&location);
     }
     let described = error.describe();
-    let (heading, todo) = advice(described.status);
+    let (heading, todo) = match error {
+        Error::Interrupted => (
+            "Interrupted",
+            "Go back, reload the page and see whether it shows what you asked for. If not, fill the form in anew.",
+        ),
+        _ => advice(described.status),
+    };
     let page = ErrorPage {
         shell: bare_shell(app, call, heading),
         status: described.status,
@@ -62,8 +68,11 @@ fn advice(status: u16) -> (&'static str, &'static str) {
             "PostPost did not answer",
             "The pages here still work from the gateway's own copy. Try again later.",
         ),
-        503 => ("Not possible right now", "Nothing was sent. Try again in a moment."),
-        507 => ("The gateway's disk is full", "Tell the person who runs this gateway. Nothing was changed."),
+        503 => ("Not possible right now", "Wait a moment, then reload the page to see how things stand."),
+        507 => (
+            "The gateway's disk is full or read-only",
+            "Tell the person who runs this gateway. Pages can still be read.",
+        ),
         _ => (
             "Something went wrong",
             "Try again. If it stays, tell the person who runs this gateway, with the request ID.",

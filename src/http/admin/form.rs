@@ -2,6 +2,9 @@
 
 use super::super::{Call, Error};
 
+/// Fields that a form may send any number of times: ticked rows and boxes.
+const MANY: &[&str] = &["post", "exclude", "scopes"];
+
 #[derive(Debug, Clone, Default)]
 pub struct Form(Vec<(String, String)>);
 
@@ -12,7 +15,15 @@ impl Form {
         if !media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(Error::UnsupportedMediaType);
         }
-        Ok(Self(url::form_urlencoded::parse(&call.body).into_owned().collect()))
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(&call.body).into_owned().collect();
+        // Two readers could each take another of them (security.md item 44).
+        let mut once: Vec<&str> =
+            pairs.iter().map(|(name, _)| name.as_str()).filter(|n| !MANY.contains(n)).collect();
+        once.sort_unstable();
+        if once.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::bad("invalid_form", "A field of the form stands twice"));
+        }
+        Ok(Self(pairs))
     }
 
     pub fn from_query(call: &Call) -> Self {

@@ -76,14 +76,25 @@ pub async fn note_refused_logins(app: &App) -> store::Result<()> {
     if refused.keys + refused.logins == 0 {
         return Ok(());
     }
-    let mut addresses: Vec<_> = refused.by_address.into_iter().collect();
-    addresses.sort_by_key(|(_, n)| -n);
+    let by_address = refused.by_address;
+    let mut addresses: Vec<_> = by_address.iter().collect();
+    addresses.sort_by_key(|(_, n)| -**n);
     let addresses: Vec<String> = addresses.iter().take(20).map(|(ip, n)| format!("{ip} ({n})")).collect();
     let draft = Draft::new(&Actor::anonymous(Context::default()), "auth.refuse", Outcome::Denied)
         .set("keys", refused.keys)
         .set("logins", refused.logins)
         .set("addresses", addresses.join(", "));
-    app.db.append(app.clock.now(), &[&draft]).await.map(drop)
+    let stored = app.db.append(app.clock.now(), &[&draft]).await.map(drop);
+    if stored.is_err() {
+        // Counted on until they can be written down.
+        let mut since = app.login.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        since.keys += refused.keys;
+        since.logins += refused.logins;
+        for (ip, n) in by_address {
+            *since.by_address.entry(ip).or_default() += n;
+        }
+    }
+    stored
 }
 
 /// Before there is a session, forms are bound to a cookie of their own.

@@ -39,7 +39,6 @@ use visit::{form, page};
 pub fn routes() -> Vec<Route> {
     let w = |right| In(right);
     vec![
-        route("GET", "/healthz", "anyone", statics::healthz),
         route("GET", "/static/{hash}/{file}", "anyone", statics::show),
         route("GET", "/setup/{token}", "anyone", login::setup_form),
         route("POST", "/setup/{token}", "anyone", login::setup),

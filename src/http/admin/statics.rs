@@ -1,4 +1,4 @@
-//! The assets in the binary, under a hash of their contents, and the health check.
+//! The assets in the binary, under a hash of their contents.
 
 use super::super::{Answer, Call, Error};
 use crate::app::App;
@@ -40,9 +40,4 @@ pub async fn show(_: Arc<App>, call: Call) -> Result<Answer, Error> {
         return Err(Error::NotFound);
     }
     Ok(Answer::new(200, media, text).with("cache-control", "public, max-age=31536000, immutable"))
-}
-
-/// `GET /healthz`: the process answers. Touches nothing else.
-pub async fn healthz(_: Arc<App>, _: Call) -> Result<Answer, Error> {
-    Ok(Answer::json(200, &serde_json::json!({ "status": "ok" })))
 }

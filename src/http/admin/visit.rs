@@ -17,7 +17,7 @@ use crate::{
         workspaces::Workspace,
     },
     envelope,
-    proxy::Caller,
+    proxy::{Caller, Refusal},
     store::sessions::FormClaim,
     upstream::Patience,
 };
@@ -124,7 +124,7 @@ where
     ]));
     let mut waited = Duration::ZERO;
     loop {
-        match app.db.claim_form(&claim, &visit.session.id, app.clock.now()).await? {
+        match app.db.claim_form(&claim, &visit.session.id, app.leases.node(), app.clock.now()).await? {
             FormClaim::First => break,
             FormClaim::Answered(location) => return Ok(Answer::see_other(&location)),
             // The browser shows the answer to the last click, so this one waits for that of the first.
@@ -135,9 +135,18 @@ where
             FormClaim::Running => {
                 return Err(Error::Conflict("This form was sent already and is being worked on"));
             }
+            FormClaim::Interrupted => return Err(Error::Interrupted),
         }
     }
+    let workspace = visit.account.as_ref().map(|(a, _)| a.workspace.id.clone());
     let result = not_found_is_noted(visit, handler).await;
+    let result = match (result, workspace) {
+        // Nobody knows yet whether it was done. The operation's page will tell, also to whoever sends the form again.
+        (Err(Error::Refused(Refusal::Unknown { op_id, .. } | Refusal::BadReply { op_id })), Some(ws)) => {
+            Ok(Answer::see_other(&format!("/w/{ws}/operations/{op_id}")))
+        }
+        (result, _) => result,
+    };
     // Only a redirect is an end; after an error or a form shown again, the person may try again.
     let location = result.as_ref().ok().and_then(Answer::location);
     app.db.settle_form(&claim, location).await?;
@@ -229,7 +238,10 @@ impl Visit {
             && !call.path.ends_with("/events")
             && !call.path.ends_with("/progress.json")
         {
-            app.db.touch_session(&session.id, now).await?;
+            // Pages can be read while nothing can be written; the session then ends a little early.
+            if let Err(error) = app.db.touch_session(&session.id, now).await {
+                tracing::warn!(%error, "the last use of a session was not noted");
+            }
         }
         let mut actor = Actor::new(ActorType::Admin, &admin.id, &admin.email);
         actor.context = call.context();
@@ -327,6 +339,8 @@ impl Visit {
             request_id: self.call.request_id.clone(),
             client: None,
             item: None,
+            fence: None,
+            claim: None,
             patience: Patience::DOOR,
         })
     }

@@ -31,7 +31,7 @@ use crate::{
         tenants::TenantFilter,
         workspaces::SealedKey,
     },
-    upstream::{self, Endpoint, Patience, types::Failure},
+    upstream::{self, Endpoint, KeyStanding, Patience, types::Failure},
 };
 use secrecy::SecretString;
 
@@ -58,8 +58,12 @@ pub async fn add_workspace(
     let base_url = check_base_url(&new.base_url)?;
     let key = check_upstream_key(&new.upstream_key)?;
     let id = ids::new_id();
-    let endpoint =
-        Endpoint { workspace_id: id.clone(), base_url: base_url.clone(), key: SecretString::from(key) };
+    let endpoint = Endpoint {
+        workspace_id: id.clone(),
+        base_url: base_url.clone(),
+        key: SecretString::from(key),
+        standing: KeyStanding::Trial,
+    };
     let users = verify(app, actor, &endpoint).await?;
     not_elsewhere(app, &id, &endpoint, &users)?;
     let sealed = seal(app, &id, key)?;

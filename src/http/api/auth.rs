@@ -1,7 +1,7 @@
 //! Who calls, on the tenant door: the key from one of three headers, and for a workspace key the tenant acted for. Texts
 //! and statuses are PostPost's (`contract.md`, authentication errors). Memory only; no look-up in the database.
 
-use super::super::{Call, Error};
+use super::super::{Call, Door, Error, limits::Who};
 use crate::{
     app::App,
     domain::{
@@ -27,11 +27,29 @@ fn given<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.header(name).filter(|value| !value.is_empty())
 }
 
+/// Whose call it is, if its key is live and one for this door: enough to count it before anything is done for it. What
+/// the key may do is [`identify`]'s to say.
+pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
+    let key = app.access.key(presented(call)?)?;
+    if door == Door::Api && key.kind == KeyKind::Audit {
+        return None;
+    }
+    let named = || given(call, "x-postpost-user-id").or_else(|| given(call, "x-publora-user-id"));
+    let ours = |user: &&str| app.access.tenant(&key.workspace_id, user).is_some_and(|s| !s.detached);
+    let tenant_id = match (&key.tenant_id, key.kind) {
+        (Some(own), _) => Some(own.clone()),
+        (None, KeyKind::Workspace) => named().filter(ours).map(str::to_owned),
+        (None, _) => None,
+    };
+    Some(Who { key_id: key.id.clone(), workspace_id: key.workspace_id.clone(), tenant_id })
+}
+
 /// The caller behind a call, or the refusal PostPost's clients know.
 pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error> {
     let Some(secret) = presented(call) else {
         return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
     };
+    app.access.ensure_fresh().await?;
     let refused = || Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" };
     let Some(key) = app.access.key(secret).filter(|k| k.kind != KeyKind::Audit) else {
         app.login.note_refused_key(call.ip);
@@ -46,6 +64,8 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
         request_id: call.request_id.clone(),
         client: client_label(call),
         item: None,
+        fence: None,
+        claim: None,
         patience: Patience::DOOR,
     };
     let (user, older) = (given(call, "x-postpost-user-id"), given(call, "x-publora-user-id"));

@@ -3,7 +3,10 @@
 
 mod auth;
 mod body;
+mod idempotency;
 mod posts;
+
+pub use auth::who;
 
 use super::{Answer, Call, Error, Route, route};
 use crate::{
@@ -27,8 +30,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         scoped("GET", "/api/v1/list-posts", PostsRead, posts::list),
         scoped("GET", "/api/v1/get-post/{id}", PostsRead, posts::show),
-        scoped("PUT", "/api/v1/update-post/{id}", PostsUpdate, posts::update),
-        scoped("DELETE", "/api/v1/delete-post/{id}", PostsDelete, posts::delete),
+        changing("PUT", "/api/v1/update-post/{id}", PostsUpdate, posts::update),
+        changing("DELETE", "/api/v1/delete-post/{id}", PostsDelete, posts::delete),
         scoped("GET", "/api/v1/platform-connections", ConnectionsRead, posts::connections),
         route("GET", "/api/v1/operations/{id}", "any key", posts::operation),
     ]
@@ -48,6 +51,15 @@ where
             handler(Request { app, call, caller }).await
         }
     })
+}
+
+/// A route that changes something: it takes an `Idempotency-Key`.
+fn changing<F, Fut>(method: &'static str, path: &'static str, scope: Scope, handler: F) -> Route
+where
+    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer, Error>> + Send + 'static,
+{
+    scoped(method, path, scope, move |request| idempotency::once(request, handler.clone()))
 }
 
 async fn admit(app: &App, caller: &Caller, scopes: &Scopes, scope: Scope) -> Result<(), Error> {

@@ -22,7 +22,13 @@ use std::sync::Arc;
 const LIST_QUERY: &[&str] =
     &["page", "limit", "status", "platform", "sortBy", "sortOrder", "fromDate", "toDate"];
 
+/// Longest query passed on, in bytes (security.md item 43).
+const QUERY_MAX: usize = 2_048;
+
 pub async fn list(request: Request) -> Result<Answer, Error> {
+    if request.call.query.len() > QUERY_MAX {
+        return Err(Error::bad("invalid_query", "The query is longer than 2,048 bytes"));
+    }
     let mut query = request.call.query_pairs();
     query.retain(|(name, _)| LIST_QUERY.contains(&name.as_str()));
     let mut names: Vec<&str> = query.iter().map(|(name, _)| name.as_str()).collect();

@@ -16,6 +16,7 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
     let Some(secret) = call.header("x-api-key").or(token) else {
         return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
     };
+    app.access.ensure_fresh().await?;
     let Some(key) = app.access.key(secret) else {
         app.login.note_refused_key(call.ip);
         return Err(Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" });
@@ -35,5 +36,6 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
     }
     let mut filter = export::audit_filter(&call.query_pairs(), &[])?;
     filter.workspace_id = Some(key.workspace_id.clone());
-    export::audit(&app, &actor, filter, format).await
+    let place = app.gate.download()?;
+    export::audit(&app, &actor, filter, format, place).await
 }

@@ -58,7 +58,7 @@ async fn a_user_that_was_there_before_was_not_made(engine: Engine) {
     ] {
         fault(&app, "POST", rule).await;
         let answer = people.submit(&app, &form, &[("username", name)]).await;
-        assert_eq!(answer.status, 504, "{}", answer.text);
+        assert!(answer.header("location").contains("/operations/"), "{} {}", answer.status, answer.text);
         app.control(Method::DELETE, "faults", Value::Null).await;
         assert_eq!(ended(&app, name).await.0, end, "{name}");
     }
@@ -93,7 +93,7 @@ async fn a_link_that_was_there_before_was_not_made(engine: Engine) {
         fault(&app, "POST", rule).await;
         let path = format!("/w/{}/tenants/{tenant}/link", app.ws);
         let answer = people.submit(&app, &path, &[("days", "30"), ("rotate", rotate)]).await;
-        assert_eq!(answer.status, 504, "{}", answer.text);
+        assert!(answer.header("location").contains("/operations/"), "{} {}", answer.status, answer.text);
         app.control(Method::DELETE, "faults", Value::Null).await;
         let made = app.journal(0).await.iter().any(|e| {
             e["action"] == "url.create"

@@ -35,7 +35,14 @@ fn every_store_function_is_tested() {
 #[test]
 fn every_effect_is_tested() {
     let source = include_str!("../../../src/store/operations.rs");
-    let tests = [include_str!("operations.rs"), include_str!("jobs.rs"), include_str!("posts.rs")].concat();
+    let tests = [
+        include_str!("operations.rs"),
+        include_str!("jobs.rs"),
+        include_str!("posts.rs"),
+        include_str!("facts.rs"),
+        include_str!("idempotency.rs"),
+    ]
+    .concat();
     let body = source.split("pub enum Effect {").nth(1).unwrap().split("\n}").next().unwrap();
     let effects: Vec<&str> = body
         .lines()

@@ -34,7 +34,7 @@ async fn nothing_is_acknowledged_that_is_not_there() {
     let (db, _folder) = sqlite().await;
     let acme = populated(&db, 1).await;
     let posts: Vec<_> = (0..200).map(|n| post(1, n, PostStatus::Draft)).collect();
-    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, None, NOW).await.unwrap();
     let before = verify(&db).await;
     let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     room(&db, 40).await;

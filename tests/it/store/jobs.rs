@@ -1,6 +1,6 @@
 //! Jobs from queued to ended. Whatever happens, an item is in one state and the counts sum to the plan.
 
-use super::{NOW, actor, last_entry, oid, plan, populated, post, workspace};
+use super::{NOW, actor, held, last_entry, oid, plan, populated, post, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::Writer,
@@ -44,7 +44,9 @@ async fn states(db: Db) {
     let acme = populated(&db, 2).await;
     let job = job(&db, &acme, 1).await;
     assert_eq!((job.state, job.wanted, job.started_at), (JobState::Queued, Wanted::Run, None));
-    let set = async |from: &[JobState], to, now| db.set_job_state(&job.id, from, to, now).await.unwrap();
+    let set = async |from: &[JobState], to, now| {
+        db.set_job_state(&held(&db).await, &job.id, from, to, now).await.unwrap()
+    };
     assert!(!set(&[JobState::Paused], JobState::Running, NOW).await);
     assert!(!set(&[], JobState::Running, NOW).await);
     assert!(set(&[JobState::Queued, JobState::Paused], JobState::Running, NOW + 1).await);
@@ -52,7 +54,9 @@ async fn states(db: Db) {
     assert!(set(&[JobState::Paused], JobState::Running, NOW + 3).await);
     let stored = again(&db, &job).await;
     assert_eq!((stored.state, stored.started_at, stored.ended_at), (JobState::Running, Some(NOW + 1), None));
-    db.finish_job(&stored, JobState::Completed, NOW + 4).await.unwrap();
+    assert_eq!(db.unfinished_by_state().await.unwrap(), [("running".to_owned(), 1)]);
+    db.finish_job(&held(&db).await, &stored, JobState::Completed, NOW + 4).await.unwrap();
+    assert_eq!(db.unfinished_by_state().await.unwrap(), []);
     let ended = again(&db, &job).await;
     assert_eq!(
         (ended.state, ended.started_at, ended.ended_at),
@@ -63,7 +67,7 @@ async fn states(db: Db) {
     assert_eq!(entry.detail("change"), Some(r#"{"after":{"pending":3,"state":"completed"},"before":{}}"#));
     // Ended is ended.
     let size = db.audit_head().await.unwrap().size;
-    db.finish_job(&stored, JobState::Cancelled, NOW + 5).await.unwrap();
+    db.finish_job(&held(&db).await, &stored, JobState::Cancelled, NOW + 5).await.unwrap();
     assert_eq!(again(&db, &job).await.state, JobState::Completed);
     assert_eq!(again(&db, &job).await.counts, Counts { pending: 3, ..Default::default() });
     assert_eq!(db.audit_head().await.unwrap().size, size);
@@ -93,8 +97,8 @@ async fn lists(db: Db) {
     assert!(db.job(&other, "job-1").await.unwrap().is_none());
     assert!(db.job(&acme, "none").await.unwrap().is_none());
     let job = db.job(&acme, "job-1").await.unwrap().unwrap();
-    db.finish_job(&job, JobState::Completed, NOW).await.unwrap();
-    db.set_job_state("job-2", &[JobState::Queued], JobState::Paused, NOW).await.unwrap();
+    db.finish_job(&held(&db).await, &job, JobState::Completed, NOW).await.unwrap();
+    db.set_job_state(&held(&db).await, "job-2", &[JobState::Queued], JobState::Paused, NOW).await.unwrap();
     let unfinished: Vec<_> = db.unfinished_jobs().await.unwrap().into_iter().map(|j| j.id).collect();
     assert_eq!(unfinished, ["job-0", "job-2"]);
 }
@@ -118,9 +122,9 @@ async fn items_by_state(db: Db) {
     let job = job(&db, &acme, 4).await;
     end(&db, &job, 0, ItemState::Succeeded, None, NOW + 1).await;
     end(&db, &job, 1, ItemState::Unknown, Some("timeout"), NOW + 1).await;
-    db.skip_item(&job.id, 2, "changed", "edited elsewhere", NOW + 2).await.unwrap();
+    db.skip_item(&held(&db).await, &job.id, 2, "changed", "edited elsewhere", NOW + 2).await.unwrap();
     // Only what is pending can be skipped, and what has ended does not end again.
-    db.skip_item(&job.id, 0, "changed", "late", NOW + 3).await.unwrap();
+    db.skip_item(&held(&db).await, &job.id, 0, "changed", "late", NOW + 3).await.unwrap();
     end(&db, &job, 0, ItemState::Failed, Some("late"), NOW + 3).await;
     let items = db.job_items(&job.id, None, 0, 100).await.unwrap();
     assert_eq!(
@@ -139,8 +143,14 @@ async fn items_by_state(db: Db) {
     assert_eq!(of(Some(ItemState::Pending), 0, 100).await, [3, 4, 5]);
     assert_eq!(of(Some(ItemState::Pending), 4, 1).await, [4]);
     assert_eq!(of(None, 4, 100).await, [4, 5]);
-    assert_eq!(db.skip_tenant(&job.id, &oid(2), "tenant_frozen", NOW + 4).await.unwrap(), 2);
-    assert_eq!(db.skip_tenant(&job.id, &oid(2), "tenant_frozen", NOW + 4).await.unwrap(), 0);
+    assert_eq!(
+        db.skip_tenant(&held(&db).await, &job.id, &oid(2), "tenant_frozen", NOW + 4).await.unwrap(),
+        2
+    );
+    assert_eq!(
+        db.skip_tenant(&held(&db).await, &job.id, &oid(2), "tenant_frozen", NOW + 4).await.unwrap(),
+        0
+    );
     let counts = again(&db, &job).await.counts;
     assert_eq!(counts, Counts { pending: 1, succeeded: 1, unknown: 1, skipped: 3, ..Default::default() });
     assert_eq!(counts.total(), 6);
@@ -160,7 +170,7 @@ async fn ask(db: Db) {
     }
     assert!(!db.ask_job(&actor(), &job, Wanted::Run, NOW).await.unwrap(), "a cancelled job does not go on");
     let done = self::job(&db, &acme, 0).await;
-    db.finish_job(&done, JobState::Completed, NOW).await.unwrap();
+    db.finish_job(&held(&db).await, &done, JobState::Completed, NOW).await.unwrap();
     assert!(!db.ask_job(&actor(), &done, Wanted::Pause, NOW).await.unwrap());
 }
 
@@ -169,7 +179,7 @@ async fn cancel(db: Db) {
     let job = job(&db, &acme, 3).await;
     end(&db, &job, 0, ItemState::Failed, Some("500"), NOW).await;
     end(&db, &job, 1, ItemState::Unknown, None, NOW).await;
-    db.finish_job(&job, JobState::Cancelled, NOW + 1).await.unwrap();
+    db.finish_job(&held(&db).await, &job, JobState::Cancelled, NOW + 1).await.unwrap();
     let counts = again(&db, &job).await.counts;
     assert_eq!(counts, Counts { failed: 1, unknown: 1, cancelled: 3, ..Default::default() });
     // What is free again can be planned again; what is in doubt cannot.
@@ -183,7 +193,7 @@ async fn figures(db: Db) {
     for (n, at) in [(0, 30), (1, 10), (2, 20)] {
         end(&db, &job, n, ItemState::Failed, Some(if n == 1 { "409" } else { "500" }), NOW + at).await;
     }
-    db.skip_item(&job.id, 3, "changed", "", NOW).await.unwrap();
+    db.skip_item(&held(&db).await, &job.id, 3, "changed", "", NOW).await.unwrap();
     let tenants = db.job_tenants(&job.id).await.unwrap();
     let row = |tenant, state: &str, count| (oid(tenant), state.to_owned(), count);
     let expected = [row(1, "failed", 3), row(1, "pending", 1), row(1, "skipped", 1), row(2, "pending", 2)];

@@ -1,6 +1,6 @@
 //! Operations from intent to end, and each effect an audit entry can carry.
 
-use super::{NOW, actor, oid, plan, populated, post, user};
+use super::{NOW, actor, oid, plan, populated, post, user, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},
@@ -11,11 +11,13 @@ use gatehouse::{
         posts::{Post, PostStatus},
         tenants::ManagedUser,
     },
-    store::{Db, Error, operations::Effect},
+    store::{Db, Error, leases::node_lease, operations::Effect},
 };
 
 both_engines!(
     open_and_close,
+    one_update_of_a_post,
+    twins,
     how_it_ended,
     one_worker_per_item,
     unsettled,
@@ -31,7 +33,7 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
         workspace_id: workspace_id.into(),
         tenant_id: Some(oid(1)),
         verb: Verb::PostUpdate,
-        target: oid(7),
+        target: oid(id.bytes().map(usize::from).sum()),
         actor: actor(),
         asked: Asked { status: Some("draft".into()), scheduled_at: Some(NOW), ..Asked::default() },
         snapshot: Some(Snapshot { existed: true, content: Some("Text".into()), ..Default::default() }),
@@ -90,6 +92,42 @@ async fn open_and_close(db: Db) {
     assert!(taken(&again), "{again:?}");
     assert_eq!(db.operation(&acme, "op-1").await.unwrap().unwrap().state, OpState::Applied);
     assert_eq!(db.open_operations("other", 10).await.unwrap().len(), 0);
+}
+
+async fn one_update_of_a_post(db: Db) {
+    let (acme, other) = (populated(&db, 1).await, workspace(&db, "Other").await.id);
+    let first = operation(&acme, "op-1");
+    let of_it = |id: &str| Operation { target: first.target.clone(), ..operation(&acme, id) };
+    open(&db, first.clone()).await.unwrap();
+    assert_eq!(db.unsettled_update(&acme, &first.target).await.unwrap().as_deref(), Some("op-1"));
+    assert!(taken(&open(&db, of_it("op-2")).await));
+    assert!(db.operation(&acme, "op-2").await.unwrap().is_none());
+    // A delete, another post, and a post of that id elsewhere are not held up.
+    open(&db, Operation { verb: Verb::PostDelete, ..of_it("op-3") }).await.unwrap();
+    open(&db, operation(&acme, "op-4")).await.unwrap();
+    open(&db, Operation { workspace_id: other.clone(), ..of_it("op-5") }).await.unwrap();
+    apply(&db, close("op-1", OpState::InDoubt, NOW)).await.unwrap();
+    assert!(taken(&open(&db, of_it("op-2")).await), "in doubt is no end");
+    apply(&db, close("op-1", OpState::NotApplied, NOW)).await.unwrap();
+    assert_eq!(db.unsettled_update(&acme, &first.target).await.unwrap(), None);
+    open(&db, of_it("op-2")).await.unwrap();
+}
+
+async fn twins(db: Db) {
+    let (acme, other) = (populated(&db, 1).await, workspace(&db, "Other").await.id);
+    let first = Operation { verb: Verb::PostDelete, ..operation(&acme, "op-1") };
+    let of_it = |id: &str, at| Operation { id: id.into(), started_at: NOW + at, ..first.clone() };
+    for twin in [first.clone(), of_it("op-2", 5), of_it("op-3", 9)] {
+        open(&db, twin).await.unwrap();
+    }
+    open(&db, Operation { verb: Verb::PostUpdate, ..of_it("update", 1) }).await.unwrap();
+    open(&db, Operation { target: oid(1), ..of_it("another post", 1) }).await.unwrap();
+    open(&db, Operation { workspace_id: other, ..of_it("elsewhere", 1) }).await.unwrap();
+    apply(&db, close("op-2", OpState::Succeeded, NOW)).await.unwrap();
+    let mut twins = db.twins(&first).await.unwrap();
+    twins.sort_by_key(|t| t.started_at);
+    let twins: Vec<_> = twins.into_iter().map(|t| (t.state, t.started_at)).collect();
+    assert_eq!(twins, [(OpState::Succeeded, NOW + 5), (OpState::Open, NOW + 9)]);
 }
 
 async fn how_it_ended(db: Db) {
@@ -173,8 +211,11 @@ async fn unsettled(db: Db) {
         let due = db.unsettled("node-1", now, NOW - 50, limit).await.unwrap();
         due.into_iter().map(|o| o.id).collect::<Vec<_>>()
     };
-    // On the embedded engine no other process can be at work: another node's call is an orphan at once.
-    let expected: &[&str] = if db.is_embedded() { &["mine-old", "theirs"] } else { &["mine-old"] };
+    // Another process's call is an orphan as soon as the process has not been heard of.
+    let dead = due(NOW + 9, 10).await;
+    assert_eq!(dead, ["mine-old", "theirs"]);
+    db.take_lease(&node_lease("node-2"), "node-2", NOW, NOW + 1_000).await.unwrap();
+    let expected: &[&str] = &["mine-old"];
     assert_eq!(due(NOW + 9, 10).await, expected);
     assert_eq!(due(NOW + 10, 10).await, [expected, &["doubt"]].concat());
     assert_eq!(due(NOW + 10, 1).await, expected[..1]);
@@ -183,14 +224,25 @@ async fn unsettled(db: Db) {
     assert_eq!(db.operation(&acme, "doubt").await.unwrap().unwrap().checks, 1);
     let later = db.unsettled("node-1", NOW + 99, NOW + 1, 10).await.unwrap();
     assert_eq!(later.len(), 4);
+    assert_eq!(db.count_unsettled().await.unwrap(), 4);
+    apply(&db, close("doubt", OpState::Applied, NOW)).await.unwrap();
+    assert_eq!(db.count_unsettled().await.unwrap(), 3);
 }
 
 async fn posts(db: Db) {
     let acme = populated(&db, 2).await;
     for tenant in [1, 2] {
-        db.mirror_posts(&acme, &oid(tenant), &[post(tenant, 7, PostStatus::Scheduled)], NOW, false, NOW)
-            .await
-            .unwrap();
+        db.mirror_posts(
+            &acme,
+            &oid(tenant),
+            &[post(tenant, 7, PostStatus::Scheduled)],
+            NOW,
+            false,
+            None,
+            NOW,
+        )
+        .await
+        .unwrap();
     }
     let change = |status, scheduled_at| Effect::PostChanged {
         workspace_id: acme.clone(),
@@ -223,14 +275,14 @@ async fn posts(db: Db) {
     let gone = Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: oid(7) };
     apply(&db, gone).await.unwrap();
     assert!(stored(1).await.is_none());
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     assert!(stored(1).await.unwrap().pause.is_none(), "the pause went with the post");
     assert!(stored(2).await.unwrap().pause.is_some());
 }
 
 async fn pauses(db: Db) {
     let acme = populated(&db, 1).await;
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     let paused = |at, scheduled_at| Effect::Paused {
         workspace_id: acme.clone(),
         tenant_id: oid(1),

@@ -54,9 +54,9 @@ async fn round_trip(db: Db) {
     assert_eq!(db.newest_update(&acme, &oid(1)).await.unwrap(), None);
     let posts =
         [post(1, 1, PostStatus::Scheduled), Post { scheduled_at: None, ..post(1, 2, PostStatus::Draft) }];
-    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, None, NOW).await.unwrap();
     // Another tenant may have a post of the same id.
-    db.mirror_posts(&acme, &oid(2), &[post(2, 1, PostStatus::Failed)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(2), &[post(2, 1, PostStatus::Failed)], NOW, false, None, NOW).await.unwrap();
     let stored = db.post(&acme, &oid(1), &oid(1)).await.unwrap().unwrap();
     assert_eq!((&stored.post, stored.pause, stored.seen_at), (&posts[0], None, NOW));
     assert!(db.post(&acme, &oid(2), &oid(2)).await.unwrap().is_none());
@@ -65,16 +65,18 @@ async fn round_trip(db: Db) {
 
     let changed =
         Post { content: "New".into(), media: vec![], status: PostStatus::Published, ..posts[0].clone() };
-    db.mirror_posts(&acme, &oid(1), std::slice::from_ref(&changed), NOW + 1, false, NOW + 1).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), std::slice::from_ref(&changed), NOW + 1, false, None, NOW + 1)
+        .await
+        .unwrap();
     assert_eq!(db.post(&acme, &oid(1), &oid(1)).await.unwrap().unwrap().post, changed);
     assert_eq!(db.post(&acme, &oid(2), &oid(1)).await.unwrap().unwrap().post.status, PostStatus::Failed);
 
     // A listing that began before we last saw the post does not undo that, unless upstream changed it since.
     let stale = Post { content: "Stale".into(), ..changed.clone() };
-    db.mirror_posts(&acme, &oid(1), &[stale], NOW, false, NOW + 2).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[stale], NOW, false, None, NOW + 2).await.unwrap();
     assert_eq!(db.post(&acme, &oid(1), &oid(1)).await.unwrap().unwrap().post, changed);
     let changed = Post { updated_at: changed.updated_at + 1, ..changed };
-    db.mirror_posts(&acme, &oid(1), std::slice::from_ref(&changed), NOW, false, NOW + 2).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), std::slice::from_ref(&changed), NOW, false, None, NOW + 2).await.unwrap();
     assert_eq!(db.post(&acme, &oid(1), &oid(1)).await.unwrap().unwrap().post, changed);
 
     let wanted = [(oid(1), oid(1)), (oid(2), oid(1)), (oid(2), oid(2))];
@@ -88,8 +90,8 @@ async fn round_trip(db: Db) {
 async fn sweep_and_pauses(db: Db) {
     let acme = populated(&db, 2).await;
     let drafts: Vec<Post> = (1..=3).map(|n| post(1, n, PostStatus::Draft)).collect();
-    db.mirror_posts(&acme, &oid(1), &drafts, NOW, false, NOW).await.unwrap();
-    db.mirror_posts(&acme, &oid(2), &[post(2, 9, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &drafts, NOW, false, None, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(2), &[post(2, 9, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     for draft in &drafts {
         pause(&db, &acme, draft).await;
     }
@@ -100,14 +102,14 @@ async fn sweep_and_pauses(db: Db) {
 
     // A sweep without the third removes it, with its pause; the second was scheduled again elsewhere.
     let again = [drafts[0].clone(), post(1, 2, PostStatus::Scheduled)];
-    db.mirror_posts(&acme, &oid(1), &again, NOW + 1, true, NOW + 2).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &again, NOW + 1, true, None, NOW + 2).await.unwrap();
     assert!(db.post(&acme, &oid(1), &oid(1)).await.unwrap().unwrap().pause.is_some());
     assert!(db.post(&acme, &oid(1), &oid(2)).await.unwrap().unwrap().pause.is_none());
     assert!(db.post(&acme, &oid(1), &oid(3)).await.unwrap().is_none());
     assert!(db.post(&acme, &oid(2), &oid(9)).await.unwrap().unwrap().pause.is_some());
     let sync = db.tenant(&acme, &oid(1)).await.unwrap().unwrap().sync;
-    assert_eq!((sync.synced_at, sync.swept_at), (Some(NOW + 2), Some(NOW + 1)));
-    db.mirror_posts(&acme, &oid(1), &drafts[1..], NOW + 3, false, NOW + 3).await.unwrap();
+    assert_eq!((sync.synced_at, sync.swept_at), (Some(NOW + 1), Some(NOW + 1)));
+    db.mirror_posts(&acme, &oid(1), &drafts[1..], NOW + 3, false, None, NOW + 3).await.unwrap();
     assert!(
         db.post(&acme, &oid(1), &oid(2)).await.unwrap().unwrap().pause.is_none(),
         "a pause does not come back"
@@ -129,8 +131,10 @@ async fn filters(db: Db) {
     posts[2].content = "100% Sale_Now".into();
     posts[3].platforms = vec![platform("linkedin"), platform("threads")];
     posts[4].platforms = vec![];
-    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, NOW).await.unwrap();
-    db.mirror_posts(&acme, &oid(2), &[post(2, 8, PostStatus::Scheduled)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, None, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(2), &[post(2, 8, PostStatus::Scheduled)], NOW, false, None, NOW)
+        .await
+        .unwrap();
     pause(&db, &acme, &posts[1]).await;
     let any = PostFilter::default;
     let of = async |filter: PostFilter| {
@@ -187,7 +191,7 @@ async fn pages(db: Db) {
                 post
             })
             .collect();
-        db.mirror_posts(&acme, &oid(tenant), &posts, NOW, false, NOW).await.unwrap();
+        db.mirror_posts(&acme, &oid(tenant), &posts, NOW, false, None, NOW).await.unwrap();
     }
     let filter = PostFilter::default();
     for sort in PostSort::ALL {
@@ -229,7 +233,7 @@ async fn model(db: Db) {
     }
     for tenant in 1..=3 {
         let own: Vec<Post> = posts.iter().filter(|p| p.tenant_id == oid(tenant)).cloned().collect();
-        db.mirror_posts(&acme, &oid(tenant), &own, NOW, false, NOW).await.unwrap();
+        db.mirror_posts(&acme, &oid(tenant), &own, NOW, false, None, NOW).await.unwrap();
     }
     for n in 0..200_usize {
         let pick = |bit: usize| ((n * 2_654_435_761) >> (bit + 3)) & 1 == 1;
@@ -282,8 +286,10 @@ async fn figures(db: Db) {
     .map(|(n, status)| post(1, n, status))
     .collect();
     posts.push(Post { scheduled_at: None, ..post(1, 9, PostStatus::Draft) });
-    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, NOW).await.unwrap();
-    db.mirror_posts(&acme, &oid(2), &[post(2, 1, PostStatus::Scheduled)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, None, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(2), &[post(2, 1, PostStatus::Scheduled)], NOW, false, None, NOW)
+        .await
+        .unwrap();
 
     let spans = db.count_by_span(&acme, NOW, NOW + 240_000, 120_000).await.unwrap();
     let expected: [(String, i64, i64); 3] =
@@ -319,7 +325,7 @@ async fn hostile_text(db: Db) {
     hostile.media = vec!["https://example.com/\0".into()];
     hostile.platforms =
         vec![PlatformPost { id: "x\0-1".into(), platform: "twi\0tter".into(), status: "\0".into() }];
-    db.mirror_posts(&acme, &oid(1), &[hostile.clone(), post(1, 2, PostStatus::Draft)], NOW, false, NOW)
+    db.mirror_posts(&acme, &oid(1), &[hostile.clone(), post(1, 2, PostStatus::Draft)], NOW, false, None, NOW)
         .await
         .unwrap();
     let stored = db.post(&acme, &oid(1), &oid(1)).await.unwrap().unwrap().post;
@@ -335,7 +341,7 @@ async fn search_beyond_ascii(db: Db) {
     let acme = workspace(&db, "Acme").await.id;
     db.import_tenants(&actor(), &acme, &[user(1)], NOW).await.unwrap();
     let umlaut = Post { content: "Übung macht den MEISTER".into(), ..post(1, 1, PostStatus::Draft) };
-    db.mirror_posts(&acme, &oid(1), &[umlaut], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[umlaut], NOW, false, None, NOW).await.unwrap();
     for text in ["Übung", "meister", "Übung MACHT"] {
         let filter = PostFilter { text: Some(text.into()), ..Default::default() };
         assert_eq!(ids(&db, &acme, &filter).await, [oid(1)], "{text}");

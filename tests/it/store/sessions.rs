@@ -5,7 +5,7 @@ use crate::support::databases::both_engines;
 use gatehouse::{
     domain::{admins::Session, ids::new_id},
     envelope::token_hash,
-    store::{Db, reveals::Reveal, sessions::FormClaim},
+    store::{Db, leases::node_lease, reveals::Reveal, sessions::FormClaim},
 };
 
 both_engines!(
@@ -66,8 +66,14 @@ async fn touch_and_end(db: Db) {
     assert_eq!(ids(&db, &admin).await, [""; 0]);
 }
 
+/// The process that works on the forms.
+async fn alive(db: &Db) {
+    db.take_lease(&node_lease("n"), "n", NOW, NOW + 10).await.unwrap();
+}
+
 async fn forms(db: Db) {
-    let claim = async |token: &str, session: &str| db.claim_form(token, session, NOW).await;
+    alive(&db).await;
+    let claim = async |token: &str, session: &str| db.claim_form(token, session, "n", NOW).await;
     assert_eq!(claim("t1", "s1").await.unwrap(), FormClaim::First);
     assert_eq!(claim("t1", "s1").await.unwrap(), FormClaim::Running);
     db.settle_form("t1", Some("/jobs/1")).await.unwrap();
@@ -80,12 +86,15 @@ async fn forms(db: Db) {
     assert_eq!(claim("t2", "s1").await.unwrap(), FormClaim::First);
     db.settle_form("t2", None).await.unwrap();
     assert_eq!(claim("t2", "s1").await.unwrap(), FormClaim::First);
+    let later = db.claim_form("t2", "s1", "other", NOW + 11).await.unwrap();
+    assert_eq!(later, FormClaim::Interrupted, "its process has not been heard of");
 }
 
 async fn fifty_claims_one_first(db: Db) {
+    alive(&db).await;
     let claims = (0..50).map(|_| {
         let db = db.clone();
-        tokio::spawn(async move { db.claim_form("token", "s1", NOW).await.unwrap() })
+        tokio::spawn(async move { db.claim_form("token", "s1", "n", NOW).await.unwrap() })
     });
     let claims = futures_util::future::join_all(claims).await;
     let first = claims.iter().filter(|c| *c.as_ref().unwrap() == FormClaim::First).count();
@@ -94,18 +103,19 @@ async fn fifty_claims_one_first(db: Db) {
 }
 
 async fn sweep(db: Db) {
+    alive(&db).await;
     let admin = first_admin(&db).await.id;
     for n in 1..=3 {
         start(&db, &session(&admin, n)).await;
     }
     db.touch_session("s1", NOW + 500).await.unwrap();
-    db.claim_form("old", "s1", NOW).await.unwrap();
-    db.claim_form("new", "s1", NOW + 10).await.unwrap();
+    db.claim_form("old", "s1", "n", NOW).await.unwrap();
+    db.claim_form("new", "s1", "n", NOW + 10).await.unwrap();
     // s1 is too old however lately it was seen; s2 was not seen for too long.
     db.sweep_sessions(NOW + 3, NOW + 2, NOW + 10).await.unwrap();
     assert_eq!(ids(&db, &admin).await, ["s3"]);
-    assert_eq!(db.claim_form("old", "s1", NOW).await.unwrap(), FormClaim::First);
-    assert_eq!(db.claim_form("new", "s1", NOW).await.unwrap(), FormClaim::Running);
+    assert_eq!(db.claim_form("old", "s1", "n", NOW).await.unwrap(), FormClaim::First);
+    assert_eq!(db.claim_form("new", "s1", "n", NOW).await.unwrap(), FormClaim::Running);
 }
 
 async fn waiting(db: &Db, valid_until: Option<i64>) -> Reveal {

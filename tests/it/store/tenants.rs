@@ -172,7 +172,7 @@ async fn failing(db: Db) {
     db.freeze_tenant(&actor(), &acme, &oid(1), Some("late"), NOW).await.unwrap();
     let both = TenantFilter { state: Some(TenantState::Frozen), ..failing.clone() };
     assert_eq!(ids(&db, &acme, &both).await, [oid(1)]);
-    db.mirror_posts(&acme, &oid(1), &[], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[], NOW, false, None, NOW).await.unwrap();
     assert_eq!(ids(&db, &acme, &failing).await, [oid(2)]);
 }
 
@@ -218,8 +218,8 @@ async fn staleness(db: Db) {
     db.import_tenants(&actor(), &acme, &[user(1), user(2), user(3)], NOW).await.unwrap();
     assert_eq!(db.sync_summary(&acme).await.unwrap(), (3, 3, 0, None));
     assert_eq!(db.sync_summary("other").await.unwrap(), (0, 0, 0, None));
-    db.mirror_posts(&acme, &oid(1), &[], NOW - 5, true, NOW).await.unwrap();
-    db.mirror_posts(&acme, &oid(2), &[], NOW - 50, false, NOW - 50).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[], NOW, true, None, NOW + 5).await.unwrap();
+    db.mirror_posts(&acme, &oid(2), &[], NOW - 50, false, None, NOW - 50).await.unwrap();
     db.note_sync_error(&acme, &oid(3), "timed out", NOW).await.unwrap();
     assert_eq!(db.sync_summary(&acme).await.unwrap(), (3, 1, 1, Some(NOW - 50)));
     let sync = db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync;
@@ -239,9 +239,12 @@ async fn staleness(db: Db) {
     let added = db.workspace(&acme).await.unwrap().unwrap().key_added_at;
     db.suspend_workspace(&actor(), &acme, added, "key refused", NOW).await.unwrap();
     assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), []);
-    db.mirror_posts(&acme, &oid(3), &[], NOW + 1, false, NOW + 1).await.unwrap();
+    db.mirror_posts(&acme, &oid(3), &[], NOW + 1, false, None, NOW + 1).await.unwrap();
     let sync = db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync;
     assert_eq!((sync.error, sync.error_at, sync.synced_at), (None, None, Some(NOW + 1)));
+    // As old as the beginning of its listing; one that took longer than another does not make it older.
+    db.mirror_posts(&acme, &oid(3), &[], NOW - 30, false, None, NOW + 2).await.unwrap();
+    assert_eq!(db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync.synced_at, Some(NOW + 1));
 }
 
 /// A name PostgreSQL cannot hold must not stop the import of a whole workspace.

@@ -88,10 +88,13 @@ async fn freeze(db: Db) {
 async fn suspend(db: Db) {
     let acme = workspace(&db, "Acme").await;
     let size = db.audit_head().await.unwrap().size;
-    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at - 1, "an older key", NOW).await.unwrap();
+    let suspend = async |added: i64, why: &str, at: i64| {
+        db.suspend_workspace(&actor(), &acme.id, added, why, at).await.unwrap()
+    };
+    assert!(!suspend(acme.key_added_at - 1, "an older key", NOW).await);
     assert_eq!(db.audit_head().await.unwrap().size, size, "a late answer to a key that was replaced");
-    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at, "401 from upstream", NOW).await.unwrap();
-    db.suspend_workspace(&actor(), &acme.id, acme.key_added_at, "again", NOW + 1).await.unwrap();
+    assert!(suspend(acme.key_added_at, "401 from upstream", NOW).await);
+    assert!(!suspend(acme.key_added_at, "again", NOW + 1).await, "only the first tells people");
     let stored = db.workspace(&acme.id).await.unwrap().unwrap();
     assert_eq!(
         (stored.suspended_at, stored.suspended_reason.as_deref()),

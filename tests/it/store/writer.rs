@@ -66,7 +66,7 @@ async fn one_bad_record(db: Db) {
 /// Of a record that fails nothing is kept, neither its entry nor the effects before the failing one.
 async fn entries_and_effects_together(db: Db) {
     let acme = populated(&db, 1).await;
-    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, NOW).await.unwrap();
+    db.mirror_posts(&acme, &oid(1), &[post(1, 7, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
     let size = verify(&db).await;
     let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     let gone = Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: oid(7) };

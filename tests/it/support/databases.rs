@@ -57,6 +57,14 @@ pub enum Engine {
 }
 
 impl Engine {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            #[cfg(feature = "postgres-tests")]
+            Self::Postgres(_) => "PostgreSQL",
+        }
+    }
+
     /// What the gateway is configured with; SQLite in the data folder is its default.
     pub fn database_url(self) -> Option<String> {
         match self {
@@ -86,6 +94,27 @@ pub async fn execute(db: &Db, text: &'static str, binds: &[&str]) -> Result<(), 
             let query = binds.iter().fold(sqlx::query(text), |query, bind| query.bind((*bind).to_owned()));
             query.execute(pool).await.map(drop)
         }
+    }
+}
+
+/// What the engine itself says about the health of its file; `ok`, or what is wrong. PostgreSQL is not asked.
+pub async fn integrity(db: &Db) -> String {
+    match db {
+        Db::Sqlite { reader, .. } => {
+            sqlx::query_scalar("PRAGMA integrity_check").fetch_one(reader).await.unwrap()
+        }
+        Db::Postgres(_) => "ok".into(),
+    }
+}
+
+/// Operations without an end that were begun before a time.
+pub async fn open_since_before(db: &Db, started_before: i64) -> i64 {
+    let text = "SELECT COUNT(*) FROM operations WHERE state IN ('open', 'in_doubt') AND started_at < $1";
+    match db {
+        Db::Sqlite { reader, .. } => {
+            sqlx::query_scalar(text).bind(started_before).fetch_one(reader).await.unwrap()
+        }
+        Db::Postgres(pool) => sqlx::query_scalar(text).bind(started_before).fetch_one(pool).await.unwrap(),
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) async fn attention(
             rows.push(Attention { kind, count: present::count(count), text, url });
         }
     };
+    let suspended = visit.workspace()?.suspended_at.is_some();
+    let text = "PostPost key is refused: all calls are suspended until it is replaced";
+    add("danger", suspended.into(), [text, text], format!("/w/{ws}"));
     let failed = in_span(StatusFilter::Failed, end - DAY, end);
     let n = db.count_posts(ws, &failed).await?;
     add(

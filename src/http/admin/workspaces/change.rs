@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::Actor,
         tenants::check_reason,
         workspaces::{DeletePolicy, check_upstream_key},
     },
@@ -15,7 +14,7 @@ use crate::{
         Answer, Error,
         admin::{views::Field, visit::Visit},
     },
-    upstream::{Endpoint, Patience, types::Failure},
+    upstream::{Endpoint, KeyStanding, Patience, types::Failure},
 };
 use secrecy::SecretString;
 
@@ -30,8 +29,12 @@ pub async fn replace_key(visit: Visit) -> Result<Answer, Error> {
         Ok(key) => key,
         Err(invalid) => return render(&visit, refused(invalid.reason)).await,
     };
-    let endpoint =
-        Endpoint { workspace_id: w.id.clone(), base_url: w.base_url.clone(), key: SecretString::from(key) };
+    let endpoint = Endpoint {
+        workspace_id: w.id.clone(),
+        base_url: w.base_url.clone(),
+        key: SecretString::from(key),
+        standing: KeyStanding::Trial,
+    };
     let users = match verify(app, &visit.actor, &endpoint).await {
         Ok(users) => users,
         Err(invalid) => return render(&visit, refused(invalid.reason)).await,
@@ -110,11 +113,7 @@ pub async fn import(visit: Visit) -> Result<Answer, Error> {
                 && reply.status == 401
             {
                 // As every other call does that learns it: no storm of calls with a dead key.
-                let actor = Actor::system("upstream");
-                app.db
-                    .suspend_workspace(&actor, id, account.workspace.key_added_at, &text, app.clock.now())
-                    .await?;
-                app.access.reload().await?;
+                app.road.suspend(account, &reply.error_text().unwrap_or_default()).await;
             }
             let whole = Some(format!("Nothing was imported. {text}"));
             render(&visit, Problem { whole, ..Problem::default() }).await

@@ -1,0 +1,163 @@
+//! `Idempotency-Key` on the tenant door: a changing call runs once per key, and every later one with the same request gets
+//! the first answer. What became of an attempt that was never answered is read from its operation, so that a client may
+//! repeat a call after a 504, a dropped connection or a crash of ours, and the change still happens once.
+
+use super::{
+    super::{Answer, Call, Error},
+    Request,
+};
+use crate::{
+    app::App,
+    audit::tree,
+    clock::MINUTE,
+    domain::{
+        ids,
+        operations::{OpState, Operation, Verb},
+        times,
+    },
+    envelope,
+    proxy::{Caller, Refusal},
+    store::idempotency::{Claim, Standing},
+};
+use serde_json::{Value, json};
+use std::future::Future;
+
+/// Longest key in bytes.
+const KEY_MAX: usize = 255;
+/// An attempt older than this has ended, whatever became of its process: with its look-ups, no call takes as long.
+const ATTEMPT_MAX: i64 = 2 * MINUTE;
+/// Seconds after which to ask again about an attempt under way.
+const ASK_AGAIN: u64 = 1;
+
+/// Runs `handler` unless the call's key says that it has run before. Without a key it simply runs.
+pub async fn once<F, Fut>(mut request: Request, handler: F) -> Result<Answer, Error>
+where
+    F: FnOnce(Request) -> Fut,
+    Fut: Future<Output = Result<Answer, Error>>,
+{
+    let Some(key) = request.call.header("idempotency-key") else { return handler(request).await };
+    if !(1..=KEY_MAX).contains(&key.len()) || !key.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+        let text = format!("Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters");
+        return Err(Error::bad("invalid_idempotency_key", text));
+    }
+    let app = request.app.clone();
+    let claim = Claim {
+        workspace_id: request.caller.account.workspace.id.clone(),
+        tenant_id: request.caller.tenant.clone().unwrap_or_default(),
+        key: hex::encode(tree::digest(&[key.as_bytes()])),
+        id: ids::new_id(),
+    };
+    match begin(&app, &request, &claim).await? {
+        Begun::Act => {}
+        Begun::Answered(answer) => return Ok(answer),
+    }
+    request.caller.claim = Some(claim.clone());
+    let result = handler(request).await;
+    let keeps = match &result {
+        // What the road has answered for good it has kept; the rest may be tried again.
+        Ok(answer) => answer.status < 500 && answer.status != 429,
+        // The reconciler will tell; until then nobody else acts under this key.
+        Err(Error::Refused(Refusal::Unknown { .. } | Refusal::BadReply { .. })) => true,
+        Err(_) => false,
+    };
+    if !keeps {
+        app.db.release_claim(&claim).await?;
+    }
+    result
+}
+
+enum Begun {
+    /// This attempt may act.
+    Act,
+    Answered(Answer),
+}
+
+async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Error> {
+    let now = app.clock.now();
+    let (node, stale) = (app.leases.node(), now - ATTEMPT_MAX);
+    let standing = app.db.claim_idempotency_key(claim, &fingerprint(&request.call), node, now, stale).await?;
+    let (from, op_id, alive) = match standing {
+        Standing::First => {
+            app.metrics.idempotency("first");
+            return Ok(Begun::Act);
+        }
+        Standing::Mismatch => {
+            app.metrics.idempotency("mismatch");
+            return Err(Error::IdempotencyMismatch);
+        }
+        Standing::Answered { status, answer } => {
+            let body = app.road.open_answer(claim, &answer);
+            let body = body.map_err(|error| Error::Internal(error.to_string()))?;
+            return Ok(Begun::Answered(replayed(app, status, envelope::expose(&body).to_owned())));
+        }
+        Standing::Unanswered { claim, op_id, alive } => (claim, op_id, alive),
+    };
+    let operation = match &op_id {
+        Some(id) => app.db.operation(&claim.workspace_id, id).await?,
+        None => None,
+    };
+    let state = operation.as_ref().map(|o| o.state);
+    match (state, &operation) {
+        (Some(OpState::Open | OpState::InDoubt), _) => return Err(in_flight(app)),
+        (None, _) if alive => return Err(in_flight(app)),
+        (Some(OpState::Succeeded | OpState::Applied | OpState::Gone), Some(operation)) => {
+            let (status, body) = answer_of(app, &request.caller, operation).await?;
+            let body = body.to_string();
+            let sealed = app.road.seal_answer(claim, body.as_bytes());
+            let sealed = sealed.map_err(|error| Error::Internal(error.to_string()))?;
+            app.db.answer_claim(&Claim { id: from, ..claim.clone() }, status, &sealed).await?;
+            return Ok(Begun::Answered(replayed(app, status, body)));
+        }
+        // Nothing was done under the claim: its process died before the intent, or what it tried did not happen.
+        _ => {}
+    }
+    if app.db.take_over_claim(claim, &from, node, now).await? {
+        app.metrics.idempotency("recovered");
+        Ok(Begun::Act)
+    } else {
+        Err(in_flight(app))
+    }
+}
+
+fn in_flight(app: &App) -> Error {
+    app.metrics.idempotency("in_flight");
+    Error::IdempotencyInFlight(ASK_AGAIN)
+}
+
+fn replayed(app: &App, status: u16, body: String) -> Answer {
+    app.metrics.idempotency("replayed");
+    Answer::new(status, "application/json; charset=utf-8", body).with("idempotency-replayed", "true")
+}
+
+/// What makes two requests the same: method, address, body, and the one header that changes what a call means.
+fn fingerprint(call: &Call) -> [u8; 32] {
+    let publish_now = call.header("x-gatehouse-publish-now").unwrap_or_default();
+    let parts = [call.method.as_str(), &call.path, &call.query, publish_now];
+    // Lengths first, so that no part can run into the next.
+    let head: String = parts.iter().map(|part| format!("{}:{part}", part.len())).collect();
+    tree::digest(&[head.as_bytes(), &call.body])
+}
+
+/// The answer to a call that happened without being answered, in PostPost's words.
+async fn answer_of(app: &App, caller: &Caller, operation: &Operation) -> Result<(u16, Value), Error> {
+    if operation.state == OpState::Gone {
+        return Ok((404, json!({ "error": "Post group not found" })));
+    }
+    if operation.verb != Verb::PostUpdate {
+        return Ok((200, json!({ "success": true })));
+    }
+    let workspace_id = &caller.account.workspace.id;
+    let mirrored = match &operation.tenant_id {
+        Some(tenant) => app.db.post(workspace_id, tenant, &operation.target).await?.map(|m| m.post),
+        None => None,
+    };
+    let before = operation.snapshot.as_ref().and_then(|s| s.status.clone());
+    let status =
+        operation.asked.status.clone().or(mirrored.as_ref().map(|p| p.status.to_string())).or(before);
+    let time = mirrored.and_then(|p| p.scheduled_at).or(operation.asked.scheduled_at);
+    let mut group = json!({ "_id": operation.target, "status": status });
+    if let Some(at) = time {
+        group["scheduledTime"] = times::to_iso(at).into();
+    }
+    Ok((200, json!({ "success": true, "message": "Post updated successfully", "postGroup": group })))
+}

@@ -1,0 +1,64 @@
+//! Bulk jobs and what came of calls, for tests that disturb them.
+
+use crate::testapp::{Tenant, TestApp};
+use gatehouse::{
+    domain::{
+        ids,
+        jobs::{Counts, JobState},
+        plans::{BulkAction, PlanOptions},
+    },
+    jobs::planning,
+};
+use reqwest::Method;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Starts a job that deletes these posts of the tenant, which must be in the mirror; its id.
+pub async fn delete_job(app: &TestApp, tenant: &Tenant, posts: &[String]) -> String {
+    let account = app.app().access.account(&app.ws).unwrap();
+    let request = planning::Request {
+        workspace: &account.workspace,
+        action: BulkAction::Delete,
+        options: PlanOptions::default(),
+        filter_text: String::new(),
+        created_by: &app.owner.id,
+    };
+    let all = posts.iter().map(|id| (tenant.id.clone(), id.clone())).collect();
+    let plan = planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap();
+    let job = ids::new_id();
+    app.app().db.confirm_plan(&app.owner, &plan, &job, "spring", app.clock.now()).await.unwrap().unwrap();
+    app.app().jobs.ring();
+    job
+}
+
+/// Waits until the job has ended and nothing of it is in doubt.
+pub async fn ended(app: &TestApp, job: &str) -> Counts {
+    app.until("the job ends", || async {
+        let job = app.app().db.job(&app.ws, job).await.unwrap().unwrap();
+        job.state == JobState::Completed && job.counts.unknown == 0
+    })
+    .await;
+    app.app().db.job(&app.ws, job).await.unwrap().unwrap().counts
+}
+
+/// How often each post was deleted at PostPost, from its journal.
+pub async fn deletions(app: &TestApp) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let page = app.journal(after).await;
+        let Some(last) = page.last() else { return found };
+        after = last["seq"].as_i64().unwrap();
+        for effect in page.iter().filter(|e| e["action"] == "post.delete") {
+            *found.entry(effect["postGroupId"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+}
+
+/// The calls PostPost got since the last reset that ask for a change: method and path.
+pub async fn changing_calls(app: &TestApp) -> Vec<String> {
+    let calls = app.control(Method::GET, "calls?last=2000", Value::Null).await;
+    let line =
+        |call: &Value| format!("{} {}", call["method"].as_str().unwrap(), call["path"].as_str().unwrap());
+    calls["calls"].as_array().unwrap().iter().filter(|call| call["method"] != "GET").map(line).collect()
+}
