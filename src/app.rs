@@ -114,7 +114,11 @@ impl Running {
         let leases = Arc::new(leases.await.map_err(Error::Store)?);
         let access =
             Arc::new(Access::open(db.clone(), clock.clone(), keyring.clone()).await.map_err(Error::Access)?);
-        let timeouts = Timeouts { total: config.tuning.upstream_timeouts, idle: config.tuning.upstream_idle };
+        let timeouts = Timeouts {
+            total: config.tuning.upstream_timeouts,
+            idle: config.tuning.upstream_idle,
+            guarded: config.tuning.upstream_guarded,
+        };
         let upstream = Upstream::new(clock.clone(), metrics.clone(), timeouts);
         let upstream = Arc::new(upstream.map_err(Error::Upstream)?);
         let pacing = Arc::new(Pacing::new(config.tuning.pace));

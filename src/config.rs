@@ -98,6 +98,8 @@ pub struct Tuning {
     pub upstream_timeouts: (Duration, Duration),
     /// Between two parts of an answer from upstream that has begun.
     pub upstream_idle: Duration,
+    /// Whether breaker and retry budget are in force.
+    pub upstream_guarded: bool,
     /// Between two background calls of a workspace (design §7: 10 a second).
     pub pace: Duration,
     /// How old a mirror gets before it is refreshed, and before it is swept completely.
@@ -128,6 +130,7 @@ impl Default for Tuning {
         Self {
             upstream_timeouts: (Duration::from_secs(15), Duration::from_secs(30)),
             upstream_idle: Duration::from_secs(10),
+            upstream_guarded: true,
             pace: Duration::from_millis(100),
             mirror_age: Duration::from_secs(120),
             sweep_age: Duration::from_secs(3600),

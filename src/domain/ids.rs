@@ -1,5 +1,7 @@
 //! The shapes of ids, checked before an id is used for anything (design §13).
 
+use crate::clock::{Millis, SECOND};
+
 /// A new id of ours: a UUIDv7, so that ids sort by the time they were made.
 pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -17,6 +19,12 @@ pub fn is_own_id(id: &str) -> bool {
 /// Whether `id` is an ObjectId as PostPost writes it: 24 lower-case hex digits.
 pub fn is_object_id(id: &str) -> bool {
     id.len() == 24 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// When an ObjectId was made, by the clock of whoever made it, in whole seconds cut off.
+pub fn object_id_time(id: &str) -> Option<Millis> {
+    let seconds = i64::from_str_radix(id.get(..8)?, 16).ok()?;
+    is_object_id(id).then_some(seconds * SECOND)
 }
 
 /// A request id taken from a caller: 1 to 64 letters, digits, `-`, `_` or `.`, so that it can stand in a log line.
@@ -39,6 +47,8 @@ mod tests {
         {
             assert!(!is_object_id(bad), "{bad}");
         }
+        assert_eq!(object_id_time("507f1f77bcf86cd799439011"), Some(1_350_508_407_000));
+        assert_eq!((object_id_time("507f1f77"), object_id_time("é07f1f77bcf86cd799439011")), (None, None));
         assert!(is_request_id("abc-1.2_3") && !is_request_id("a b") && !is_request_id(&"x".repeat(65)));
     }
 }

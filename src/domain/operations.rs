@@ -41,6 +41,9 @@ pub struct Asked {
     pub scheduled_at: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// Days a connection link should work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_days: Option<i64>,
 }
 
 impl Asked {
@@ -68,6 +71,9 @@ pub struct Snapshot {
     pub media: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_expires_at: Option<Millis>,
+    /// The managed user that had the name asked for already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
 }
 
 /// A stored operation.

@@ -5,13 +5,14 @@ use crate::{
     access::Account,
     app::App,
     audit::Unavailable,
-    clock::{MINUTE, SECOND},
+    clock::{DAY, MINUTE, Millis, SECOND},
     domain::{
         audit::{Actor, ActorType, Draft, Outcome},
         ids,
         jobs::ItemState,
         operations::{OpState, Operation, Verb},
         posts::{Post, PostStatus},
+        tenants::ManagedUser,
         times,
     },
     proxy::created_tenant,
@@ -25,6 +26,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Operations looked at in one round.
 const BATCH: i64 = 50;
+/// How much the clocks of two machines, compared by the second, may differ after all.
+const CLOCKS: i64 = 2 * SECOND;
+/// The furthest that upstream is taken to have moved a time, to keep its interval between posts.
+const MOVED_MAX: i64 = DAY;
+/// A link's end is counted from some moment of the call.
+const LINK_SLACK: i64 = MINUTE;
 /// A call older than this has ended, whatever its process says: with its repeats, the longest takes 50 s.
 const CALL_MAX: i64 = MINUTE;
 
@@ -33,6 +40,8 @@ enum Finding {
     Closed(OpState, Vec<Effect>, Option<i64>),
     /// No sign of it yet; it may still be under way.
     NotYet,
+    /// What was seen says nothing either way.
+    Unclear,
     /// What is seen may be another call's doing, which has no end yet.
     AfterAnother,
     /// Upstream could not be asked.
@@ -79,7 +88,9 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
 
 async fn settle(app: &App, account: &Account, operation: &Operation) -> store::Result<()> {
     let now = app.clock.now();
-    let settled_by = operation.started_at + app.config.tuning.settle_after.as_millis() as i64;
+    // The last attempt may have begun a while after the intent; it had ended when the doubt arose.
+    let sent_by = operation.doubted_at.unwrap_or(operation.started_at);
+    let settled_by = sent_by + app.config.tuning.settle_after.as_millis() as i64;
     let finding = look(app, account, operation).await;
     let (state, effects, granted) = match finding {
         Finding::Closed(state, effects, granted) => (state, effects, granted),
@@ -87,6 +98,7 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Finding::NotYet => {
             return app.db.defer_operation(&operation.id, (now + 2 * SECOND).min(settled_by)).await;
         }
+        Finding::Unclear => return app.db.defer_operation(&operation.id, now + 2 * SECOND).await,
         Finding::AfterAnother => return app.db.defer_operation(&operation.id, now + SECOND).await,
         // The tenant is no longer ours to ask for, so neither is what became of its post.
         Finding::Unanswered(Failure::Refused(reply)) if reply.status == 403 && now >= settled_by => {
@@ -237,7 +249,7 @@ async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<
             {
                 return Ok(Finding::NotYet);
             }
-            return Ok(compare(operation, post));
+            return Ok(compare(operation, post, begun_upstream(app, operation)));
         }
         if !listed.has_next {
             break;
@@ -250,26 +262,35 @@ async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<
         .await?;
     Ok(match found {
         None => Finding::Closed(OpState::Gone, Vec::new(), None),
-        Some(_) => Finding::NotYet,
+        Some(_) => Finding::Unclear,
     })
 }
 
-/// Whether the post is as it was asked to be, or has changed since the snapshot in the direction asked for.
-fn compare(operation: &Operation, post: &Post) -> Finding {
+/// The moment the call began by upstream's clock, or a little before; `None` if that cannot be told.
+fn begun_upstream(app: &App, operation: &Operation) -> Option<Millis> {
+    let ahead = app.upstream.clock_ahead(&operation.workspace_id)?;
+    Some(operation.started_at + ahead - CLOCKS)
+}
+
+/// Whether the post is as it was asked to be, and was changed since our call began. `begun` is by upstream's clock.
+fn compare(operation: &Operation, post: &Post, begun: Option<Millis>) -> Finding {
     let asked = &operation.asked;
     let before = operation.snapshot.as_ref();
-    let touched = before.and_then(|s| s.updated_at).is_none_or(|at| post.updated_at > at);
+    // The snapshot may be as old as the mirror, and somebody else's change lie between; without one or the other, what
+    // there is has to do.
+    let touched = before.and_then(|s| s.updated_at).is_none_or(|at| post.updated_at > at)
+        && begun.is_none_or(|at| post.updated_at >= at);
     let status_fits = asked.status().is_none_or(|status| {
         // A post resumed "now" may have gone out already.
         status == post.status || status == PostStatus::Scheduled && !post.status.may_update()
     });
     let time_fits = asked.scheduled_at.is_none_or(|at| post.scheduled_at == Some(at));
-    // Upstream may move the time asked for; a touched post in the right status with another new time is that.
-    // Only a change since our call began can be ours; upstream's clock and ours may differ a little.
-    let since = post.updated_at >= operation.started_at - 5 * SECOND;
-    let moved =
-        since && asked.scheduled_at.is_some() && before.is_some_and(|s| s.scheduled_at != post.scheduled_at);
-    if touched && status_fits && (time_fits || moved) || status_fits && time_fits && before.is_none() {
+    // Upstream may move the time asked for, to a later one: that is ours as well. An earlier one is somebody else's.
+    let moved = asked.scheduled_at.zip(post.scheduled_at).is_some_and(|(asked, got)| {
+        (asked..=asked + MOVED_MAX).contains(&got)
+            && before.is_none_or(|s| s.scheduled_at != post.scheduled_at)
+    });
+    if touched && status_fits && (time_fits || moved) {
         let effects =
             operation.tenant_id.iter().flat_map(|tenant| applied(operation, tenant, post)).collect();
         return Finding::Closed(
@@ -319,8 +340,17 @@ async fn tenant(app: &App, account: &Account, operation: &Operation) -> Result<F
     let by_id = users.iter().find(|u| u.id == operation.target);
     Ok(match operation.verb {
         Verb::TenantCreate => {
-            let name = operation.asked.username.as_deref();
-            match users.iter().find(|u| Some(u.username.as_str()) == name) {
+            // Upstream writes names small. A user that had the name before our call is not its effect.
+            let name = operation.asked.username.as_deref().unwrap_or_default().to_lowercase();
+            let known = operation.snapshot.as_ref().and_then(|s| s.user_id.as_deref());
+            let begun = begun_upstream(app, operation);
+            let ours = |user: &&ManagedUser| {
+                let made = ids::object_id_time(&user.id).map(|at| at + SECOND);
+                user.username.to_lowercase() == name
+                    && Some(user.id.as_str()) != known
+                    && begun.zip(made).is_none_or(|(begun, made)| made >= begun)
+            };
+            match users.iter().find(ours) {
                 Some(user) => {
                     let effect = Effect::TenantPut { workspace_id, user: user.clone(), at };
                     Finding::Closed(OpState::Applied, vec![effect], None)
@@ -337,9 +367,7 @@ async fn tenant(app: &App, account: &Account, operation: &Operation) -> Result<F
         },
         _ => match by_id {
             None => Finding::Closed(OpState::Gone, Vec::new(), None),
-            Some(user)
-                if Some(user.link_expires_at) != operation.snapshot.as_ref().map(|s| s.link_expires_at) =>
-            {
+            Some(user) if made_link(operation, user, begun_upstream(app, operation), at) => {
                 let tenant_id = operation.target.clone();
                 let effect = Effect::TenantLink { workspace_id, tenant_id, expires_at: user.link_expires_at };
                 Finding::Closed(OpState::Applied, vec![effect], None)
@@ -347,4 +375,17 @@ async fn tenant(app: &App, account: &Account, operation: &Operation) -> Result<F
             Some(_) => Finding::NotYet,
         },
     })
+}
+
+/// Whether the user's connection link is one that the operation made: not the one known before, which may be older than
+/// the one there was, and with the life that was asked for. `begun` is by upstream's clock.
+fn made_link(operation: &Operation, user: &ManagedUser, begun: Option<Millis>, now: Millis) -> bool {
+    let Some(ends) = user.link_expires_at else { return false };
+    let fresh = operation.snapshot.as_ref().is_none_or(|s| s.link_expires_at != Some(ends));
+    let life = operation.asked.link_days.zip(begun);
+    let fits = life.is_none_or(|(days, begun)| {
+        let from = begun + days * DAY;
+        (from..=from + (now - operation.started_at) + LINK_SLACK).contains(&ends)
+    });
+    fresh && fits
 }

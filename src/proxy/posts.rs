@@ -126,7 +126,7 @@ impl Road {
             asked: Asked {
                 status: update.status.map(|s| s.as_str().to_owned()),
                 scheduled_at: update.scheduled_at,
-                username: None,
+                ..Asked::default()
             },
             shown,
             was: snapshot.as_ref().map(shown_before).unwrap_or_default(),
@@ -341,7 +341,7 @@ fn snapshot(mirrored: Option<&Post>, found: Option<&FoundPost>) -> Snapshot {
             (None, None) => Vec::new(),
         },
         media: mirrored.map(|p| p.media.clone()).unwrap_or_default(),
-        link_expires_at: None,
+        ..Snapshot::default()
     }
 }
 

@@ -36,11 +36,16 @@ impl Road {
         if !display_name.is_empty() {
             body["displayName"] = display_name.into();
         }
+        let known = self.db.tenant_by_username(&caller.account.workspace.id, username).await?;
         let change = Change {
             verb: Verb::TenantCreate,
             target: String::new(),
             asked: Asked { username: Some(username.to_owned()), ..Asked::default() },
-            snapshot: None,
+            snapshot: known.map(|tenant| Snapshot {
+                existed: true,
+                user_id: Some(tenant.id),
+                ..Snapshot::default()
+            }),
             call: self.call(caller, Method::Post, &["workspace", "users"]).json(&body),
             shown: vec![("username", username.into()), ("displayName", display_name.into())],
             was: Vec::new(),
@@ -102,7 +107,7 @@ impl Road {
         let change = Change {
             verb: Verb::TenantLink,
             target: tenant_id.to_owned(),
-            asked: Asked::default(),
+            asked: Asked { link_days: Some(days), ..Asked::default() },
             snapshot: Some(Snapshot {
                 existed: true,
                 link_expires_at: known.and_then(|t| t.link_expires_at),

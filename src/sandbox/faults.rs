@@ -55,6 +55,8 @@ struct Match {
     path: Option<String>,
     user_id: Option<String>,
     post_group_id: Option<String>,
+    /// A text that stands in the body, for calls whose path names nothing.
+    body_has: Option<String>,
 }
 
 /// What the rules decided for one call.
@@ -165,6 +167,7 @@ impl Match {
             && same(&self.user_id, call.user_header().unwrap_or_default())
             && (self.post_group_id.is_none()
                 || call.segments().iter().any(|segment| same(&self.post_group_id, segment)))
+            && self.body_has.as_deref().is_none_or(|text| String::from_utf8_lossy(&call.body).contains(text))
     }
 }
 

@@ -28,7 +28,7 @@
 //! curl -s -X POST $S/_sandbox/tick -d '{"now":"2030-01-01T09:00:00Z"}' # one step of the scheduler
 //! ```
 //!
-//! A rule holds `match` (`method`, `path` as a prefix, `userId`, `postGroupId`; all optional), `times`,
+//! A rule holds `match` (`method`, `path` as a prefix, `userId`, `postGroupId`, `bodyHas`; all optional), `times`,
 //! `probability`, and what to do: *instead of the effect* `status` (with `body`), `retryAfter` (429),
 //! `redirect` (307), `garbage`, `resetBefore`; *after the effect* `statusAfter` (with `body`), `garbageAfter`,
 //! `resetAfter`; *beside it* `delayMs`, `delayAfterMs`, `moveTimesByMs`, `failTransaction`, `failStorage`.

@@ -33,6 +33,8 @@ pub struct Timeouts {
     pub total: (Duration, Duration),
     /// Between two parts of an answer that has begun.
     pub idle: Duration,
+    /// Whether breaker and retry budget are in force. Tests of single faults do without.
+    pub guarded: bool,
 }
 
 /// Where a workspace's calls go, and under which key.
@@ -122,6 +124,8 @@ pub struct Upstream {
     refused: RefusedKeys,
     /// Since when a workspace's upstream has not answered.
     unreachable: Mutex<HashMap<String, Millis>>,
+    /// How far a workspace's upstream's clock is ahead of ours, by its last answer.
+    ahead: Mutex<HashMap<String, Millis>>,
 }
 
 impl Upstream {
@@ -149,6 +153,7 @@ impl Upstream {
             budgets: Budgets::default(),
             refused: RefusedKeys::default(),
             unreachable: Mutex::default(),
+            ahead: Mutex::default(),
         })
     }
 
@@ -157,6 +162,11 @@ impl Upstream {
         let silent =
             self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied();
         silent.or_else(|| self.breakers.open_since(workspace_id))
+    }
+
+    /// How far upstream's clock is ahead of ours, to a second, by the `Date` of its last answer. `None`: it sends none.
+    pub fn clock_ahead(&self, workspace_id: &str) -> Option<Millis> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(workspace_id).copied()
     }
 
     /// Whether a call would be sent now. Asked before an intent is written, and by background work before it begins.
@@ -169,6 +179,7 @@ impl Upstream {
         }
         match to.standing {
             KeyStanding::Trial => Ok(()),
+            _ if !self.timeouts.guarded => Ok(()),
             _ => self.breakers.ready(&to.workspace_id),
         }
     }
@@ -199,7 +210,7 @@ impl Upstream {
             if !repeats::may_repeat(call.method, &result) || spent() + wait > patience {
                 break;
             }
-            if !self.budgets.spend(workspace, self.clock.now()) {
+            if self.timeouts.guarded && !self.budgets.spend(workspace, self.clock.now()) {
                 self.metrics.upstream_retry_refused(workspace);
                 break;
             }
@@ -229,13 +240,14 @@ impl Upstream {
         let request = self.request(to, call)?;
         let permit = match to.standing {
             KeyStanding::Trial => None,
+            _ if !self.timeouts.guarded => None,
             _ => Some(self.breakers.admit(workspace)?),
         };
         if again {
             self.metrics.upstream_retry(workspace);
         }
         let sent = Instant::now();
-        let result = self.exchange(request).await;
+        let result = self.exchange(workspace, request).await;
         if !repeats::may_repeat(Method::Get, &result) && result.is_ok() {
             self.budgets.earn(workspace);
         }
@@ -287,10 +299,11 @@ impl Upstream {
         request.build().map_err(sort)
     }
 
-    async fn exchange(&self, request: reqwest::Request) -> Result<Reply, Error> {
+    async fn exchange(&self, workspace_id: &str, request: reqwest::Request) -> Result<Reply, Error> {
         let begun = Instant::now();
         let response = self.http.execute(request).await.map_err(sort)?;
         let status = response.status().as_u16();
+        self.note_clock(workspace_id, response.headers());
         if (300..400).contains(&status) {
             return Err(Error::Redirect(status));
         }
@@ -301,6 +314,14 @@ impl Upstream {
             .and_then(|v| repeats::read_retry_after(v, self.clock.now()));
         let body = self.bodies.read(response).await?;
         Ok(Reply { status, body, latency_ms: begun.elapsed().as_millis() as i64, retry_after })
+    }
+
+    fn note_clock(&self, workspace_id: &str, headers: &reqwest::header::HeaderMap) {
+        let date = headers.get("date").and_then(|v| v.to_str().ok());
+        let Some(at) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else { return };
+        // The header has whole seconds, cut off.
+        let ahead = at.timestamp().as_millisecond() + 500 - self.clock.now();
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace_id.to_owned(), ahead);
     }
 
     fn note_reachability(&self, workspace_id: &str, result: &Result<Reply, Error>) {

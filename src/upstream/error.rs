@@ -24,9 +24,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the call may have had its effect.
+    /// Whether the call may have had its effect. A redirect that keeps the method says "ask there instead"; any other may
+    /// be the page after a change that was made.
     pub fn may_have_happened(&self) -> bool {
-        !self.was_not_sent() && !matches!(self, Self::Redirect(_))
+        !self.was_not_sent() && !matches!(self, Self::Redirect(307 | 308))
     }
 
     /// Whether upstream knows nothing of the call.

@@ -55,7 +55,7 @@ impl Client {
 
     fn with(url: &str, total: Duration, idle: Duration) -> Self {
         let (clock, metrics) = (Clock::default(), Arc::new(Metrics::default()));
-        let timeouts = Timeouts { total: (total, total), idle };
+        let timeouts = Timeouts { total: (total, total), idle, guarded: true };
         let to = Endpoint {
             workspace_id: "w".into(),
             base_url: url.into(),

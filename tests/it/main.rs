@@ -9,6 +9,7 @@ mod conduct;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
 mod disk;
+mod fault_matrix;
 mod health;
 mod hostile_bytes;
 mod idempotency;

@@ -35,7 +35,7 @@ fn operation(workspace_id: &str, id: &str) -> Operation {
         verb: Verb::PostUpdate,
         target: oid(id.bytes().map(usize::from).sum()),
         actor: actor(),
-        asked: Asked { status: Some("draft".into()), scheduled_at: Some(NOW), username: None },
+        asked: Asked { status: Some("draft".into()), scheduled_at: Some(NOW), ..Asked::default() },
         snapshot: Some(Snapshot { existed: true, content: Some("Text".into()), ..Default::default() }),
         state: OpState::Open,
         item: None,
