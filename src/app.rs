@@ -92,6 +92,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     server: http::Server,
     workers: Vec<tokio::task::JoinHandle<()>>,
+    heartbeat: tokio::task::JoinHandle<()>,
     _lock: Option<File>,
 }
 
@@ -165,7 +166,8 @@ impl Running {
         let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
         let server = http::Server::start(app.clone(), listener).await.map_err(Error::Server)?;
         let workers = jobs::start(&app);
-        Ok(Self { app, url, setup_link, stop, server, workers, _lock: lock })
+        let heartbeat = jobs::heartbeat(app.clone());
+        Ok(Self { app, url, setup_link, stop, server, workers, heartbeat, _lock: lock })
     }
 
     /// Stops in order: not ready, so that nobody is sent here any more; no new requests; those under way and the workers
@@ -184,6 +186,7 @@ impl Running {
         if tokio::time::timeout(DRAIN, Box::pin(drain)).await.is_err() {
             tracing::warn!("some work did not end in time; it is settled at the next start");
         }
+        self.heartbeat.abort();
         let close = async {
             if let Err(error) = app.access.flush_uses().await {
                 tracing::warn!(%error, "last uses of keys were not written down");

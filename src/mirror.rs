@@ -137,7 +137,9 @@ impl Mirror {
         patience: Patience,
     ) -> Result<(), RefreshError> {
         let lock = self.lock(&account.workspace.id, tenant_id);
-        let _one = lock.lock().await;
+        let _one = tokio::time::timeout(patience.0, lock.lock())
+            .await
+            .map_err(|_| Failure::Failed(Error::Timeout))?;
         self.refresh(account, tenant_id, true, patience, None).await
     }
 

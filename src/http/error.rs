@@ -197,6 +197,9 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Upstream(upstream::Error::BreakerOpen { .. }) => {
             (503, "PostPost is not asked for a moment, because most calls fail: nothing was sent".into())
         }
+        Refusal::Upstream(upstream::Error::NotSent) => {
+            (503, "The gateway could not send it in time: nothing happened. Try again".into())
+        }
         Refusal::Upstream(upstream::Error::Timeout) => (504, "PostPost did not answer in time".into()),
         Refusal::Upstream(upstream::Error::Redirect(_)) => {
             (502, "PostPost answered with a redirect, which is not followed".into())
@@ -216,7 +219,7 @@ fn describe_refusal(refusal: &Refusal) -> Described {
     let retry_after = match refusal {
         Refusal::Upstream(upstream::Error::BreakerOpen { retry_after }) => Some(*retry_after),
         Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
-        Refusal::Taken => Some(1),
+        Refusal::Taken | Refusal::Upstream(upstream::Error::NotSent) => Some(1),
         Refusal::Store(error) if is_away(error) => Some(2),
         _ => None,
     };

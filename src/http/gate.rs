@@ -2,7 +2,7 @@
 //! does not keep an operator out, and within the door a tenant and a workspace may fill only their share. What does not
 //! fit waits for a moment and is then turned away: a caller who is told so early can come back, one who hangs cannot.
 
-use super::{Error, health, limits::Who};
+use super::{Door, Error, health, limits::Who};
 use crate::metrics::Metrics;
 use std::{
     collections::HashMap,
@@ -36,6 +36,10 @@ const DOWNLOADS: usize = 32;
 const LIVE: usize = 256;
 /// Bytes of bodies in memory, of the doors for programs and of the pages, in KiB.
 const BODIES: usize = 64 << 10;
+/// The same of log-ins, whose forms have a few hundred bytes each.
+const LOG_IN_BODIES: usize = 4 << 10;
+/// The largest form of a log-in or set-up, in bytes.
+const LOG_IN_BODY: usize = 16 << 10;
 /// Refused calls held back at once, and for how long: a client that comes back at once, a hundred connections wide, is
 /// slowed down to a few hundred calls a second. Beyond that number refusals are answered at once.
 const HELD_BACK: usize = 1_024;
@@ -69,6 +73,16 @@ impl Lane {
     }
 }
 
+impl Lane {
+    /// The largest body in bytes: the door's, but a small one of whoever is not signed in.
+    pub fn body_max(self, door: Door) -> usize {
+        match self {
+            Self::LogIn => LOG_IN_BODY,
+            Self::Free | Self::Door | Self::Pages => door.body_max(),
+        }
+    }
+}
+
 /// All rooms.
 pub struct Gate {
     metrics: Arc<Metrics>,
@@ -81,6 +95,7 @@ pub struct Gate {
     live: Arc<Semaphore>,
     door_bodies: Arc<Semaphore>,
     page_bodies: Arc<Semaphore>,
+    log_in_bodies: Arc<Semaphore>,
     held_back: Semaphore,
 }
 
@@ -106,6 +121,7 @@ impl Gate {
             live: Arc::new(Semaphore::new(LIVE)),
             door_bodies: Arc::new(Semaphore::new(BODIES)),
             page_bodies: Arc::new(Semaphore::new(BODIES)),
+            log_in_bodies: Arc::new(Semaphore::new(LOG_IN_BODIES)),
             held_back: Semaphore::new(HELD_BACK),
         }
     }
@@ -139,13 +155,18 @@ impl Gate {
         Ok(pass)
     }
 
-    /// Counts `bytes` more of a body that is being read.
+    /// Counts a body that is being read and has `bytes` so far.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when all bodies together are more than is kept in memory.
     pub fn hold_body(&self, lane: Lane, pass: &mut Pass, bytes: usize) -> Result<(), Error> {
-        let bodies = if lane == Lane::Door { &self.door_bodies } else { &self.page_bodies };
-        let kib = bytes.div_ceil(1 << 10) as u32;
+        let bodies = match lane {
+            Lane::Door => &self.door_bodies,
+            Lane::LogIn => &self.log_in_bodies,
+            Lane::Pages | Lane::Free => &self.page_bodies,
+        };
+        let held = pass.body.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let kib = bytes.div_ceil(1 << 10).saturating_sub(held) as u32;
         match bodies.clone().try_acquire_many_owned(kib) {
             Ok(more) => match &mut pass.body {
                 Some(body) => body.merge(more),

@@ -234,12 +234,13 @@ async fn work(
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
+    let lane = Lane::of(&call.method, &call.path);
+    let most = lane.body_max(door);
     // Refused before it is waited for.
     let announced = call.header("content-length").and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > door.body_max() as u64) {
-        return Err(Error::TooLarge(door.body_max()));
+    if announced.is_some_and(|length| length > most as u64) {
+        return Err(Error::TooLarge(most));
     }
-    let lane = Lane::of(&call.method, &call.path);
     let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
     let mut pass = Pass::default();
     if lane == Lane::Door {
@@ -247,7 +248,7 @@ async fn work(
     }
     // The body of a stranger is not read: the door refuses them by their headers.
     if lane != Lane::Door || who.is_some() {
-        let body = read_body(app, door, lane, payload, &mut pass);
+        let body = read_body(app, most, lane, payload, &mut pass);
         call.body = tokio::time::timeout(app.config.tuning.clients.body, body)
             .await
             .unwrap_or(Err(Error::SlowBody))?;
@@ -285,7 +286,7 @@ fn count(app: &App, call: &Call, who: Option<&Who>, stated: &mut Vec<Header>) ->
 
 async fn read_body(
     app: &App,
-    door: Door,
+    most: usize,
     lane: Lane,
     mut payload: web::Payload,
     pass: &mut Pass,
@@ -293,11 +294,11 @@ async fn read_body(
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Error::bad("invalid_body", "The body could not be read"))?;
-        if body.len() + chunk.len() > door.body_max() {
-            return Err(Error::TooLarge(door.body_max()));
+        if body.len() + chunk.len() > most {
+            return Err(Error::TooLarge(most));
         }
-        app.gate.hold_body(lane, pass, chunk.len())?;
         body.extend_from_slice(&chunk);
+        app.gate.hold_body(lane, pass, body.len())?;
     }
     Ok(body.freeze())
 }

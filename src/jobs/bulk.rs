@@ -82,7 +82,8 @@ pub async fn run(app: Arc<App>) {
     }
 }
 
-/// Advances one job as far as it goes, then rings for the next. A job that another process has is left to it.
+/// Advances one job as far as it goes, and rings for the next if it has ended. A job that another process has is left to
+/// it.
 async fn work(app: Arc<App>, job: Job) {
     let lease = format!("job:{}", job.id);
     let fence = match app.leases.take(&lease).await {
@@ -94,30 +95,40 @@ async fn work(app: Arc<App>, job: Job) {
         }
     };
     let id = job.id.clone();
-    match advance(&app, job, &fence).await {
-        Ok(()) => {}
-        Err(store::Error::Fenced) => app.leases.note_lost(&fence, "job"),
-        Err(error) => tracing::warn!(job = id, %error, "a bulk job stopped short; the next round goes on"),
-    }
+    let ended = match advance(&app, job, &fence).await {
+        Ok(ended) => ended,
+        Err(store::Error::Fenced) => {
+            app.leases.note_lost(&fence, "job");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(job = id, %error, "a bulk job stopped short; the next round goes on");
+            false
+        }
+    };
     if let Err(error) = app.leases.release(&fence).await {
         tracing::warn!(job = id, %error, "a bulk job's lease could not be given back; it will run out");
     }
-    app.jobs.ring();
+    if ended {
+        app.jobs.ring();
+    }
 }
 
-async fn advance(app: &Arc<App>, job: Job, fence: &Fence) -> store::Result<()> {
+/// Whether the job has ended or paused, so that another one's turn has come. Else it waits for something, and is looked
+/// at again in the next round.
+async fn advance(app: &Arc<App>, job: Job, fence: &Fence) -> store::Result<bool> {
     loop {
         // Read again each time: the operator may have asked for something else.
-        let Some(job) = app.db.job(&job.workspace_id, &job.id).await? else { break };
+        let Some(job) = app.db.job(&job.workspace_id, &job.id).await? else { return Ok(true) };
         // The heartbeat keeps the lease; another holder's is seen here at the latest.
         let held = app.leases.take(&fence.name).await?;
         if *app.stopping.borrow() || job.state.is_final() || held.as_ref() != Some(fence) {
-            break;
+            return Ok(job.state.is_final());
         }
         match job.wanted {
             Wanted::Cancel => {
                 app.db.finish_job(fence, &job, JobState::Cancelled, app.clock.now()).await?;
-                break;
+                return Ok(true);
             }
             Wanted::Pause => {
                 app.db
@@ -129,8 +140,9 @@ async fn advance(app: &Arc<App>, job: Job, fence: &Fence) -> store::Result<()> {
                         app.clock.now(),
                     )
                     .await?;
-                break;
+                return Ok(true);
             }
+            Wanted::Run if job.state == JobState::Running => {}
             Wanted::Run => {
                 app.db
                     .set_job_state(
@@ -147,18 +159,17 @@ async fn advance(app: &Arc<App>, job: Job, fence: &Fence) -> store::Result<()> {
         if items.is_empty() {
             // What another process left running is the reconciler's; the job ends when that is settled.
             if job.counts.running > 0 {
-                break;
+                return Ok(false);
             }
             app.db.finish_job(fence, &job, JobState::Completed, app.clock.now()).await?;
-            break;
+            return Ok(true);
         }
         // Not in the picture yet or any more: the next round looks again, instead of this loop going round at once.
-        let Some(account) = app.access.account(&job.workspace_id) else { break };
+        let Some(account) = app.access.account(&job.workspace_id) else { return Ok(false) };
         if run_batch(&Run { app, account: &account, job: &job, fence }, items).await? == Flow::BackOff {
             tokio::time::sleep(UNREACHABLE_PAUSE.min(app.config.tuning.tick * 3)).await;
         }
     }
-    Ok(())
 }
 
 /// A job being worked on by the holder of its lease.

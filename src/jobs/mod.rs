@@ -35,7 +35,6 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(refused_keys::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
-        tokio::spawn(every(app.clone(), app.leases.beat_every(), "leases", beat)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),
         tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),
     ]
@@ -63,8 +62,16 @@ async fn poll_access(app: Arc<App>) -> Result<(), crate::access::Error> {
     app.access.poll().await
 }
 
-async fn beat(app: Arc<App>) -> crate::store::Result<()> {
-    app.leases.beat().await
+/// Keeps this process's leases, also while it stops: whoever aborts the task gives them back afterwards.
+pub fn heartbeat(app: Arc<App>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(app.leases.beat_every()).await;
+            if let Err(error) = app.leases.beat().await {
+                tracing::warn!(%error, "leases could not be renewed; the next beat tries again");
+            }
+        }
+    })
 }
 
 /// Writes down what is gathered in memory and forgets what has served its time.

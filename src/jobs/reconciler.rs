@@ -32,6 +32,9 @@ const CLOCKS: i64 = 2 * SECOND;
 const MOVED_MAX: i64 = DAY;
 /// A link's end is counted from some moment of the call.
 const LINK_SLACK: i64 = MINUTE;
+/// How long it is tried to see clearly, beyond the time after which no sign counts as none. A post must not be locked for
+/// good because PostPost lists it nowhere.
+const UNCLEAR_MAX: i64 = 15 * MINUTE;
 /// A call older than this has ended, whatever its process says: with its repeats, the longest takes 50 s.
 const CALL_MAX: i64 = MINUTE;
 
@@ -71,10 +74,10 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
                 }
                 // Nothing can be looked up until the key is replaced, or the breaker lets a call through.
                 let wait = match app.upstream.ready(&account.endpoint) {
-                    Ok(()) => {
-                        settle(app, &account, &operation).await?;
-                        continue;
-                    }
+                    // One that is not answered says enough about the workspace: its others wait for the next round, so that
+                    // a round is never longer than a call.
+                    Ok(()) if settle(app, &account, &operation).await? == Asked::Answered => continue,
+                    Ok(()) => break,
                     Err(Error::BreakerOpen { retry_after }) => retry_after as i64 * SECOND,
                     Err(_) => MINUTE,
                 };
@@ -86,7 +89,16 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
     futures_util::future::join_all(rounds).await.into_iter().collect()
 }
 
-async fn settle(app: &App, account: &Account, operation: &Operation) -> store::Result<()> {
+/// Whether upstream has told anything.
+#[derive(PartialEq, Eq)]
+enum Asked {
+    Answered,
+    Unanswered,
+}
+
+async fn settle(app: &App, account: &Account, operation: &Operation) -> store::Result<Asked> {
+    let defer =
+        async |until: Millis, asked| app.db.defer_operation(&operation.id, until).await.map(|()| asked);
     let now = app.clock.now();
     // The last attempt may have begun a while after the intent; it had ended when the doubt arose.
     let sent_by = operation.doubted_at.unwrap_or(operation.started_at);
@@ -96,10 +108,14 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Finding::Closed(state, effects, granted) => (state, effects, granted),
         Finding::NotYet if now >= settled_by => (OpState::NotApplied, Vec::new(), None),
         Finding::NotYet => {
-            return app.db.defer_operation(&operation.id, (now + 2 * SECOND).min(settled_by)).await;
+            return defer((now + 2 * SECOND).min(settled_by), Asked::Answered).await;
         }
-        Finding::Unclear => return app.db.defer_operation(&operation.id, now + 2 * SECOND).await,
-        Finding::AfterAnother => return app.db.defer_operation(&operation.id, now + SECOND).await,
+        Finding::Unclear if now >= settled_by + UNCLEAR_MAX => {
+            tracing::warn!(operation = operation.id, "PostPost never lists the post: taken for not applied");
+            (OpState::NotApplied, Vec::new(), None)
+        }
+        Finding::Unclear => return defer(now + 2 * SECOND, Asked::Answered).await,
+        Finding::AfterAnother => return defer(now + SECOND, Asked::Answered).await,
         // The tenant is no longer ours to ask for, so neither is what became of its post.
         Finding::Unanswered(Failure::Refused(reply)) if reply.status == 403 && now >= settled_by => {
             (OpState::Gone, Vec::new(), None)
@@ -107,15 +123,16 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         Finding::Unanswered(error) => {
             tracing::info!(operation = operation.id, %error, "an operation in doubt could not be looked up yet");
             let wait = (2 * SECOND) << operation.checks.clamp(0, 5);
-            return app.db.defer_operation(&operation.id, now + wait).await;
+            return defer(now + wait, Asked::Unanswered).await;
         }
     };
     // Whoever updates the post next compares it with the mirror, which must know this change by then.
     if let (Verb::PostUpdate, OpState::Applied, Some(tenant)) = (operation.verb, state, &operation.tenant_id)
         && let Err(error) = app.mirror.ensure_fresh(account, tenant, 0, Patience::BACKGROUND).await
+        && now < settled_by + UNCLEAR_MAX
     {
         tracing::info!(operation = operation.id, %error, "the mirror could not be refreshed before the operation's end");
-        return app.db.defer_operation(&operation.id, now + 2 * SECOND).await;
+        return defer(now + 2 * SECOND, Asked::Unanswered).await;
     }
     match close(app, operation, state, effects, granted).await {
         Ok(()) => app.metrics.operation(state.as_str()),
@@ -133,7 +150,7 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
     {
         tracing::warn!(%error, "the picture of tenants could not be rebuilt");
     }
-    Ok(())
+    Ok(Asked::Answered)
 }
 
 /// The operation's final entry, with everything that follows from it.
@@ -218,7 +235,10 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
     // such as a caller's second try. A delete that succeeded has found the post, so no other one was first.
     let existed = operation.snapshot.as_ref().is_some_and(|s| s.existed);
     let twins = twins(app, operation).await?;
-    if twins.iter().any(|twin| twin.state == OpState::Open && twin.started_at > operation.started_at) {
+    // One under way may be the one that did it. Of two whose processes have died, the earlier waits for the later.
+    let waits_for =
+        |twin: &Operation| operation.state == OpState::InDoubt || twin.started_at > operation.started_at;
+    if twins.iter().any(|twin| twin.state == OpState::Open && waits_for(twin)) {
         return Ok(Finding::AfterAnother);
     }
     let by_another = twins.iter().any(|twin| matches!(twin.state, OpState::Succeeded | OpState::Applied));

@@ -114,7 +114,7 @@ impl Road {
 
         // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
         let sent = if self.clock.now() - begun > INTENT_FRESH {
-            Err(upstream::Error::Unreachable("not sent: the process stood still after the intent".into()))
+            Err(upstream::Error::NotSent)
         } else {
             self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await
         };
@@ -209,7 +209,11 @@ impl Road {
                 Err(Refusal::Unknown { op_id, error: error.to_string() })
             }
             Err(error) => Err(error.into()),
-            Ok(_) if !usable => Err(Refusal::BadReply { op_id }),
+            Ok(_) if !usable && state == OpState::InDoubt => Err(Refusal::BadReply { op_id }),
+            Ok(reply) if !usable => {
+                let detail = format!("status {} without a JSON body", reply.status);
+                Err(Refusal::Upstream(upstream::Error::BadReply(detail)))
+            }
             Ok(reply) if state == OpState::InDoubt => {
                 Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })
             }

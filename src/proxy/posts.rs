@@ -5,6 +5,7 @@ use super::{
     change::{Change, Settled},
 };
 use crate::{
+    clock::SECOND,
     domain::{
         audit::{ActorType, Draft, Outcome, UpstreamResult},
         ids,
@@ -22,6 +23,9 @@ use crate::{
     },
 };
 use serde_json::Value;
+
+/// An update that ended this lately may not be in the mirror yet; older ones are told apart by their times.
+const JUST_UPDATED: i64 = 10 * SECOND;
 
 impl Road {
     /// Deletes a post, under the workspace's delete policy. A post that upstream does not know (any more) is `gone`:
@@ -102,6 +106,7 @@ impl Road {
                 return Err(Refusal::PastTime);
             }
         }
+        self.know_last_update(caller, post_id).await?;
         let mirrored = self.mirrored(caller, post_id).await?;
         let before = mirrored.as_ref().map(|m| &m.0);
         let was_scheduled = before.is_some_and(|p| p.status == PostStatus::Scheduled);
@@ -176,24 +181,27 @@ impl Road {
         .await
     }
 
+    /// What an update in doubt has done is told by comparing the post with how it was before. A mirror that does not know
+    /// an update of a moment ago would make that one's effect look like this one's.
+    async fn know_last_update(&self, caller: &Caller, post_id: &str) -> Result<(), Refusal> {
+        let Some(tenant) = &caller.tenant else { return Ok(()) };
+        let since = self.clock.now() - JUST_UPDATED;
+        if self.db.updated_since(&caller.account.workspace.id, post_id, since).await? {
+            let fresh = self.mirror.ensure_fresh(&caller.account, tenant, 0, caller.patience).await;
+            fresh.map_err(not_refreshed)?;
+        }
+        Ok(())
+    }
+
     /// The time upstream has on record for a post: `None` if it does not know the post, `Some(None)` if there is no time.
     async fn time_on_record(&self, caller: &Caller, post_id: &str) -> Result<Option<Option<i64>>, Refusal> {
         let Some(tenant) = &caller.tenant else { return self.owners_time_on_record(caller, post_id).await };
-        let refresh = |error| match error {
-            RefreshError::Store(error) => Refusal::Store(error),
-            RefreshError::Upstream(Failure::Failed(error)) => error.into(),
-            // The key: `upstream` has noted it.
-            RefreshError::Upstream(Failure::Refused(reply)) if reply.status == 401 => Refusal::Suspended,
-            RefreshError::Upstream(refused) => {
-                Refusal::Upstream(crate::upstream::Error::BadReply(refused.to_string()))
-            }
-        };
         // `get-post` tells no time; the list does, and the mirror is the list.
-        self.mirror.ensure_fresh(&caller.account, tenant, 0, caller.patience).await.map_err(refresh)?;
+        self.mirror.ensure_fresh(&caller.account, tenant, 0, caller.patience).await.map_err(not_refreshed)?;
         if let Some((post, _)) = self.mirrored(caller, post_id).await? {
             return Ok(Some(post.scheduled_at));
         }
-        self.mirror.sweep(&caller.account, tenant, caller.patience).await.map_err(refresh)?;
+        self.mirror.sweep(&caller.account, tenant, caller.patience).await.map_err(not_refreshed)?;
         Ok(self.mirrored(caller, post_id).await?.map(|(post, _)| post.scheduled_at))
     }
 
@@ -308,6 +316,19 @@ impl Road {
             other => Refusal::Audit(other),
         })?;
         Ok(Changed { reply, state, granted_at: None, op_id: String::new() })
+    }
+}
+
+/// The mirror could not be brought up to date before a change: nothing was sent.
+fn not_refreshed(error: RefreshError) -> Refusal {
+    match error {
+        RefreshError::Store(error) => Refusal::Store(error),
+        RefreshError::Upstream(Failure::Failed(error)) => error.into(),
+        // The key: `upstream` has noted it.
+        RefreshError::Upstream(Failure::Refused(reply)) if reply.status == 401 => Refusal::Suspended,
+        RefreshError::Upstream(refused) => {
+            Refusal::Upstream(crate::upstream::Error::BadReply(refused.to_string()))
+        }
     }
 }
 

@@ -109,12 +109,21 @@ impl Db {
         Ok(held.is_some())
     }
 
-    /// Takes an attempt's claim over, as `claim`. `false` if somebody else did, or it was answered.
-    pub async fn take_over_claim(&self, claim: &Claim, from: &str, node: &str, now: Millis) -> Result<bool> {
+    /// Takes an attempt's claim over, as `claim`, if it still stands as it was seen: `op_id` is the operation it had
+    /// opened. `false` if it has moved on since, somebody else took it, or it was answered.
+    pub async fn take_over_claim(
+        &self,
+        claim: &Claim,
+        from: &str,
+        op_id: Option<&str>,
+        node: &str,
+        now: Millis,
+    ) -> Result<bool> {
         let taken = self
             .write(
                 "UPDATE idempotency_keys SET claim = $4, node = $6, claimed_at = $7, op_id = NULL
-                 WHERE workspace_id = $1 AND tenant_id = $2 AND key = $3 AND claim = $5 AND status IS NULL",
+                 WHERE workspace_id = $1 AND tenant_id = $2 AND key = $3 AND claim = $5 AND status IS NULL
+                   AND COALESCE(op_id, '') = $8",
             )
             .bind(&claim.workspace_id)
             .bind(&claim.tenant_id)
@@ -123,6 +132,7 @@ impl Db {
             .bind(from)
             .bind(node)
             .bind(now)
+            .bind(op_id.unwrap_or_default())
             .run()
             .await?;
         Ok(taken == 1)

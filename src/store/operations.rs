@@ -352,7 +352,7 @@ impl Db {
         Ok(row.map(|r| r.0))
     }
 
-    /// The other operations of the same verb on the same target.
+    /// The other operations of the same verb on the same target, the latest few.
     pub async fn twins(&self, operation: &Operation) -> Result<Vec<Operation>> {
         let rows: Vec<OperationRow> = self
             .read(COLUMNS)
@@ -361,9 +361,23 @@ impl Db {
             .and("workspace_id =", Some(&operation.workspace_id))
             .and("target =", Some(&operation.target))
             .and("action =", Some(operation.verb.as_str()))
+            .push(" ORDER BY started_at DESC, id DESC LIMIT 50")
             .all()
             .await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Whether an update of a post has ended since the given time.
+    pub async fn updated_since(&self, workspace_id: &str, post_id: &str, since: Millis) -> Result<bool> {
+        let found: Option<(i64,)> = self
+            .read("SELECT ended_at FROM operations WHERE action = 'post.update' AND state NOT IN ('open', 'in_doubt')")
+            .and("workspace_id =", Some(workspace_id))
+            .and("target =", Some(post_id))
+            .and("ended_at >=", Some(since))
+            .push(" LIMIT 1")
+            .opt()
+            .await?;
+        Ok(found.is_some())
     }
 
     /// Operations of a workspace that have ended and had been in doubt, those that ended last first; from before the one

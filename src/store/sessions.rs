@@ -2,7 +2,7 @@
 
 use super::{Db, Result};
 use crate::{
-    clock::Millis,
+    clock::{MINUTE, Millis},
     domain::{
         admins::{SESSIONS_PER_ADMIN, Session},
         audit::{Actor, Draft},
@@ -22,6 +22,9 @@ struct SessionRow {
 
 const COLUMNS: &str =
     "SELECT id, admin_id, created_at, seen_at, authenticated_at, ip, user_agent FROM sessions WHERE ";
+
+/// A form sent longer ago than this is not being worked on any more, whatever its process says.
+const FORM_MAX: Millis = 5 * MINUTE;
 
 /// How a form stands that carries a once-token.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,16 +145,20 @@ impl Db {
         if claimed == 1 {
             return Ok(FormClaim::First);
         }
-        let row: Option<(Option<String>, Option<String>)> = self
-            .write("SELECT location, node FROM form_tokens WHERE token = $1 AND session_id = $2")
+        let row: Option<(Option<String>, Option<String>, i64)> = self
+            .write("SELECT location, node, created_at FROM form_tokens WHERE token = $1 AND session_id = $2")
             .bind(token)
             .bind(session_id)
             .opt()
             .await?;
         match row {
-            Some((Some(location), _)) => Ok(FormClaim::Answered(location)),
-            Some((None, Some(node))) if self.node_is_alive(&node, now).await? => Ok(FormClaim::Running),
-            Some((None, _)) => Ok(FormClaim::Interrupted),
+            Some((Some(location), ..)) => Ok(FormClaim::Answered(location)),
+            Some((None, Some(node), since))
+                if since > now - FORM_MAX && self.node_is_alive(&node, now).await? =>
+            {
+                Ok(FormClaim::Running)
+            }
+            Some((None, ..)) => Ok(FormClaim::Interrupted),
             // The first submission has just been given up: the second may be tried again.
             None => Ok(FormClaim::Running),
         }

@@ -21,6 +21,8 @@ pub enum Error {
     BreakerOpen { retry_after: u64 },
     /// Not sent: PostPost has refused the workspace's key.
     KeyRefused,
+    /// Not sent: too much time had passed since the intent.
+    NotSent,
 }
 
 impl Error {
@@ -32,7 +34,7 @@ impl Error {
 
     /// Whether upstream knows nothing of the call.
     pub fn was_not_sent(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::BreakerOpen { .. } | Self::KeyRefused)
+        matches!(self, Self::Unreachable(_) | Self::BreakerOpen { .. } | Self::KeyRefused | Self::NotSent)
     }
 
     /// Stable word for entries and item codes.
@@ -45,6 +47,7 @@ impl Error {
             Self::TooLarge | Self::BadReply(_) => "upstream_bad_reply",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::KeyRefused => "workspace_suspended",
+            Self::NotSent => "overloaded",
         }
     }
 }
@@ -62,6 +65,7 @@ impl fmt::Display for Error {
                 f.write_str("PostPost is not asked for a moment, because most calls fail")
             }
             Self::KeyRefused => f.write_str("PostPost refused the workspace's key, so it is not asked"),
+            Self::NotSent => f.write_str("not sent: too much time had passed since the intent"),
         }
     }
 }

@@ -149,7 +149,10 @@ where
     };
     // Only a redirect is an end; after an error or a form shown again, the person may try again.
     let location = result.as_ref().ok().and_then(Answer::location);
-    app.db.settle_form(&claim, location).await?;
+    if let Err(error) = app.db.settle_form(&claim, location).await {
+        // What was done was done, and its answer matters more; sent again, the form counts as interrupted after a while.
+        tracing::warn!(%error, "a form's answer could not be noted");
+    }
     result
 }
 

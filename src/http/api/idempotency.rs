@@ -24,7 +24,8 @@ use std::future::Future;
 
 /// Longest key in bytes.
 const KEY_MAX: usize = 255;
-/// An attempt older than this has ended, whatever became of its process: with its look-ups, no call takes as long.
+/// An attempt older than this is taken over, whatever became of its process. Should it still be busy with its look-ups, it
+/// finds its claim gone when it comes to its intent.
 const ATTEMPT_MAX: i64 = 2 * MINUTE;
 /// Seconds after which to ask again about an attempt under way.
 const ASK_AGAIN: u64 = 1;
@@ -60,8 +61,9 @@ where
         Err(Error::Refused(Refusal::Unknown { .. } | Refusal::BadReply { .. })) => true,
         Err(_) => false,
     };
-    if !keeps {
-        app.db.release_claim(&claim).await?;
+    if !keeps && let Err(error) = app.db.release_claim(&claim).await {
+        // The caller's answer matters more; the claim is taken over when it is too old.
+        tracing::warn!(%error, "an idempotency key could not be given up");
     }
     result
 }
@@ -111,7 +113,7 @@ async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Err
         // Nothing was done under the claim: its process died before the intent, or what it tried did not happen.
         _ => {}
     }
-    if app.db.take_over_claim(claim, &from, node, now).await? {
+    if app.db.take_over_claim(claim, &from, op_id.as_deref(), node, now).await? {
         app.metrics.idempotency("recovered");
         Ok(Begun::Act)
     } else {

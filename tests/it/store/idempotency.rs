@@ -69,8 +69,13 @@ async fn what_a_dead_attempt_leaves(db: Db) {
     // Its process has never been heard of.
     assert_eq!(stand(&db, &first, b"x").await, Standing::First);
     assert_eq!(stand(&db, &second, b"x").await, unanswered(&first, None, false));
-    assert!(db.take_over_claim(&second, "a", "node-2", NOW).await.unwrap());
-    assert!(!db.take_over_claim(&claim(&acme, "c"), "a", "node-3", NOW).await.unwrap());
+    // Seen before its intent; but that is stored meanwhile, and so it is not left any more.
+    apply(&db, Effect::Claim { claim: first.clone(), op_id: "op-0".into() }).await.unwrap();
+    assert!(!db.take_over_claim(&second, "a", None, "node-2", NOW).await.unwrap());
+    assert!(db.take_over_claim(&second, "a", Some("op-0"), "node-2", NOW).await.unwrap());
+    assert!(db.take_over_claim(&first, "b", None, "node-1", NOW).await.unwrap());
+    assert!(db.take_over_claim(&second, "a", None, "node-2", NOW).await.unwrap());
+    assert!(!db.take_over_claim(&claim(&acme, "c"), "a", None, "node-3", NOW).await.unwrap());
     // It was only standing still, and must not act any more.
     let late = apply(&db, Effect::Claim { claim: first.clone(), op_id: "op-1".into() }).await;
     assert!(matches!(late, Err(Unavailable::Store(Error::Fenced))), "{late:?}");

@@ -110,6 +110,10 @@ async fn one_update_of_a_post(db: Db) {
     assert!(taken(&open(&db, of_it("op-2")).await), "in doubt is no end");
     apply(&db, close("op-1", OpState::NotApplied, NOW)).await.unwrap();
     assert_eq!(db.unsettled_update(&acme, &first.target).await.unwrap(), None);
+    let ended = db.operation(&acme, "op-1").await.unwrap().unwrap().ended_at.unwrap();
+    assert!(db.updated_since(&acme, &first.target, ended).await.unwrap());
+    assert!(!db.updated_since(&acme, &first.target, ended + 1).await.unwrap());
+    assert!(!db.updated_since("elsewhere", &first.target, ended).await.unwrap());
     open(&db, of_it("op-2")).await.unwrap();
 }
 
