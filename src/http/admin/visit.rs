@@ -149,7 +149,10 @@ where
     };
     // Only a redirect is an end; after an error or a form shown again, the person may try again.
     let location = result.as_ref().ok().and_then(Answer::location);
-    app.db.settle_form(&claim, location).await?;
+    if let Err(error) = app.db.settle_form(&claim, location).await {
+        // What was done is done, and the person is told so. Sent again, the form is refused as being worked on.
+        tracing::warn!(%error, "a form's answer could not be kept");
+    }
     result
 }
 
