@@ -121,7 +121,7 @@ impl Running {
             guarded: config.tuning.upstream_guarded,
         };
         let upstream = Upstream::new(clock.clone(), metrics.clone(), timeouts);
-        let upstream = Arc::new(upstream.map_err(Error::Upstream)?);
+        let upstream = Arc::new(upstream.map_err(Error::Upstream)?.with_failpoints(db.failpoints()));
         let pacing = Arc::new(Pacing::new(config.tuning.pace));
         let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone()));
         let audit = Writer::start(db.clone(), clock.clone(), metrics.clone());

@@ -64,7 +64,7 @@ impl Road {
                 }
             })
             .await?;
-        self.reload().await?;
+        self.reload().await;
         Ok((changed, created))
     }
 
@@ -90,7 +90,7 @@ impl Road {
                     .is_some_and(|b| b.get("success") == Some(&serde_json::Value::Bool(true))),
             })
             .await?;
-        self.reload().await?;
+        self.reload().await;
         Ok(changed)
     }
 
@@ -132,12 +132,11 @@ impl Road {
         Ok((changed, link))
     }
 
-    async fn reload(&self) -> Result<(), Refusal> {
-        self.access.reload().await.map_err(|error| match error {
-            crate::access::Error::Store(error) => Refusal::Store(error),
-            crate::access::Error::Secret(error) => {
-                Refusal::Store(crate::store::Error::Corrupt(error.to_string()))
-            }
-        })
+    /// The change is made and on record: that the picture cannot be rebuilt now must not make it look undone. Polling tries
+    /// again.
+    async fn reload(&self) {
+        if let Err(error) = self.access.reload().await {
+            tracing::warn!(%error, "the picture of tenants could not be rebuilt after a change");
+        }
     }
 }

@@ -23,6 +23,7 @@ pub use error::Error;
 pub(crate) use sql::Sql;
 pub use sqlx::types::Json;
 
+use crate::failpoints::Failpoints;
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     migrate::Migrator,
@@ -52,15 +53,16 @@ pub enum Db {
     Sqlite {
         writer: SqlitePool,
         reader: SqlitePool,
+        points: Failpoints,
     },
-    Postgres(PgPool),
+    Postgres(PgPool, Failpoints),
 }
 
 /// A transaction. Dropped without [`Tx::commit`], it rolls back; after any error in it, drop it: on a full disk SQLite
 /// ends the transaction silently and a further statement would commit on its own (security.md §0.1).
 pub enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>, Failpoints),
+    Postgres(Transaction<'static, Postgres>, Failpoints),
 }
 
 impl Db {
@@ -105,7 +107,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        Ok(Self::Sqlite { writer, reader })
+        Ok(Self::Sqlite { writer, reader, points: Failpoints::default() })
     }
 
     async fn connect_postgres(url: &str) -> Result<Self> {
@@ -123,14 +125,14 @@ impl Db {
             .after_release(|connection, _| Box::pin(answers(connection)))
             .connect_with(options)
             .await?;
-        Ok(Self::Postgres(pool))
+        Ok(Self::Postgres(pool, Failpoints::default()))
     }
 
     /// Brings the tables up to this program's schema. A newer schema than ours is an error.
     pub async fn migrate(&self) -> Result<()> {
         match self {
             Self::Sqlite { writer, .. } => SQLITE.run(writer).await?,
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, _) => {
                 let mut connection = pool.acquire().await?;
                 // A migration takes the time it takes. The connection is not used for anything else.
                 connection.close_on_drop();
@@ -147,15 +149,15 @@ impl Db {
     pub(crate) fn read(&self, text: &'static str) -> Sql<'_> {
         match self {
             Self::Sqlite { reader, .. } => Sql::on_sqlite(reader, text),
-            Self::Postgres(pool) => Sql::on_postgres(pool, text),
+            Self::Postgres(pool, _) => Sql::on_postgres(pool, text),
         }
     }
 
     /// A single statement that commits on its own.
     pub(crate) fn write(&self, text: &'static str) -> Sql<'_> {
         match self {
-            Self::Sqlite { writer, .. } => Sql::on_sqlite(writer, text),
-            Self::Postgres(pool) => Sql::on_postgres(pool, text),
+            Self::Sqlite { writer, points, .. } => Sql::on_sqlite(writer, text).committing(points),
+            Self::Postgres(pool, points) => Sql::on_postgres(pool, text).committing(points),
         }
     }
 
@@ -163,16 +165,25 @@ impl Db {
     /// SQLITE_BUSY_SNAPSHOT, whatever the busy timeout (security.md §0.2).
     pub async fn begin(&self) -> Result<Tx> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(sql::in_time(pool.begin()).await?),
+            Self::Sqlite { writer, points, .. } => {
+                Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, points.clone())
+            }
+            Self::Postgres(pool, points) => Tx::Postgres(sql::in_time(pool.begin()).await?, points.clone()),
         })
+    }
+
+    /// Where tests make commits fail.
+    pub fn failpoints(&self) -> &Failpoints {
+        match self {
+            Self::Sqlite { points, .. } | Self::Postgres(_, points) => points,
+        }
     }
 
     /// The few places where the dialects differ.
     pub(crate) fn pick<T>(&self, sqlite: T, postgres: T) -> T {
         match self {
             Self::Sqlite { .. } => sqlite,
-            Self::Postgres(_) => postgres,
+            Self::Postgres(..) => postgres,
         }
     }
 
@@ -189,11 +200,11 @@ impl Db {
     /// Ends all connections. What is in a transaction is rolled back.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, reader } => {
+            Self::Sqlite { writer, reader, .. } => {
                 reader.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(pool, _) => pool.close().await,
         }
     }
 }
@@ -201,17 +212,20 @@ impl Db {
 impl Tx {
     pub(crate) fn sql(&mut self, text: &'static str) -> Sql<'_> {
         match self {
-            Self::Sqlite(tx) => Sql::in_sqlite(tx, text),
-            Self::Postgres(tx) => Sql::in_postgres(tx, text),
+            Self::Sqlite(tx, _) => Sql::in_sqlite(tx, text),
+            Self::Postgres(tx, _) => Sql::in_postgres(tx, text),
         }
     }
 
     pub async fn commit(self) -> Result<()> {
+        let (Self::Sqlite(_, points) | Self::Postgres(_, points)) = &self;
+        let points = points.clone();
+        points.before_commit()?;
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => sql::in_time(tx.commit()).await?,
+            Self::Sqlite(tx, _) => tx.commit().await?,
+            Self::Postgres(tx, _) => sql::in_time(tx.commit()).await?,
         }
-        Ok(())
+        points.after_commit()
     }
 
     /// Tells every node that keys, tenants or workspaces have changed (see `crate::access`).

@@ -2,6 +2,7 @@
 //! that user input cannot become SQL; both drivers take that form.
 
 use super::{Json, Result};
+use crate::failpoints::Failpoints;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{
@@ -95,6 +96,8 @@ enum On<'c> {
 pub(crate) struct Sql<'c> {
     text: Cow<'static, str>,
     on: On<'c>,
+    /// Of a statement that commits on its own.
+    points: Option<Failpoints>,
 }
 
 /// Builds the driver's query for whichever engine the statement is attached to, and runs it; on PostgreSQL with a limit
@@ -102,12 +105,20 @@ pub(crate) struct Sql<'c> {
 macro_rules! dispatch {
     ($self:ident, $make:ident $(::<$t:ty>)?, $fetch:ident $(, $map:expr)?) => {{
         let text = AssertSqlSafe($self.text);
-        match $self.on {
+        let points = $self.points;
+        if let Some(points) = &points {
+            points.before_commit()?;
+        }
+        let done = match $self.on {
             On::SqlitePool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c).await $(.map($map))?,
             On::SqliteTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c).await $(.map($map))?,
             On::PgPool(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c)).await $(.map($map))?,
             On::PgTx(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c)).await $(.map($map))?,
+        }?;
+        if let Some(points) = &points {
+            points.after_commit()?;
         }
+        Ok(done)
     }};
 }
 
@@ -121,19 +132,25 @@ pub(super) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> s
 
 impl<'c> Sql<'c> {
     pub fn on_sqlite(pool: &'c SqlitePool, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::SqlitePool(pool, Default::default()) }
+        Self { text: text.into(), on: On::SqlitePool(pool, Default::default()), points: None }
     }
 
     pub fn on_postgres(pool: &'c PgPool, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::PgPool(pool, Default::default()) }
+        Self { text: text.into(), on: On::PgPool(pool, Default::default()), points: None }
     }
 
     pub fn in_sqlite(tx: &'c mut SqliteConnection, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::SqliteTx(tx, Default::default()) }
+        Self { text: text.into(), on: On::SqliteTx(tx, Default::default()), points: None }
     }
 
     pub fn in_postgres(tx: &'c mut PgConnection, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::PgTx(tx, Default::default()) }
+        Self { text: text.into(), on: On::PgTx(tx, Default::default()), points: None }
+    }
+
+    /// The statement commits on its own.
+    pub fn committing(mut self, points: &Failpoints) -> Self {
+        self.points = Some(points.clone());
+        self
     }
 
     /// Binds the next `$n`.
@@ -185,19 +202,19 @@ impl<'c> Sql<'c> {
 
     /// The number of rows changed.
     pub async fn run(self) -> Result<u64> {
-        Ok(dispatch!(self, query_with, execute, |r| r.rows_affected())?)
+        dispatch!(self, query_with, execute, |r| r.rows_affected())
     }
 
     pub async fn all<T: Row>(self) -> Result<Vec<T>> {
-        Ok(dispatch!(self, query_as_with::<T>, fetch_all)?)
+        dispatch!(self, query_as_with::<T>, fetch_all)
     }
 
     pub async fn one<T: Row>(self) -> Result<T> {
-        Ok(dispatch!(self, query_as_with::<T>, fetch_one)?)
+        dispatch!(self, query_as_with::<T>, fetch_one)
     }
 
     pub async fn opt<T: Row>(self) -> Result<Option<T>> {
-        Ok(dispatch!(self, query_as_with::<T>, fetch_optional)?)
+        dispatch!(self, query_as_with::<T>, fetch_optional)
     }
 
     /// The one column of the one row.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::{Clock, Millis},
     envelope,
+    failpoints::Failpoints,
     metrics::Metrics,
 };
 use bytes::Bytes;
@@ -126,6 +127,7 @@ pub struct Upstream {
     unreachable: Mutex<HashMap<String, Millis>>,
     /// How far a workspace's upstream's clock is ahead of ours, by its last answer.
     ahead: Mutex<HashMap<String, Millis>>,
+    points: Failpoints,
 }
 
 impl Upstream {
@@ -154,7 +156,13 @@ impl Upstream {
             refused: RefusedKeys::default(),
             unreachable: Mutex::default(),
             ahead: Mutex::default(),
+            points: Failpoints::default(),
         })
+    }
+
+    /// With the failpoints of the database that it works with.
+    pub fn with_failpoints(self, points: &Failpoints) -> Self {
+        Self { points: points.clone(), ..self }
     }
 
     /// Since when this workspace's upstream has not answered, or not been asked because it failed, if so.
@@ -300,6 +308,7 @@ impl Upstream {
     }
 
     async fn exchange(&self, workspace_id: &str, request: reqwest::Request) -> Result<Reply, Error> {
+        self.points.before_send()?;
         let begun = Instant::now();
         let response = self.http.execute(request).await.map_err(sort)?;
         let status = response.status().as_u16();
@@ -313,6 +322,7 @@ impl Upstream {
             .and_then(|v| v.to_str().ok())
             .and_then(|v| repeats::read_retry_after(v, self.clock.now()));
         let body = self.bodies.read(response).await?;
+        self.points.after_answer()?;
         Ok(Reply { status, body, latency_ms: begun.elapsed().as_millis() as i64, retry_after })
     }
 

@@ -232,7 +232,7 @@ async fn terminated(engine: Engine) {
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let ports = proxy.ports().iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-            let Db::Postgres(pool) = &admin else { panic!("PostgreSQL only") };
+            let Db::Postgres(pool, ..) = &admin else { panic!("PostgreSQL only") };
             let sql = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity
                        WHERE client_port::text = ANY(string_to_array($1, ','))";
             let (n,): (i64,) = sqlx::query_as(sql).bind(ports).fetch_one(pool).await.unwrap();

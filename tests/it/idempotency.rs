@@ -129,7 +129,7 @@ async fn stored(app: &TestApp) -> Vec<(String, Option<Vec<u8>>)> {
     let query = "SELECT key, answer FROM idempotency_keys";
     match &app.app().db {
         Db::Sqlite { reader, .. } => sqlx::query_as(query).fetch_all(reader).await.unwrap(),
-        Db::Postgres(pool) => sqlx::query_as(query).fetch_all(pool).await.unwrap(),
+        Db::Postgres(pool, ..) => sqlx::query_as(query).fetch_all(pool).await.unwrap(),
     }
 }
 
@@ -352,7 +352,7 @@ async fn a_form_cut_short_is_not_done_again(engine: Engine) {
     let orphan = "UPDATE form_tokens SET node = 'gone', location = NULL";
     match &app.app().db {
         Db::Sqlite { writer, .. } => drop(sqlx::query(orphan).execute(writer).await.unwrap()),
-        Db::Postgres(pool) => drop(sqlx::query(orphan).execute(pool).await.unwrap()),
+        Db::Postgres(pool, ..) => drop(sqlx::query(orphan).execute(pool).await.unwrap()),
     }
     let cut = browser.post(&format!("{page}/link"), &fields).await;
     assert_eq!(cut.status, 409);

@@ -9,6 +9,8 @@ mod conduct;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
 mod disk;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod fault_matrix;
 mod health;
 mod hostile_bytes;

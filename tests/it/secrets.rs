@@ -375,7 +375,7 @@ async fn call_the_doors(app: &TestApp, url: &str, tenant: &str, keys: &[String],
 /// On PostgreSQL every row of every table as text; SQLite is read as files.
 async fn dump(url: &str) -> Option<Vec<u8>> {
     let db = Db::connect(url).await.unwrap();
-    let Db::Postgres(pool) = &db else {
+    let Db::Postgres(pool, ..) = &db else {
         db.close().await;
         return None;
     };

@@ -77,7 +77,17 @@ enum Begun {
 async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Error> {
     let now = app.clock.now();
     let (node, stale) = (app.leases.node(), now - ATTEMPT_MAX);
-    let standing = app.db.claim_idempotency_key(claim, &fingerprint(&request.call), node, now, stale).await?;
+    let standing =
+        match app.db.claim_idempotency_key(claim, &fingerprint(&request.call), node, now, stale).await {
+            Ok(standing) => standing,
+            Err(error) => {
+                // The claim may stand all the same; nobody acts under it, so whoever asks again must not wait for it.
+                if let Err(error) = app.db.release_claim(claim).await {
+                    tracing::warn!(%error, "a claim that may stand could not be given up");
+                }
+                return Err(error.into());
+            }
+        };
     let (from, op_id, alive) = match standing {
         Standing::First => {
             app.metrics.idempotency("first");

@@ -44,7 +44,7 @@ async fn same_tables_and_columns() {
     assert!(in_sqlite.len() > 150, "{}", in_sqlite.len());
 
     on_postgres(async |db| {
-        let Db::Postgres(pool) = &db else { unreachable!() };
+        let Db::Postgres(pool, ..) = &db else { unreachable!() };
         let columns = "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT), is_nullable = 'NO'
              FROM information_schema.columns
              WHERE table_schema = current_schema() AND table_name NOT LIKE '\\_sqlx%'";

@@ -90,7 +90,7 @@ pub async fn execute(db: &Db, text: &'static str, binds: &[&str]) -> Result<(), 
             let query = binds.iter().fold(sqlx::query(text), |query, bind| query.bind((*bind).to_owned()));
             query.execute(writer).await.map(drop)
         }
-        Db::Postgres(pool) => {
+        Db::Postgres(pool, ..) => {
             let query = binds.iter().fold(sqlx::query(text), |query, bind| query.bind((*bind).to_owned()));
             query.execute(pool).await.map(drop)
         }
@@ -103,7 +103,7 @@ pub async fn integrity(db: &Db) -> String {
         Db::Sqlite { reader, .. } => {
             sqlx::query_scalar("PRAGMA integrity_check").fetch_one(reader).await.unwrap()
         }
-        Db::Postgres(_) => "ok".into(),
+        Db::Postgres(..) => "ok".into(),
     }
 }
 
@@ -114,7 +114,9 @@ pub async fn open_since_before(db: &Db, started_before: i64) -> i64 {
         Db::Sqlite { reader, .. } => {
             sqlx::query_scalar(text).bind(started_before).fetch_one(reader).await.unwrap()
         }
-        Db::Postgres(pool) => sqlx::query_scalar(text).bind(started_before).fetch_one(pool).await.unwrap(),
+        Db::Postgres(pool, ..) => {
+            sqlx::query_scalar(text).bind(started_before).fetch_one(pool).await.unwrap()
+        }
     }
 }
 
