@@ -18,6 +18,7 @@ pub mod demo;
 pub mod domain;
 /// Encryption of secrets at rest, random bytes.
 pub mod envelope;
+/// Where tests make commits and calls fail.
 pub mod failpoints;
 /// The server and its three doors.
 pub mod http;
