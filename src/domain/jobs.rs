@@ -17,12 +17,14 @@ words! {
         Paused = "paused",
         Completed = "completed",
         Cancelled = "cancelled",
+        /// By the gateway: too many failures in a row.
+        Stopped = "stopped",
     }
 }
 
 impl JobState {
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Cancelled)
+        matches!(self, Self::Completed | Self::Cancelled | Self::Stopped)
     }
 }
 
@@ -122,5 +124,44 @@ pub struct JobItem {
     /// The time upstream gave, which may differ from the one asked for (`contract.md` trap 3).
     pub granted_at: Option<Millis>,
     pub op_id: Option<String>,
+    /// Calls made for it.
+    pub attempts: i64,
     pub ended_at: Option<Millis>,
+}
+
+/// After this many failures in a row a job is stopped, if the operator chose nothing else (ui.md §2.2).
+pub const STOP_AFTER: i64 = 20;
+
+/// Whether trying again can help: what failed for a reason that passes. What PostPost refused for what it is, fails again.
+pub fn retryable(code: &str) -> bool {
+    matches!(
+        code,
+        "not_applied"
+            | "rate_limited"
+            | "tenant_unreadable"
+            | "upstream_unreachable"
+            | "upstream_timeout"
+            | "upstream_reset"
+            | "upstream_redirect"
+            | "upstream_bad_reply"
+            | "breaker_open"
+            | "overloaded"
+            | "http_408"
+            | "http_429"
+    ) || code.strip_prefix("http_").is_some_and(|status| status.len() == 3 && status.starts_with('5'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_can_be_tried_again() {
+        for code in ["http_500", "http_503", "http_429", "not_applied", "rate_limited", "tenant_unreadable"] {
+            assert!(retryable(code), "{code}");
+        }
+        for code in ["http_400", "http_403", "http_5", "POST_LIMIT_REACHED", "", "delete_blocked"] {
+            assert!(!retryable(code), "{code}");
+        }
+    }
 }

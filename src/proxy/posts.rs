@@ -269,9 +269,12 @@ impl Road {
     async fn note_refused(&self, caller: &Caller, post_id: &str, reply: Reply) -> Result<Changed, Refusal> {
         // A job's item waits while upstream is busy or away; what it documents as its own failure ends the item.
         let hopeless = caller.item.is_some() && reply.status == 500;
-        let later = reply.status >= 500 || caller.item.is_some() && reply.status == 429;
-        if later && !hopeless {
+        if reply.status >= 500 && !hopeless {
             return Err(unusable(&reply));
+        }
+        // Nothing to write down: the item comes again, when PostPost says.
+        if caller.item.is_some() && reply.status == 429 {
+            return Ok(Changed { reply, state: OpState::Refused, granted_at: None, op_id: String::new() });
         }
         self.note_unsent(caller, post_id, reply, OpState::Refused, Vec::new()).await
     }

@@ -5,6 +5,7 @@ pub mod admins;
 pub mod audit;
 pub mod facts;
 pub mod idempotency;
+pub mod job_items;
 pub mod jobs;
 pub mod keys;
 pub mod leases;

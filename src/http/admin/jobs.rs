@@ -14,7 +14,7 @@ use crate::{
     clock::{Millis, SECOND},
     domain::{
         ids,
-        jobs::{Counts, ItemState, Job, JobItem, JobState, Wanted},
+        jobs::{Counts, ItemState, Job, JobItem, JobState, STOP_AFTER, Wanted},
         plans::{BulkAction, SkipReason},
         times,
     },
@@ -38,6 +38,7 @@ pub fn state(job: &Job) -> &'static str {
         (JobState::Completed, _) if job.counts.failed + job.counts.unknown > 0 => "completed_with_errors",
         (JobState::Completed, _) => "completed",
         (JobState::Cancelled, _) => "cancelled",
+        (JobState::Stopped, _) => "stopped",
         (_, Wanted::Cancel) => "cancelling",
         (JobState::Paused, Wanted::Pause) => "paused",
         (_, Wanted::Pause) => "pausing",
@@ -229,6 +230,7 @@ fn summary(job: &Job, word: &str) -> String {
         "queued" => "Waiting for its turn: one job of a workspace runs at a time.".into(),
         "paused" => "Paused. Nothing is sent until you resume it.".into(),
         "running" => String::new(),
+        "stopped" => format!("Stopped after {STOP_AFTER} failures in a row. {}.", parts.join(", ")),
         _ => format!("{}.", parts.join(", ")),
     }
 }
@@ -368,7 +370,7 @@ fn item_row(
         detail,
         code: if item.state == ItemState::Failed { code } else { String::new() },
         times,
-        attempts: u64::from(item.op_id.is_some()),
+        attempts: item.attempts.unsigned_abs(),
         at: item.ended_at.map(|at| present::exact_moment(at, now)),
     }
 }
