@@ -89,6 +89,18 @@ impl Db {
         Ok(states.iter().take_while(|(state,)| state == ItemState::Failed.as_str()).count() as i64)
     }
 
+    /// How many items that were tried have ended since a time.
+    pub async fn ended_since(&self, job_id: &str, since: Millis) -> Result<i64> {
+        self.read(
+            "SELECT COUNT(*) FROM job_items
+             WHERE job_id = $1 AND state IN ('succeeded', 'gone', 'failed') AND ended_at >= $2",
+        )
+        .bind(job_id)
+        .bind(since)
+        .value()
+        .await
+    }
+
     /// Per tenant and state: how many items of a job.
     pub async fn job_tenants(&self, job_id: &str) -> Result<Vec<(String, String, i64)>> {
         self.read("SELECT tenant_id, state, COUNT(*) FROM job_items WHERE job_id = $1 GROUP BY tenant_id, state ORDER BY 1, 2")

@@ -26,6 +26,15 @@ struct JobRow {
     ended_at: Option<i64>,
 }
 
+/// Which jobs to list; what is empty does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    pub states: Vec<JobState>,
+    pub action: Option<BulkAction>,
+    /// Who has made the plan.
+    pub actor: Option<String>,
+}
+
 const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, started_at, \
     ended_at FROM jobs WHERE ";
 impl Db {
@@ -129,17 +138,35 @@ impl Db {
     }
 
     /// A workspace's jobs, the newest first, from before the given id.
-    pub async fn jobs(&self, workspace_id: &str, before: Option<&str>, limit: i64) -> Result<Vec<Job>> {
-        let rows: Vec<JobRow> = self
-            .read(JOB)
-            .push("workspace_id = ")
-            .arg(workspace_id)
-            .and("id <", before)
-            .push(" ORDER BY id DESC LIMIT ")
-            .arg(limit)
-            .all()
-            .await?;
+    pub async fn jobs(
+        &self,
+        workspace_id: &str,
+        filter: &JobFilter,
+        before: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        let mut sql = self.read(JOB).push("workspace_id = ").arg(workspace_id).and("id <", before);
+        if !filter.states.is_empty() {
+            sql = sql.push(" AND state IN ").list(filter.states.iter().map(|s| s.as_str()));
+        }
+        sql = sql.and("action =", filter.action.map(BulkAction::as_str));
+        if let Some(actor) = &filter.actor {
+            sql = sql.push(" AND plan_id IN (SELECT id FROM plans WHERE created_by = ").arg(actor).push(")");
+        }
+        let rows: Vec<JobRow> = sql.push(" ORDER BY id DESC LIMIT ").arg(limit).all().await?;
         self.with_counts(rows).await
+    }
+
+    /// Who has started jobs of a workspace: (id, address or id).
+    pub async fn job_actors(&self, workspace_id: &str) -> Result<Vec<(String, String)>> {
+        self.read(
+            "SELECT DISTINCT p.created_by, COALESCE(a.email, p.created_by)
+             FROM jobs j JOIN plans p ON p.id = j.plan_id LEFT JOIN admins a ON a.id = p.created_by
+             WHERE j.workspace_id = $1 ORDER BY 2",
+        )
+        .bind(workspace_id)
+        .all()
+        .await
     }
 
     /// Jobs with work left that are not paused, the oldest first.

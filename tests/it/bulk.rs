@@ -10,6 +10,7 @@ use gatehouse::{
         jobs::{Counts, ItemState, JobState, retryable},
         times,
     },
+    store::jobs::JobFilter,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -147,7 +148,7 @@ async fn a_double_click_makes_one_job(engine: Engine) {
         )
         .await;
     assert_eq!(last_id(first.header("location")), last_id(third.header("location")));
-    assert_eq!(app.app().db.jobs(&app.ws, None, 10).await.unwrap().len(), 1);
+    assert_eq!(app.app().db.jobs(&app.ws, &JobFilter::default(), None, 10).await.unwrap().len(), 1);
 }
 
 async fn pausing_and_resuming_never_publishes_unasked(engine: Engine) {

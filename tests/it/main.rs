@@ -16,6 +16,7 @@ mod health;
 mod hostile_bytes;
 mod idempotency;
 mod isolation;
+mod job_pages;
 mod kills;
 mod limits;
 mod load;

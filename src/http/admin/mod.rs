@@ -6,6 +6,7 @@ mod bulk;
 mod dashboard;
 mod errors;
 mod form;
+mod job_page;
 mod jobs;
 mod keys;
 mod login;
@@ -85,7 +86,7 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/plans/{id}/options", w(Operate), plans::set_options),
         form("/w/{ws}/plans/{id}/confirm", w(Operate), plans::confirm),
         page("/w/{ws}/jobs", w(Read), jobs::list),
-        page("/w/{ws}/jobs/{id}", w(Read), jobs::show),
+        page("/w/{ws}/jobs/{id}", w(Read), job_page::show),
         page("/w/{ws}/jobs/{id}/progress.json", w(Read), bulk::progress),
         page("/w/{ws}/jobs/{id}/events", w(Read), bulk::events),
         page("/w/{ws}/jobs/{id}/results.csv", w(Read), bulk::results_csv),

@@ -8,10 +8,12 @@ use gatehouse::{
     domain::{
         ids::new_id,
         jobs::{Counts, ItemState, Job, JobState, Wanted},
+        plans::BulkAction,
         posts::PostStatus,
     },
     store::{
         Db,
+        jobs::JobFilter,
         operations::{Effect, ItemResult},
     },
 };
@@ -91,7 +93,7 @@ async fn lists(db: Db) {
         ids.push(db.confirm_plan(&actor(), &plan, &format!("job-{n}"), "", NOW).await.unwrap().unwrap());
     }
     let list = async |before: Option<&str>, limit| {
-        db.jobs(&acme, before, limit)
+        db.jobs(&acme, &JobFilter::default(), before, limit)
             .await
             .unwrap()
             .into_iter()
@@ -102,14 +104,29 @@ async fn lists(db: Db) {
     assert_eq!(list(None, 10).await, all);
     assert_eq!(list(None, 2).await, all[..2]);
     assert_eq!(list(Some("job-1"), 10).await, all[2..]);
-    assert_eq!(db.jobs(&other, None, 10).await.unwrap().len(), 0);
+    assert_eq!(db.jobs(&other, &JobFilter::default(), None, 10).await.unwrap().len(), 0);
     assert!(db.job(&other, "job-1").await.unwrap().is_none());
     assert!(db.job(&acme, "none").await.unwrap().is_none());
+    let of = async |filter: JobFilter| {
+        let jobs = db.jobs(&acme, &filter, None, 10).await.unwrap();
+        jobs.into_iter().map(|j| j.id).collect::<Vec<_>>()
+    };
     let job = db.job(&acme, "job-1").await.unwrap().unwrap();
     db.finish_job(&held(&db).await, &job, JobState::Completed, None, NOW).await.unwrap();
     db.set_job_state(&held(&db).await, "job-2", &[JobState::Queued], JobState::Paused, NOW).await.unwrap();
     let unfinished: Vec<_> = db.unfinished_jobs().await.unwrap().into_iter().map(|j| j.id).collect();
     assert_eq!(unfinished, ["job-0", "job-2"]);
+    let any = JobFilter::default;
+    assert_eq!(of(JobFilter { states: vec![JobState::Completed], ..any() }).await, ["job-1"]);
+    let states = vec![JobState::Queued, JobState::Paused];
+    assert_eq!(of(JobFilter { states, ..any() }).await, ["job-2", "job-0"]);
+    assert_eq!(of(JobFilter { action: Some(job.action), ..any() }).await.len(), 3);
+    let other_action = BulkAction::ALL.iter().copied().find(|a| *a != job.action);
+    assert_eq!(of(JobFilter { action: other_action, ..any() }).await.len(), 0);
+    let actors = db.job_actors(&acme).await.unwrap();
+    assert_eq!((actors.len(), db.job_actors(&other).await.unwrap().len()), (1, 0), "{actors:?}");
+    assert_eq!(of(JobFilter { actor: Some(actors[0].0.clone()), ..any() }).await.len(), 3);
+    assert_eq!(of(JobFilter { actor: Some("nobody".into()), ..any() }).await.len(), 0);
 }
 
 /// Each tenant's first item, then each tenant's second.
@@ -270,6 +287,8 @@ async fn figures(db: Db) {
     let codes = db.job_codes(&job.id).await.unwrap();
     let row = |state: &str, code: &str, count| (state.to_owned(), Some(code.to_owned()), count);
     assert_eq!(codes, [row("failed", "500", 2), row("failed", "409", 1), row("skipped", "changed", 1)]);
+    assert_eq!(db.ended_since(&job.id, NOW + 20).await.unwrap(), 2);
+    assert_eq!(db.ended_since(&job.id, NOW).await.unwrap(), 3, "what was skipped does not count");
     let latest: Vec<_> = db.latest_failures(&job.id, 2).await.unwrap().into_iter().map(|i| i.n).collect();
     assert_eq!(latest, [0, 2]);
 }
