@@ -105,7 +105,7 @@ async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
         .tenant(caller.tenant.as_deref())
         .target("tenant", user)
         .set("code", "not_managed");
-    app.audit.record(vec![draft], Vec::new()).await.map_err(Error::from)
+    app.audit.deny(draft).await.map_err(Error::from)
 }
 
 /// The key as an actor in audit entries.

@@ -83,7 +83,7 @@ pub async fn operation(app: Arc<App>, call: Call) -> Result<Answer, Error> {
             if ids::is_own_id(id) {
                 draft = draft.target("operation", id);
             }
-            app.audit.record(vec![draft], Vec::new()).await?;
+            app.audit.deny(draft).await?;
             Err(Error::NotFound)
         }
     }

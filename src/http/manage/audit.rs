@@ -30,7 +30,7 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
             .workspace(&key.workspace_id)
             .tenant(key.tenant_id.as_deref())
             .set("code", "scope_missing");
-        app.audit.record(vec![denied], Vec::new()).await?;
+        app.audit.deny(denied).await?;
         let text = format!("This key lacks the scope {}", Scope::AuditRead);
         return Err(Error::Forbidden { code: "scope_missing", text });
     }
