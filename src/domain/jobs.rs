@@ -64,6 +64,8 @@ pub struct Job {
     pub state: JobState,
     pub wanted: Wanted,
     pub created_at: Millis,
+    /// Nothing is sent before; `None`: it began as soon as it could.
+    pub starts_at: Option<Millis>,
     pub started_at: Option<Millis>,
     pub ended_at: Option<Millis>,
     pub counts: Counts,
@@ -128,9 +130,6 @@ pub struct JobItem {
     pub attempts: i64,
     pub ended_at: Option<Millis>,
 }
-
-/// After this many failures in a row a job is stopped, if the operator chose nothing else (ui.md §2.2).
-pub const STOP_AFTER: i64 = 20;
 
 /// Whether trying again can help: what failed for a reason that passes. What PostPost refused for what it is, fails again.
 pub fn retryable(code: &str) -> bool {

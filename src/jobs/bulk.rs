@@ -11,7 +11,7 @@ use crate::{
     domain::{
         admins::Right,
         audit::Actor,
-        jobs::{ItemState, Job, JobState, STOP_AFTER, Wanted},
+        jobs::{ItemState, Job, JobState, Wanted},
         plans::SkipReason,
     },
     store::{self, leases::Fence, operations::ItemResult},
@@ -43,7 +43,7 @@ pub async fn run(app: Arc<App>) {
     let mut active: HashMap<String, JoinHandle<()>> = HashMap::new();
     while !*stopping.borrow() {
         active.retain(|_, task| !task.is_finished());
-        match app.db.unfinished_jobs().await {
+        match app.db.due_jobs(app.clock.now()).await {
             Ok(jobs) => {
                 for job in jobs {
                     // The oldest of a workspace comes first; the others wait for it.
@@ -117,11 +117,12 @@ async fn advance(app: &Arc<App>, job: &Job, fence: &Fence) -> store::Result<bool
             }
             // Not in the picture yet or any more: the next round looks again.
             let Some(account) = app.access.account(&job.workspace_id) else { return Ok(false) };
-            let (job, fence) = (Arc::new(job.clone()), fence.clone());
-            let mut work = Work::new(Run { app: app.clone(), account, job, fence });
+            let run = Run { app: app.clone(), account, job: Arc::new(job.clone()), fence: fence.clone() };
+            let mut work = Work::new(run);
             let verdict = work.go_on().await;
             // Whatever happens: an item dropped half-way would have to be settled by the reconciler.
             let drained = work.drain().await;
+            app.pacing.set_pace(&job.workspace_id, app.config.tuning.pace);
             let verdict = verdict?;
             drained?;
             verdict
@@ -167,6 +168,7 @@ struct Work {
     hand: Hand,
     under_way: JoinSet<(Taken, store::Result<ItemEnd>)>,
     at_once: usize,
+    stop_after: i64,
     /// The wait before a first new try.
     pause: Duration,
     /// Nothing begins before.
@@ -182,15 +184,23 @@ struct Work {
 impl Work {
     fn new(run: Run) -> Self {
         let tuning = run.app.config.tuning;
-        let at_once = match tuning.pace {
+        let options = &run.job.options;
+        let pace = match options.rate {
+            Some(rate) => Duration::from_secs(1) / rate.max(1),
+            None => tuning.pace,
+        };
+        run.app.pacing.set_pace(&run.job.workspace_id, pace);
+        let at_once = match pace {
             Duration::ZERO => IN_FLIGHT,
             pace => (Duration::from_secs(1).as_millis() / pace.as_millis().max(1)) as usize,
         };
+        let stop_after = i64::from(options.stop_after.max(1));
         Self {
             run,
             hand: Hand::default(),
             under_way: JoinSet::new(),
             at_once: at_once.clamp(IN_FLIGHT_PACED, IN_FLIGHT),
+            stop_after,
             pause: UNREACHABLE_PAUSE.min(tuning.tick * 3),
             hold: Instant::now(),
             looked: None,
@@ -235,8 +245,10 @@ impl Work {
                 () = tokio::time::sleep_until(wake) => {}
                 _ = stopping.changed() => {}
             }
-            if self.failures >= STOP_AFTER && self.has_failed_too_often().await? {
-                return Ok(Verdict::Stop(format!("{STOP_AFTER} failures in a row")));
+            if self.failures >= self.stop_after
+                && let Some(verdict) = self.too_many_failures().await?
+            {
+                return Ok(verdict);
             }
         }
     }
@@ -278,10 +290,10 @@ impl Work {
             }
             self.rights_looked = Some(Instant::now());
         }
-        if (self.doubts || self.failures > 0) && self.has_failed_too_often().await? {
-            return Ok(Some(Verdict::Stop(format!("{STOP_AFTER} failures in a row"))));
-        }
         self.run.account = account;
+        if self.doubts || self.failures > 0 {
+            return self.too_many_failures().await;
+        }
         Ok(None)
     }
 
@@ -325,10 +337,12 @@ impl Work {
         Ok(Some(if left { Verdict::Leave } else { Verdict::Complete }))
     }
 
-    async fn has_failed_too_often(&mut self) -> store::Result<bool> {
+    /// Whether the failures are too many: counted from what is stored, which also knows of before a restart.
+    async fn too_many_failures(&mut self) -> store::Result<Option<Verdict>> {
         let Run { app, job, .. } = &self.run;
-        self.failures = app.db.failures_in_a_row(&job.id, STOP_AFTER).await?;
-        Ok(self.failures >= STOP_AFTER)
+        self.failures = app.db.failures_in_a_row(&job.id, self.stop_after).await?;
+        let stop = || Verdict::Stop(format!("{} failures in a row", self.stop_after));
+        Ok((self.failures >= self.stop_after).then(stop))
     }
 
     /// What came of an item, and what follows for the others.

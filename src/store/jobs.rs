@@ -22,6 +22,7 @@ struct JobRow {
     state: String,
     wanted: String,
     created_at: i64,
+    starts_at: Option<i64>,
     started_at: Option<i64>,
     ended_at: Option<i64>,
 }
@@ -35,17 +36,20 @@ pub struct JobFilter {
     pub actor: Option<String>,
 }
 
-const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, started_at, \
-    ended_at FROM jobs WHERE ";
+const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, starts_at, \
+    started_at, ended_at FROM jobs WHERE ";
+
 impl Db {
     /// Makes the job of a plan: its items are exactly the plan's posts, those to be skipped already so. A plan makes
     /// one job, however often it is confirmed; the job's id is returned either way. `None` if the plan has expired.
+    /// Nothing is sent before `starts_at`.
     pub async fn confirm_plan(
         &self,
         actor: &Actor,
         plan: &Plan,
         job_id: &str,
         reason: &str,
+        starts_at: Option<Millis>,
         now: Millis,
     ) -> Result<Option<String>> {
         let mut tx = self.begin().await?;
@@ -64,8 +68,8 @@ impl Db {
             return Ok(row.0);
         }
         tx.sql(
-            "INSERT INTO jobs (id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 'run', $8)",
+            "INSERT INTO jobs (id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, starts_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 'run', $8, $9)",
         )
         .bind(job_id)
         .bind(&plan.workspace_id)
@@ -75,6 +79,7 @@ impl Db {
         .bind(reason)
         .bind(Json(actor))
         .bind(now)
+        .bind(starts_at)
         .run()
         .await?;
         // Plans of one workspace are confirmed one after the other, or two would take the same post in one instant.
@@ -167,6 +172,20 @@ impl Db {
         .bind(workspace_id)
         .all()
         .await
+    }
+
+    /// Jobs that the runner has something to do for now, the oldest first: not those that are paused, nor those whose time
+    /// has not come, unless they are to be paused or cancelled.
+    pub async fn due_jobs(&self, now: Millis) -> Result<Vec<Job>> {
+        let rows: Vec<JobRow> = self
+            .read(JOB)
+            .push("state IN ('queued', 'running', 'paused') AND NOT (state = 'paused' AND wanted = 'pause')")
+            .push(" AND (starts_at IS NULL OR wanted <> 'run' OR starts_at <= ")
+            .arg(now)
+            .push(") ORDER BY id")
+            .all()
+            .await?;
+        self.with_counts(rows).await
     }
 
     /// Jobs with work left that are not paused, the oldest first.
@@ -332,6 +351,7 @@ impl JobRow {
             reason: self.reason,
             actor: self.actor.0,
             created_at: self.created_at,
+            starts_at: self.starts_at,
             started_at: self.started_at,
             ended_at: self.ended_at,
             counts: total,

@@ -20,6 +20,8 @@ pub struct Pacing {
 struct Lane {
     next: Instant,
     interval: Duration,
+    /// The interval at full speed.
+    full: Duration,
 }
 
 impl Pacing {
@@ -28,37 +30,49 @@ impl Pacing {
         Self { interval, lanes: Mutex::default() }
     }
 
+    /// Gives a workspace a full speed of its own: the time between two of its calls; zero lifts its pacing.
+    pub fn set_pace(&self, workspace_id: &str, interval: Duration) {
+        self.with_lane(workspace_id, |lane| {
+            if lane.full != interval {
+                (lane.full, lane.interval) = (interval, interval);
+            }
+        });
+    }
+
     /// Waits for the workspace's next turn.
     pub async fn turn(&self, workspace_id: &str) {
-        if self.interval.is_zero() {
-            return;
-        }
         let at = self.with_lane(workspace_id, |lane| {
+            if lane.full.is_zero() {
+                return None;
+            }
             let at = lane.next.max(Instant::now());
             lane.next = at + lane.interval;
-            at
+            Some(at)
         });
-        tokio::time::sleep_until(at.into()).await;
+        if let Some(at) = at {
+            tokio::time::sleep_until(at.into()).await;
+        }
     }
 
     /// Tells how a call went: `pushed_back` is a 429 (with what upstream asked us to wait) or a slow answer.
     pub fn note(&self, workspace_id: &str, pushed_back: Option<Duration>) {
-        let full = self.interval;
         self.with_lane(workspace_id, |lane| match pushed_back {
             Some(wait) => {
-                lane.interval = (lane.interval * 2).min(SLOWEST.max(full));
+                lane.interval = (lane.interval * 2).min(SLOWEST.max(lane.full));
                 lane.next = lane.next.max(Instant::now() + wait);
             }
             // Additive increase of the rate is, near the full rate, a small fixed cut of the interval.
-            None => lane.interval = lane.interval.saturating_sub(full / 20).max(full),
+            None => lane.interval = lane.interval.saturating_sub(lane.full / 20).max(lane.full),
         });
     }
 
     fn with_lane<T>(&self, workspace_id: &str, f: impl FnOnce(&mut Lane) -> T) -> T {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = lanes
-            .entry(workspace_id.to_owned())
-            .or_insert_with(|| Lane { next: Instant::now(), interval: self.interval });
+        let lane = lanes.entry(workspace_id.to_owned()).or_insert_with(|| Lane {
+            next: Instant::now(),
+            interval: self.interval,
+            full: self.interval,
+        });
         f(lane)
     }
 }
@@ -79,5 +93,22 @@ mod tests {
         let begun = Instant::now();
         pacing.turn("w").await;
         assert!(begun.elapsed() >= Duration::from_millis(90));
+    }
+
+    #[tokio::test]
+    async fn a_workspace_can_have_a_pace_of_its_own() {
+        let pacing = Pacing::new(Duration::ZERO);
+        pacing.set_pace("w", Duration::from_millis(20));
+        let begun = Instant::now();
+        for _ in 0..5 {
+            pacing.turn("w").await;
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(80));
+        pacing.set_pace("w", Duration::ZERO);
+        let begun = Instant::now();
+        for _ in 0..100 {
+            pacing.turn("w").await;
+        }
+        assert!(begun.elapsed() < Duration::from_millis(80), "{:?}", begun.elapsed());
     }
 }

@@ -1,7 +1,10 @@
 //! Bulk work as an operator does it, without JavaScript: select, preview, confirm, watch.
 
 use crate::{
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        jobs::{delete_job, delete_job_at, deletions, ended},
+    },
     testapp::{Browser, TestApp, hidden},
 };
 use gatehouse::{
@@ -30,6 +33,7 @@ gateway_on_both_engines!(
     a_success_between_failures_lets_the_job_go_on,
     what_postpost_keeps_putting_off_fails_in_the_end,
     a_tenant_that_cannot_be_read_does_not_hold_the_job_up,
+    nothing_is_sent_before_a_jobs_time,
 );
 
 /// The id at the end of a location such as `/w/…/jobs/{id}?done=…`.
@@ -392,6 +396,39 @@ async fn a_tenant_that_cannot_be_read_does_not_hold_the_job_up(engine: Engine) {
     let failed = app.app().db.job_items(&id, Some(ItemState::Failed), 0, 100).await.unwrap();
     assert!(failed.iter().all(|i| i.code.as_deref() == Some("tenant_unreadable") && i.tenant_id == ann.id));
     assert!(failed[0].message.as_ref().unwrap().contains("Failed to list posts"), "{:?}", failed[0]);
+}
+
+async fn nothing_is_sent_before_a_jobs_time(engine: Engine) {
+    let mut app = TestApp::spawn(engine).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    let mut ids = Vec::new();
+    for tenant in [&ann, &bob] {
+        ids.push(app.posts(&tenant.id, (0..6).map(|_| json!({ "status": "draft" })).collect()).await);
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let at = Some(app.clock.now() + 30_000);
+    let later = delete_job_at(&app, &ann, &ids[0][..3], at).await;
+    let never = delete_job_at(&app, &ann, &ids[0][3..], at).await;
+    // It does not keep others waiting.
+    let now = delete_job(&app, &bob, &ids[1]).await;
+    assert_eq!(ended(&app, &now).await.succeeded, 6);
+    let mut browser = Browser::login(&app).await;
+    let page = browser.get(&format!("/w/{}/jobs/{later}", app.ws)).await;
+    assert!(page.text.contains("Starts in ") && page.text.contains("Cancel"), "{}", page.text);
+    let path = format!("/w/{}/jobs/{never}/cancel", app.ws);
+    assert_eq!(browser.submit(&path, &path, &[]).await.status, 303);
+    app.until("the one is cancelled", || async {
+        app.app().db.job(&app.ws, &never).await.unwrap().unwrap().state == JobState::Cancelled
+    })
+    .await;
+    app.restart().await;
+    let waiting = app.app().db.job(&app.ws, &later).await.unwrap().unwrap();
+    assert_eq!((waiting.state, waiting.counts.pending), (JobState::Queued, 3));
+    assert_eq!(deletions(&app).await.len(), 6);
+    app.clock.advance(31_000);
+    assert_eq!(ended(&app, &later).await.succeeded, 3);
+    let deleted = deletions(&app).await;
+    assert!(deleted.len() == 9 && ids[0][3..].iter().all(|id| !deleted.contains_key(id)));
 }
 
 async fn a_frozen_workspace_does_not_hold_up_another(engine: Engine) {

@@ -35,7 +35,7 @@ async fn snapshot(app: &App, job: &Job) -> store::Result<Value> {
     let pace = pace(app, job).await?;
     let c = &job.counts;
     Ok(json!({
-        "state": state(job),
+        "state": state(job, app.clock.now()),
         "total": c.total(), "pending": c.pending, "running": c.running, "succeeded": c.succeeded, "gone": c.gone,
         "skipped": c.skipped, "failed": c.failed, "unknown": c.unknown, "cancelled": c.cancelled,
         "ratePerSecond": pace.map(|(rate, _)| (rate * 10.0).round() / 10.0),

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     clock::{Millis, SECOND},
     domain::{
-        jobs::{Counts, ItemState, Job, JobItem, STOP_AFTER, retryable},
+        jobs::{Counts, ItemState, Job, JobItem, retryable},
         plans::{BulkAction, SkipReason},
     },
     store::plans::Show,
@@ -39,7 +39,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         tenants.iter().map(|t| t.0.as_str()).chain(items.iter().map(|i| i.tenant_id.as_str())).collect();
     let names = app.db.tenant_names(&job.workspace_id, &ids).await?;
     let contents = contents(&visit, &job, &items).await?;
-    let word = state(&job);
+    let word = state(&job, now);
     let is_final = job.state.is_final();
     let counters = counters(&job.counts);
     let pace = pace(app, &job).await?;
@@ -76,7 +76,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         } else {
             String::new()
         },
-        can_pause: matches!(word, "queued" | "running"),
+        can_pause: matches!(word, "starting" | "queued" | "running"),
         can_resume: matches!(word, "paused" | "pausing"),
         can_cancel: !is_final && word != "cancelling",
         refresh_tabs: refresh_tabs(refresh, &link),
@@ -130,13 +130,21 @@ pub fn summary(app: &App, job: &Job) -> String {
     .into_iter()
     .flatten()
     .collect();
-    match state(job) {
+    let now = app.clock.now();
+    match state(job, now) {
         "pausing" => format!("Pausing, finishing {} in flight.", c.running),
         "cancelling" => format!("Cancelling, finishing {} in flight.", c.running),
+        "starting" => {
+            let at = job.starts_at.unwrap_or(now);
+            let (left, at) = (present::span(at - now), present::moment(at, now).absolute);
+            format!("Starts in {left}, at {at}. Nothing is sent before, and it can still be cancelled.")
+        }
         "queued" => "Waiting for its turn: one job of a workspace runs at a time.".into(),
         "paused" => "Paused. Nothing is sent until you resume it.".into(),
         "running" => waits_for(app, job).unwrap_or_default().into(),
-        "stopped" => format!("Stopped after {STOP_AFTER} failures in a row. {}.", parts.join(", ")),
+        "stopped" => {
+            format!("Stopped after {} failures in a row. {}.", job.options.stop_after, parts.join(", "))
+        }
         _ => format!("{}.", parts.join(", ")),
     }
 }

@@ -53,7 +53,7 @@ pub fn title(job: &Job) -> String {
 }
 
 /// The word pages and live updates use: between what was asked and what is so, and how it ended.
-pub fn state(job: &Job) -> &'static str {
+pub fn state(job: &Job, now: Millis) -> &'static str {
     match (job.state, job.wanted) {
         (JobState::Completed, _) if job.counts.failed + job.counts.unknown > 0 => "completed_with_errors",
         (JobState::Completed, _) => "completed",
@@ -62,6 +62,7 @@ pub fn state(job: &Job) -> &'static str {
         (_, Wanted::Cancel) => "cancelling",
         (JobState::Paused, Wanted::Pause) => "paused",
         (_, Wanted::Pause) => "pausing",
+        (JobState::Queued, _) if job.starts_at.is_some_and(|at| at > now) => "starting",
         (JobState::Queued, _) => "queued",
         (JobState::Running | JobState::Paused, Wanted::Run) => "running",
     }
@@ -104,7 +105,7 @@ pub fn row(job: &Job, workspace: &str, now: Millis) -> JobRow {
         title: title(job),
         workspace: workspace.into(),
         actor: job.actor.name.clone(),
-        badge: Badge::job(state(job)),
+        badge: Badge::job(state(job, now)),
         counters: counters(&job.counts),
         started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
         duration: match job.started_at {

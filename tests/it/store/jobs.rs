@@ -25,7 +25,7 @@ async fn job(db: &Db, workspace_id: &str, posts: usize) -> Job {
     let mut all: Vec<_> = (0..posts).map(|n| post(1, n, PostStatus::Scheduled)).collect();
     all.extend([1_000, 1_001].map(|n| post(2, n, PostStatus::Scheduled)));
     let (plan, _) = plan(db, workspace_id, &all).await;
-    let id = db.confirm_plan(&actor(), &plan, &new_id(), "", NOW).await.unwrap().unwrap();
+    let id = db.confirm_plan(&actor(), &plan, &new_id(), "", None, NOW).await.unwrap().unwrap();
     db.job(workspace_id, &id).await.unwrap().unwrap()
 }
 
@@ -90,7 +90,9 @@ async fn lists(db: Db) {
     let mut ids = Vec::new();
     for n in 0..3 {
         let (plan, _) = plan(&db, &acme, &[post(1, n, PostStatus::Scheduled)]).await;
-        ids.push(db.confirm_plan(&actor(), &plan, &format!("job-{n}"), "", NOW).await.unwrap().unwrap());
+        ids.push(
+            db.confirm_plan(&actor(), &plan, &format!("job-{n}"), "", None, NOW).await.unwrap().unwrap(),
+        );
     }
     let list = async |before: Option<&str>, limit| {
         db.jobs(&acme, &JobFilter::default(), before, limit)
@@ -116,16 +118,25 @@ async fn lists(db: Db) {
     db.set_job_state(&held(&db).await, "job-2", &[JobState::Queued], JobState::Paused, NOW).await.unwrap();
     let unfinished: Vec<_> = db.unfinished_jobs().await.unwrap().into_iter().map(|j| j.id).collect();
     assert_eq!(unfinished, ["job-0", "job-2"]);
+    // One that begins later is not due before, but can be paused or cancelled.
+    let (later, _) = plan(&db, &acme, &[post(1, 9, PostStatus::Scheduled)]).await;
+    let id = db.confirm_plan(&actor(), &later, "job-3", "", Some(NOW + 9), NOW).await.unwrap().unwrap();
+    let due = async |now| db.due_jobs(now).await.unwrap().into_iter().map(|j| j.id).collect::<Vec<_>>();
+    assert_eq!((due(NOW + 8).await.len(), due(NOW + 9).await.len()), (2, 3));
+    let later = db.job(&acme, &id).await.unwrap().unwrap();
+    assert!(db.ask_job(&actor(), &later, Wanted::Cancel, NOW).await.unwrap());
+    assert_eq!(due(NOW).await, ["job-0", "job-2", "job-3"]);
+    db.finish_job(&held(&db).await, &later, JobState::Cancelled, None, NOW).await.unwrap();
     let any = JobFilter::default;
     assert_eq!(of(JobFilter { states: vec![JobState::Completed], ..any() }).await, ["job-1"]);
     let states = vec![JobState::Queued, JobState::Paused];
     assert_eq!(of(JobFilter { states, ..any() }).await, ["job-2", "job-0"]);
-    assert_eq!(of(JobFilter { action: Some(job.action), ..any() }).await.len(), 3);
+    assert_eq!(of(JobFilter { action: Some(job.action), ..any() }).await.len(), 4);
     let other_action = BulkAction::ALL.iter().copied().find(|a| *a != job.action);
     assert_eq!(of(JobFilter { action: other_action, ..any() }).await.len(), 0);
     let actors = db.job_actors(&acme).await.unwrap();
     assert_eq!((actors.len(), db.job_actors(&other).await.unwrap().len()), (1, 0), "{actors:?}");
-    assert_eq!(of(JobFilter { actor: Some(actors[0].0.clone()), ..any() }).await.len(), 3);
+    assert_eq!(of(JobFilter { actor: Some(actors[0].0.clone()), ..any() }).await.len(), 4);
     assert_eq!(of(JobFilter { actor: Some("nobody".into()), ..any() }).await.len(), 0);
 }
 
