@@ -51,6 +51,16 @@ words! {
     }
 }
 
+words! {
+    /// Why a plan was made from the items of an earlier job.
+    Purpose {
+        /// What failed and may go through now.
+        Retry = "retry",
+        /// What was done is turned back.
+        Undo = "undo",
+    }
+}
+
 /// A job and what it was asked to do.
 #[derive(Debug, Clone)]
 pub struct Job {

@@ -40,8 +40,7 @@ impl Road {
             return Err(Refusal::InvalidId);
         }
         // Both turns now: nothing may lie between the look-up and the delete that it decides about.
-        self.turn(caller).await;
-        self.turn(caller).await;
+        self.turns(caller, 2).await;
         let reply = self.read(caller, Read::GetPost(post_id.to_owned())).await?;
         if reply.status == 404 {
             return self.note_gone(caller, post_id, reply).await;
@@ -92,7 +91,7 @@ impl Road {
         }
         self.standing(caller, None)?;
         self.after_earlier_update(caller, post_id).await?;
-        self.turn(caller).await;
+        self.turns(caller, 1).await;
         if !publish_now {
             let on_record = match update.needs_time_on_record() {
                 true => match self.time_on_record(caller, post_id).await? {

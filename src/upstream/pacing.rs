@@ -41,13 +41,19 @@ impl Pacing {
 
     /// Waits for the workspace's next turn.
     pub async fn turn(&self, workspace_id: &str) {
+        self.turns(workspace_id, 1).await;
+    }
+
+    /// Waits for so many turns that follow each other, and returns with the last. Taken one by one, many callers would
+    /// all wait for their first turns, and then make all their calls in half the time.
+    pub async fn turns(&self, workspace_id: &str, n: u32) {
         let at = self.with_lane(workspace_id, |lane| {
             if lane.full.is_zero() {
                 return None;
             }
-            let at = lane.next.max(Instant::now());
-            lane.next = at + lane.interval;
-            Some(at)
+            let first = lane.next.max(Instant::now());
+            lane.next = first + lane.interval * n;
+            Some(lane.next - lane.interval)
         });
         if let Some(at) = at {
             tokio::time::sleep_until(at.into()).await;
@@ -93,6 +99,31 @@ mod tests {
         let begun = Instant::now();
         pacing.turn("w").await;
         assert!(begun.elapsed() >= Duration::from_millis(90));
+    }
+
+    /// Ten callers who need two turns each are spread over all twenty.
+    #[tokio::test]
+    async fn turns_that_belong_together_follow_each_other() {
+        let pacing = std::sync::Arc::new(Pacing::new(Duration::from_millis(10)));
+        let begun = Instant::now();
+        let callers: Vec<_> = (0..10)
+            .map(|_| {
+                let pacing = pacing.clone();
+                tokio::spawn(async move {
+                    pacing.turns("w", 2).await;
+                    begun.elapsed().as_millis()
+                })
+            })
+            .collect();
+        let mut at = Vec::new();
+        for caller in callers {
+            at.push(caller.await.unwrap());
+        }
+        at.sort_unstable();
+        for (n, at) in at.iter().enumerate() {
+            assert!(*at >= n as u128 * 20 + 10, "the caller {n} after {at} ms");
+        }
+        assert!(at[0] < 110, "the first does not wait for the others: {at:?}");
     }
 
     #[tokio::test]

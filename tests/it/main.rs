@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod bulk_throughput;
 mod conduct;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -12,6 +13,7 @@ mod disk;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod fault_matrix;
+mod follow_ups;
 mod health;
 mod hostile_bytes;
 mod idempotency;

@@ -2,6 +2,7 @@
 
 use super::{
     super::{Answer, Error},
+    follow_ups,
     jobs::{counters, job_of, pace, state, title},
     present,
     views::{Badge, Failure, FailureGroup, JobItem as ItemRow, JobPage, JobTenant, Link, Pager, Tab},
@@ -53,8 +54,12 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         let query = super::form::query_string(pairs.iter().copied());
         if query.is_empty() { base.clone() } else { format!("{base}?{query}") }
     };
+    let (parent, children) = follow_ups::family(&visit, &job).await?;
     let page = JobPage {
         shell,
+        parent,
+        children,
+        follow_ups: follow_ups::buttons(&visit, &job).await?,
         ws: job.workspace_id.clone(),
         id: job.id.clone(),
         title: title(&job),
@@ -95,7 +100,6 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
             };
             Pager::pages((from > 0).then(|| page(0)), next.map(|i| page(i.n)))
         },
-        ..JobPage::default()
     };
     Ok(present::page(&page))
 }

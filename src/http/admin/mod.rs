@@ -5,6 +5,7 @@ mod audit;
 mod bulk;
 mod dashboard;
 mod errors;
+mod follow_ups;
 mod form;
 mod job_page;
 mod jobs;
@@ -91,6 +92,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/jobs/{id}/events", w(Read), bulk::events),
         page("/w/{ws}/jobs/{id}/results.csv", w(Read), bulk::results_csv),
         page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
+        form("/w/{ws}/jobs/{id}/follow", w(Operate), follow_ups::create),
         form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
         page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),

@@ -119,7 +119,7 @@ pub struct JobPage {
     pub can_pause: bool,
     pub can_resume: bool,
     pub can_cancel: bool,
-    /// Retry and undo as previews: `POST …/plans` with `from_job` and `action`.
+    /// Retry and undo as previews.
     pub follow_ups: Vec<FollowUp>,
     /// `?refresh=` links with the one in force; printed without JavaScript only.
     pub refresh_tabs: Vec<Tab>,
@@ -136,8 +136,8 @@ pub struct JobPage {
 /// A new plan made from the items of this job.
 #[derive(Clone, Debug, Default)]
 pub struct FollowUp {
-    /// Hidden field `action`: `retry`, `undo`.
-    pub action: &'static str,
+    /// `retry`, `undo`.
+    pub purpose: &'static str,
     /// "Retry 9 retryable…"
     pub text: String,
 }

@@ -307,7 +307,7 @@ pub fn jobs(s: &Sample, add: &mut Add) {
             finished: Some(s.at("15 Mar 2026, 14:47:31 UTC", "2 min ago")),
             can_pause: false,
             can_cancel: false,
-            follow_ups: vec![FollowUp { action: "retry", text: "Retry 9 retryable…".into() }],
+            follow_ups: vec![FollowUp { purpose: "retry", text: "Retry 9 retryable…".into() }],
             ..page()
         },
     );
