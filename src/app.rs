@@ -192,6 +192,7 @@ impl Running {
         }
         self.heartbeat.abort();
         let close = async {
+            let _ = app.audit.note_denials(true).await;
             if let Err(error) = app.access.flush_uses().await {
                 tracing::warn!(%error, "last uses of keys were not written down");
             }

@@ -109,6 +109,8 @@ pub struct Tuning {
     pub settle_after: Duration,
     /// How often the workers look for work when nobody wakes them.
     pub tick: Duration,
+    /// How long the largest deletes can be cancelled before they begin.
+    pub start_delay: Duration,
     /// How long a process may be silent before others take its work over.
     pub lease: Duration,
     pub clients: ClientTimes,
@@ -136,6 +138,7 @@ impl Default for Tuning {
             sweep_age: Duration::from_secs(6 * 3600),
             settle_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
+            start_delay: Duration::from_millis(crate::domain::plans::START_DELAY.unsigned_abs()),
             lease: Duration::from_secs(60),
             clients: ClientTimes {
                 head: Duration::from_secs(5),
@@ -162,6 +165,7 @@ impl Tuning {
                 "sweep-age" => &mut tuning.sweep_age,
                 "settle-after" => &mut tuning.settle_after,
                 "tick" => &mut tuning.tick,
+                "start-delay" => &mut tuning.start_delay,
                 _ => return Err(Error("tuning", format!("there is no {name}"))),
             };
             *field = Duration::from_millis(millis);

@@ -327,7 +327,7 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
     if let Ok(plan) = plan {
         let reason = "Campaign on hold until the client signs off";
         let now = app.clock.now();
-        app.db.confirm_plan(actor, &plan, &ids::new_id(), reason, now).await.map_err(Error::Store)?;
+        app.db.confirm_plan(actor, &plan, &ids::new_id(), reason, None, now).await.map_err(Error::Store)?;
         app.jobs.ring();
     }
     Ok(())

@@ -12,7 +12,7 @@ use std::{
     fmt,
     fs::{self, OpenOptions},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 use zeroize::Zeroizing;
@@ -114,6 +114,13 @@ fn key_file(path: &Path, may_create: bool, name: &'static str) -> Result<[u8; 32
         Ok(text) => {
             let mut key = [0; 32];
             hex::decode_to_slice(text.trim(), &mut key).map_err(|_| Error::Malformed(path.to_owned()))?;
+            let mode = fs::metadata(path).map_err(file)?.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                let path = path.display();
+                tracing::warn!(
+                    "{path} can be read by others (mode {mode:o}): chmod 600 it, and consider {name} known"
+                );
+            }
             Ok(key)
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && may_create => {

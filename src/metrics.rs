@@ -5,7 +5,7 @@
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 use std::time::Duration;
 
@@ -48,134 +48,63 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("gatehouse");
-        let metrics = Self {
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(seconds),
-            shed: Family::default(),
-            rate_limited: Family::default(),
-            upstream_calls: Family::default(),
-            upstream_seconds: Family::new_with_constructor(seconds),
-            upstream_retries: Family::default(),
-            upstream_retries_refused: Family::default(),
-            breaker_opened: Family::default(),
-            breaker_open: Family::default(),
-            audit_records: Family::default(),
-            audit_commits: Counter::default(),
-            operations: Family::default(),
-            operations_open: Gauge::default(),
-            stale_writes: Family::default(),
-            leases_taken_over: Family::default(),
-            idempotency: Family::default(),
-            audit_waiting: Gauge::default(),
-            ready: Gauge::default(),
-            workspaces: Family::default(),
-            jobs: Family::default(),
-            mirror_age: Family::default(),
-            mirror_failing: Family::default(),
-            registry: Registry::default(),
-        };
         let r = &mut registry;
-        r.register("requests", "Requests answered, by door and status", metrics.requests.clone());
-        r.register("request_seconds", "Time to answer a request, by door", metrics.request_seconds.clone());
-        r.register("shed", "Requests answered 503 at once, by reason", metrics.shed.clone());
-        r.register(
-            "rate_limited",
-            "Requests answered 429, by whose limit it was",
-            metrics.rate_limited.clone(),
-        );
-        r.register(
-            "upstream_calls",
-            "Calls to PostPost, attempts counted one by one, by workspace and result",
-            metrics.upstream_calls.clone(),
-        );
-        r.register(
-            "upstream_seconds",
-            "Time of one attempt at PostPost, by workspace",
-            metrics.upstream_seconds.clone(),
-        );
-        r.register(
-            "upstream_retries",
-            "Attempts after the first, by workspace",
-            metrics.upstream_retries.clone(),
-        );
-        r.register(
-            "upstream_retries_refused",
-            "Repeats not made because the retry budget was spent, by workspace",
-            metrics.upstream_retries_refused.clone(),
-        );
-        r.register(
-            "breaker_opened",
-            "How often the circuit breaker opened, by workspace",
-            metrics.breaker_opened.clone(),
-        );
-        r.register(
-            "breaker_open",
-            "Whether the circuit breaker is open, by workspace",
-            metrics.breaker_open.clone(),
-        );
-        r.register(
-            "audit_records",
-            "Records handed to the audit writer, by result",
-            metrics.audit_records.clone(),
-        );
-        r.register("audit_commits", "Transactions of the audit writer", metrics.audit_commits.clone());
-        r.register(
-            "operations",
-            "Changing calls that reached a final state or doubt, by state",
-            metrics.operations.clone(),
-        );
-        r.register(
-            "operations_open",
-            "Changing calls without a final state, counted every 15 s",
-            metrics.operations_open.clone(),
-        );
-        r.register(
-            "stale_writes",
-            "Late writes refused because the writer had lost its lease or its claim, by what they were",
-            metrics.stale_writes.clone(),
-        );
-        r.register(
-            "leases_taken_over",
-            "Work taken over from a process whose lease ran out, by kind",
-            metrics.leases_taken_over.clone(),
-        );
-        r.register(
-            "idempotency",
-            "Calls with an Idempotency-Key, by how they were answered",
-            metrics.idempotency.clone(),
-        );
-        r.register(
-            "audit_waiting",
-            "Records waiting for the audit writer at this moment",
-            metrics.audit_waiting.clone(),
-        );
-        r.register(
-            "ready",
-            "1 if database and audit writer worked when last looked at, else 0",
-            metrics.ready.clone(),
-        );
-        r.register(
-            "workspaces",
-            "Workspaces at this moment, by the state of their calls",
-            metrics.workspaces.clone(),
-        );
-        r.register("jobs", "Unfinished bulk jobs, by state, counted every 15 s", metrics.jobs.clone());
-        r.register(
-            "mirror_age_seconds",
-            "Age of the oldest copy of a tenant's posts, by workspace, looked at every 15 s",
-            metrics.mirror_age.clone(),
-        );
-        r.register(
-            "mirror_failing_tenants",
-            "Tenants whose posts could not be read last time, by workspace, counted every 15 s",
-            metrics.mirror_failing.clone(),
-        );
-        r.register(
-            "build",
-            "The version that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION").to_owned())]),
-        );
-        Self { registry, ..metrics }
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned())]);
+        r.register("build", "The version that runs", version);
+        Self {
+            requests: add(r, "requests", "Requests answered, by door and status"),
+            request_seconds: times(r, "request_seconds", "Time to answer a request, by door"),
+            shed: add(r, "shed", "Requests answered 503 at once, by reason"),
+            rate_limited: add(r, "rate_limited", "Requests answered 429, by whose limit it was"),
+            upstream_calls: add(
+                r,
+                "upstream_calls",
+                "Calls to PostPost, attempts counted one by one, by workspace and result",
+            ),
+            upstream_seconds: times(r, "upstream_seconds", "Time of one attempt at PostPost, by workspace"),
+            upstream_retries: add(r, "upstream_retries", "Attempts after the first, by workspace"),
+            upstream_retries_refused: add(
+                r,
+                "upstream_retries_refused",
+                "Repeats not made because the retry budget was spent, by workspace",
+            ),
+            breaker_opened: add(r, "breaker_opened", "How often the circuit breaker opened, by workspace"),
+            breaker_open: add(r, "breaker_open", "Whether the circuit breaker is open, by workspace"),
+            audit_records: add(r, "audit_records", "Records handed to the audit writer, by result"),
+            audit_commits: add(r, "audit_commits", "Transactions of the audit writer"),
+            operations: add(r, "operations", "Changing calls that reached a final state or doubt, by state"),
+            operations_open: add(
+                r,
+                "operations_open",
+                "Changing calls without a final state, counted every 15 s",
+            ),
+            stale_writes: add(
+                r,
+                "stale_writes",
+                "Late writes refused because the writer had lost its lease or its claim, by what they were",
+            ),
+            leases_taken_over: add(
+                r,
+                "leases_taken_over",
+                "Work taken over from a process whose lease ran out, by kind",
+            ),
+            idempotency: add(r, "idempotency", "Calls with an Idempotency-Key, by how they were answered"),
+            audit_waiting: add(r, "audit_waiting", "Records waiting for the audit writer at this moment"),
+            ready: add(r, "ready", "1 if database and audit writer worked when last looked at, else 0"),
+            workspaces: add(r, "workspaces", "Workspaces at this moment, by the state of their calls"),
+            jobs: add(r, "jobs", "Unfinished bulk jobs, by state, counted every 15 s"),
+            mirror_age: add(
+                r,
+                "mirror_age_seconds",
+                "Age of the oldest copy of a tenant's posts, by workspace, looked at every 15 s",
+            ),
+            mirror_failing: add(
+                r,
+                "mirror_failing_tenants",
+                "Tenants whose posts could not be read last time, by workspace, counted every 15 s",
+            ),
+            registry,
+        }
     }
 }
 
@@ -285,8 +214,22 @@ fn one(name: &'static str, value: &str) -> One {
     [(name, value.to_owned())]
 }
 
-fn seconds() -> Histogram {
-    Histogram::new(SECONDS)
+/// A new figure, known to the registry.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let figure = M::default();
+    registry.register(name, help, figure.clone());
+    figure
+}
+
+/// The same for times.
+fn times<L>(registry: &mut Registry, name: &str, help: &str) -> Seconds<L>
+where
+    L: Clone + std::hash::Hash + Eq,
+    Seconds<L>: Metric,
+{
+    let figure = Seconds::new_with_constructor(|| Histogram::new(SECONDS));
+    registry.register(name, help, figure.clone());
+    figure
 }
 
 #[cfg(test)]

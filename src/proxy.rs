@@ -1,6 +1,7 @@
 //! The one road upstream (design §5), used by the tenant door, the pages and the jobs alike: admission, policy, durable
 //! intent, call, durable outcome. No audit, no call; and what is in doubt is recorded as in doubt.
 
+mod answers;
 mod change;
 mod order;
 mod posts;
@@ -209,7 +210,7 @@ impl Road {
         if let Some((job_id, _)) = &caller.item {
             draft.job_id = Some(job_id.clone());
         }
-        self.audit.record(vec![draft], Vec::new()).await.map_err(Refusal::Audit)
+        self.audit.deny(draft).await.map_err(Refusal::Audit)
     }
 
     /// A reading call, passed through as it is. Not audited.

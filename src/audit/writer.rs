@@ -2,6 +2,7 @@
 //! after its commit. The queue is bounded; when it is full or the database fails, the caller is told and must not act:
 //! no audit, no call (design §5).
 
+use super::denials::Denials;
 use crate::{
     clock::Clock,
     domain::audit::Draft,
@@ -48,14 +49,16 @@ struct Record {
 pub struct Writer {
     queue: mpsc::Sender<Record>,
     metrics: Arc<Metrics>,
+    clock: Clock,
+    denials: Arc<Denials>,
 }
 
 impl Writer {
     /// Starts the writer on the current runtime.
     pub fn start(db: Db, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write_all(db, clock, metrics.clone(), waiting));
-        Self { queue, metrics }
+        tokio::spawn(write_all(db, clock.clone(), metrics.clone(), waiting));
+        Self { queue, metrics, clock, denials: Arc::default() }
     }
 
     /// Stores entries and effects in one transaction and answers after its commit.
@@ -69,6 +72,30 @@ impl Writer {
             Err(Unavailable::Store(_)) => "failed",
         });
         result
+    }
+
+    /// Stores a refusal of somebody we know, or counts it where one caller has too many: [`Self::note_denials`] writes the
+    /// count down.
+    pub async fn deny(&self, draft: Draft) -> Result<(), Unavailable> {
+        if !self.denials.is_entry(&draft, self.clock.now()) {
+            return Ok(());
+        }
+        self.record(vec![draft], Vec::new()).await
+    }
+
+    /// Writes down the refusals that were counted; `all` also those of the last minute. A count that could not be stored is
+    /// lost.
+    pub async fn note_denials(&self, all: bool) -> Result<(), Unavailable> {
+        let drafts = self.denials.summaries(self.clock.now(), all);
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let callers: Vec<String> = drafts.iter().map(|d| d.actor.id.clone()).collect();
+        let stored = self.record(drafts, Vec::new()).await;
+        if let Err(error) = &stored {
+            tracing::error!(?callers, %error, "how often these were refused could not be written down");
+        }
+        stored
     }
 
     /// Whether records are stored: an empty one takes the way of all.

@@ -62,6 +62,8 @@ pub struct Job {
     pub state: JobState,
     pub wanted: Wanted,
     pub created_at: Millis,
+    /// Nothing is sent before; `None`: it began as soon as it could.
+    pub starts_at: Option<Millis>,
     pub started_at: Option<Millis>,
     pub ended_at: Option<Millis>,
     pub counts: Counts,

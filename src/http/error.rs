@@ -28,6 +28,8 @@ pub enum Error {
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
     Conflict(&'static str),
+    /// A form that was sent before with other content.
+    FormMismatch,
     /// A form whose first submission was cut short by a crash, so that nobody can tell how far it came.
     Interrupted,
     /// The key's first call is under way; with the seconds after which to ask again.
@@ -81,6 +83,11 @@ impl Error {
             Self::NotFound => (404, "not_found", "Not found".into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
+            Self::FormMismatch => (
+                422,
+                "form_mismatch",
+                "This form was sent already with other values. Reload the page and send it again".into(),
+            ),
             Self::Interrupted => (
                 409,
                 "interrupted",

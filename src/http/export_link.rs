@@ -96,7 +96,7 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     if !app.db.use_export_link(&claims.jti, claims.exp * SECOND, app.clock.now()).await? {
         let mut denied = Draft::new(&actor, "audit.export", Outcome::Denied).set("code", "link_used");
         denied.workspace.clone_from(&claims.workspace);
-        app.audit.record(vec![denied], Vec::new()).await?;
+        app.audit.deny(denied).await?;
         return Err(Error::NotFound);
     }
     let pairs: Vec<(String, String)> =

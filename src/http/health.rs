@@ -30,7 +30,9 @@ pub const DOOR: &str = "health";
 pub fn routes() -> Vec<Route> {
     vec![
         route("GET", "/healthz", "anyone", healthz),
+        route("HEAD", "/healthz", "anyone", healthz),
         route("GET", "/readyz", "anyone", readyz),
+        route("HEAD", "/readyz", "anyone", readyz),
         route("GET", "/metrics", "this machine, or the metrics token", metrics),
     ]
 }
@@ -133,8 +135,10 @@ fn may_see(app: &App, call: &Call) -> Result<(), Unseen> {
     }
     // A proxy nobody told us of would make strangers look like this machine, and so would a name of a stranger's that
     // points here (DNS rebinding).
-    let forwarded =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|h| call.header(h).is_some());
+    let forwarded = call
+        .headers
+        .keys()
+        .any(|name| name.starts_with("x-forwarded-") || FORWARDED.contains(&name.as_str()));
     let here = call.header("host").is_some_and(|host| {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         name == "localhost" || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -145,6 +149,10 @@ fn may_see(app: &App, call: &Call) -> Result<(), Unseen> {
         Err(Unseen::NotHere)
     }
 }
+
+/// What proxies add to say for whom they ask, besides `X-Forwarded-*`.
+const FORWARDED: [&str; 7] =
+    ["forwarded", "via", "x-real-ip", "x-client-ip", "x-original-host", "cf-connecting-ip", "true-client-ip"];
 
 const STATES: [&str; 4] = ["ok", "frozen", "suspended", "unreachable"];
 

@@ -64,15 +64,15 @@ impl Limits {
         }
     }
 
-    /// Takes a token of the tenant's and of the key's bucket. The tenant's first: when several keys of a tenant have
-    /// emptied it, a key does not pay for calls that are refused anyway.
+    /// Takes a token of the key's and of the tenant's bucket. The key's first: what is refused to a key that calls too
+    /// fast must cost the tenant's other keys nothing.
     pub fn take(&self, who: &Who) -> Result<Standing, Exceeded> {
         let mut standing = Standing::default();
-        if let (Some(buckets), Some(tenant)) = (&self.tenants, &who.tenant_id) {
-            buckets.take(&(who.workspace_id.clone(), tenant.clone()), &mut standing)?;
-        }
         if let Some(buckets) = &self.keys {
             buckets.take(&who.key_id, &mut standing)?;
+        }
+        if let (Some(buckets), Some(tenant)) = (&self.tenants, &who.tenant_id) {
+            buckets.take(&(who.workspace_id.clone(), tenant.clone()), &mut standing)?;
         }
         Ok(standing)
     }
@@ -181,15 +181,19 @@ mod tests {
         for left in (0..5).rev() {
             let standing = limits.take(&who("a", Some("t"))).unwrap();
             let headers = standing.headers();
-            assert_eq!(headers[0].1, r#""tenant";q=10;w=5, "key";q=5;w=5"#);
+            assert_eq!(headers[0].1, r#""key";q=5;w=5, "tenant";q=10;w=5"#);
             assert!(headers[1].1.contains(&format!(r#""key";r={left};t={}"#, 5 - left)), "{headers:?}");
         }
-        let refused = limits.take(&who("a", Some("t"))).unwrap_err();
-        assert_eq!((refused.limit, refused.retry_after), ("key", 1));
-        // Another key of the tenant has its own five, but the tenant has had six of its ten.
-        let answers: Vec<_> =
-            (0..6).map(|_| limits.take(&who("b", Some("t"))).err().map(|e| e.limit)).collect();
-        assert_eq!(answers, [None, None, None, None, Some("tenant"), Some("tenant")]);
+        for _ in 0..100 {
+            let refused = limits.take(&who("a", Some("t"))).unwrap_err();
+            assert_eq!((refused.limit, refused.retry_after), ("key", 1));
+        }
+        // What the first key was refused has cost the tenant nothing: another has five, and then a third none.
+        let answers = |key, calls| -> Vec<_> {
+            (0..calls).map(|_| limits.take(&who(key, Some("t"))).err().map(|e| e.limit)).collect()
+        };
+        assert_eq!(answers("b", 6), [None, None, None, None, None, Some("key")]);
+        assert_eq!(answers("e", 1), [Some("tenant")]);
         // The same tenant id in another workspace is another tenant; a key that acts for the owner has only its own.
         assert!(limits.take(&Who { workspace_id: "v".into(), ..who("c", Some("t")) }).is_ok());
         assert_eq!(limits.take(&who("d", None)).unwrap().headers()[1].1, r#""key";r=4;t=1"#);

@@ -5,12 +5,14 @@
 pub mod admin;
 pub mod api;
 mod call;
+mod credentials;
 mod csv;
 mod error;
 mod export;
 mod export_link;
 mod gate;
 mod health;
+mod json_body;
 mod limits;
 pub mod manage;
 mod route;

@@ -15,7 +15,7 @@ use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App as Site, HttpRequest, HttpResponse, Resource,
-    body::{BodyStream, MessageBody},
+    body::{BodyStream, MessageBody, SizedStream},
     dev::{self, AppConfig, Extensions, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
     http::{StatusCode, header::HeaderMap},
     middleware::Compress,
@@ -23,7 +23,7 @@ use actix_web::{
     web,
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 use std::{
     collections::BTreeMap,
     io,
@@ -39,6 +39,8 @@ use tokio::sync::oneshot;
 const KEEP_ALIVE: Duration = Duration::from_secs(65);
 /// Connections at once; an idle one takes some 20 KiB.
 const CONNECTIONS: usize = 8_192;
+/// A body larger than this, in bytes, is handed to the connection in pieces of this size.
+const PIECE: usize = 128 << 10;
 /// Longest path and query in bytes.
 const URI_MAX: usize = 8_192;
 
@@ -231,6 +233,11 @@ async fn work(
     }
     let route = match found {
         None => return Err(Error::NotFound),
+        // The router decodes first. A path without parts of the caller's has one spelling, so that a rule for it in a proxy
+        // cannot be gone round.
+        Some(Ok(route)) if !route.path.contains('{') && route.path != call.path => {
+            return Err(Error::NotFound);
+        }
         Some(Err(methods)) => return Err(Error::MethodNotAllowed(methods)),
         Some(Ok(route)) => route,
     };
@@ -319,6 +326,10 @@ fn read_head(app: &App, request: &HttpRequest) -> Call {
                 .or_insert_with(|| value.to_string());
         }
     }
+    // A request for an absolute address has its host there (RFC 9112 §3.2.2).
+    if let Some(authority) = request.uri().authority() {
+        headers.insert("host".to_owned(), authority.to_string());
+    }
     Call {
         method: request.method().as_str().to_owned(),
         path: request.uri().path().to_owned(),
@@ -341,6 +352,13 @@ fn client_ip(app: &App, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
     // A proxy may append to the line it was sent, or add a line of its own: all of them count as one list.
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|v| v.to_str().ok()).collect();
     lines.join(",").rsplit(',').map_while(|a| a.trim().parse().ok()).find(|ip| !trusted(ip)).unwrap_or(peer)
+}
+
+/// A large body in pieces: the server would copy it whole and let go of its place among the large ones, however slowly the
+/// client reads.
+fn pieces(mut body: Bytes) -> impl Stream<Item = io::Result<Bytes>> {
+    let next = move || (!body.is_empty()).then(|| Ok(body.split_to(PIECE.min(body.len()))));
+    stream::iter(std::iter::from_fn(next))
 }
 
 /// Headers of every answer, errors included (security.md items 21–24, 55).
@@ -374,6 +392,9 @@ fn write(app: &App, door: Door, call: &Call, answer: Answer, busy: Option<Busy>)
         response.force_close();
     }
     match answer.body {
+        Body::Bytes(bytes) if bytes.len() > PIECE => {
+            response.body(SizedStream::new(bytes.len() as u64, pieces(bytes)))
+        }
         Body::Bytes(bytes) => response.body(bytes),
         Body::Stream(stream) => response.body(BodyStream::new(stream.inspect(move |_| {
             let _until_it_ends = &busy;

@@ -11,7 +11,7 @@ use crate::{
         audit::{Draft, Outcome},
         ids,
         jobs::{ItemState, Job, JobItem, JobState, Wanted},
-        plans::{BulkAction, SkipReason},
+        plans::{BulkAction, DUE_SOON, PastDue, SkipReason},
         posts::PostStatus,
         updates::Update,
     },
@@ -339,6 +339,11 @@ async fn run_item(run: &Run<'_>, item: JobItem) -> store::Result<ItemEnd> {
     if job.action == BulkAction::Resume && mirrored.pause.is_none() {
         return skip(SkipReason::NotPausedByUs).await;
     }
+    // It may have taken long to come to this post, and a time that passes on the way upstream publishes at once.
+    let gives_time = matches!(job.action, BulkAction::Resume | BulkAction::Reschedule);
+    if gives_time && item.target_at.is_some_and(|at| at <= app.clock.now() + DUE_SOON) {
+        return skip(SkipReason::PastTime).await;
+    }
     let caller = Caller {
         actor: job.actor.clone(),
         account: account.clone(),
@@ -358,9 +363,10 @@ async fn run_item(run: &Run<'_>, item: JobItem) -> store::Result<ItemEnd> {
             app.road.update_post(&caller, &item.post_id, &update, false, reason).await
         }
         BulkAction::Resume => {
-            let update = Update::new(Some(PostStatus::Scheduled), None);
+            let moved = item.target_at.filter(|at| post.scheduled_at != Some(*at));
+            let update = Update::new(Some(PostStatus::Scheduled), moved);
             // The plan gave it no time only where the operator chose to publish what is past due.
-            let publish_now = item.target_at.is_none() && job.options.publish_past_due;
+            let publish_now = item.target_at.is_none() && job.options.past_due == PastDue::PublishNow;
             app.road.update_post(&caller, &item.post_id, &update, publish_now, reason).await
         }
         BulkAction::Reschedule => {

@@ -79,6 +79,8 @@ async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let now = app.clock.now();
     app.limits.sweep();
     app.access.flush_uses().await?;
+    // Says itself what is wrong.
+    let _ = app.audit.note_denials(false).await;
     crate::http::note_refused_logins(&app).await?;
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;
     app.db.sweep_login_failures(now - DAY, now).await?;

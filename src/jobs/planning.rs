@@ -7,7 +7,8 @@ use crate::{
     domain::{
         ids,
         plans::{
-            BulkAction, Circumstances, PLAN_LIFE, PLAN_MAX, Plan, PlanItem, PlanOptions, SkipReason, decide,
+            BulkAction, Circumstances, Difference, PLAN_LIFE, PLAN_MAX, Plan, PlanItem, PlanOptions,
+            SkipReason, Source, Summary, Turn, decide,
         },
         workspaces::{DeletePolicy, Workspace},
     },
@@ -17,7 +18,7 @@ use crate::{
         posts::{MirroredPost, PostFilter, PostSort},
     },
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Which posts are meant.
 pub enum Selection {
@@ -25,6 +26,22 @@ pub enum Selection {
     Ticked(Vec<(String, String)>),
     /// All that match, but for these.
     Matching { filter: Box<PostFilter>, except: HashSet<(String, String)> },
+    /// These, some with a time of their own.
+    Listed { posts: Vec<Listed>, source: Source },
+}
+
+/// A post that was named, with the time it is to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub tenant_id: String,
+    pub post_id: String,
+    pub wanted_at: Option<Millis>,
+}
+
+/// A post that a plan is to decide about.
+struct Chosen {
+    mirrored: MirroredPost,
+    wanted_at: Option<Millis>,
 }
 
 /// Why there is no plan.
@@ -56,32 +73,31 @@ pub struct Request<'a> {
 
 /// Makes and stores a plan.
 pub async fn make(app: &App, request: Request<'_>, selection: Selection) -> Result<Plan, Error> {
-    let workspace_id = &request.workspace.id;
-    let matching = matches!(selection, Selection::Matching { .. });
-    let posts = match selection {
-        Selection::Ticked(ids) => ticked(app, workspace_id, ids).await?,
-        Selection::Matching { filter, except } => matching_posts(app, workspace_id, &filter, &except).await?,
+    let workspace = request.workspace;
+    let (source, excluded) = match &selection {
+        Selection::Ticked(_) => (Source::Ticked, Vec::new()),
+        Selection::Matching { except, .. } => (Source::Matching, except.iter().cloned().collect()),
+        Selection::Listed { source, .. } => (*source, Vec::new()),
     };
-    if posts.is_empty() {
-        return Err(Error::Empty);
-    }
-    let now = app.clock.now();
+    let posts = collect(app, &workspace.id, selection).await?;
     let mut plan = Plan {
         id: ids::new_id(),
-        workspace_id: workspace_id.clone(),
+        workspace_id: workspace.id.clone(),
         action: request.action,
         options: request.options,
         filter: request.filter_text,
-        matching,
+        source,
+        excluded,
         created_by: request.created_by.to_owned(),
-        created_at: now,
-        expires_at: now + PLAN_LIFE,
-        mirrored_at: mirrored_at(app, workspace_id, &posts).await?,
+        created_at: 0,
+        expires_at: 0,
+        mirrored_at: None,
         digest: String::new(),
+        summary: Summary::default(),
+        difference: None,
         job_id: None,
     };
-    let items = decide_all(app, request.workspace, &plan, &posts).await?;
-    plan.digest = digest(&plan, &items);
+    let items = fill(app, workspace, &mut plan, posts).await?;
     app.db.put_plan(&plan, &items).await?;
     Ok(plan)
 }
@@ -94,53 +110,116 @@ pub async fn remake(
     options: PlanOptions,
 ) -> Result<Option<Plan>, Error> {
     let items = app.db.plan_items(&old.id, Show::All, 0, PLAN_MAX as i64).await?;
-    let ids: Vec<_> = items.into_iter().map(|i| (i.tenant_id, i.post_id)).collect();
-    let mut posts = app.db.posts_by_id(&workspace.id, &ids).await?;
-    let order: std::collections::HashMap<(String, String), usize> =
-        ids.into_iter().enumerate().map(|(n, id)| (id, n)).collect();
-    posts.sort_by_key(|p| order.get(&(p.post.tenant_id.clone(), p.post.id.clone())).copied());
-    if posts.is_empty() {
-        return Err(Error::Empty);
-    }
-    let now = app.clock.now();
-    let mut plan = Plan {
-        options,
-        created_at: now,
-        expires_at: now + PLAN_LIFE,
-        mirrored_at: mirrored_at(app, &workspace.id, &posts).await?,
-        ..old.clone()
-    };
-    let items = decide_all(app, workspace, &plan, &posts).await?;
-    plan.digest = digest(&plan, &items);
+    let posts = known(app, &workspace.id, named(&items)).await?;
+    let mut plan = Plan { options, ..old.clone() };
+    let items = fill(app, workspace, &mut plan, posts).await?;
     Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
 }
 
-/// How fresh the copy is that a plan is made from: as its stalest tenant.
-async fn mirrored_at(app: &App, workspace_id: &str, posts: &[MirroredPost]) -> store::Result<Option<Millis>> {
-    let tenants: HashSet<&str> = posts.iter().map(|p| p.post.tenant_id.as_str()).collect();
-    app.db.oldest_sync(workspace_id, &tenants.into_iter().collect::<Vec<_>>()).await
+/// Previews a plan again, which may have expired: a filter is evaluated anew, named posts are looked up anew, and what is
+/// different from the preview before is counted. `None` if the plan has been confirmed meanwhile.
+pub async fn again(
+    app: &App,
+    workspace: &Workspace,
+    old: &Plan,
+    filter: PostFilter,
+) -> Result<Option<Plan>, Error> {
+    let before = app.db.plan_items(&old.id, Show::All, 0, PLAN_MAX as i64).await?;
+    let posts = match old.source {
+        Source::Matching => {
+            let except = old.excluded.iter().cloned().collect();
+            collect(app, &workspace.id, Selection::Matching { filter: Box::new(filter), except }).await?
+        }
+        Source::Ticked | Source::Listed | Source::Job => known(app, &workspace.id, named(&before)).await?,
+    };
+    let mut plan = old.clone();
+    let items = fill(app, workspace, &mut plan, posts).await?;
+    plan.difference = Some(Difference::between(&before, &items));
+    Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
 }
 
-async fn ticked(
+/// Decides about the posts as of now, and writes into the plan what follows from that.
+async fn fill(
     app: &App,
-    workspace_id: &str,
-    ids: Vec<(String, String)>,
-) -> Result<Vec<MirroredPost>, Error> {
-    let mut seen = HashSet::new();
-    let ids: Vec<_> = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
-    if ids.len() > PLAN_MAX {
-        return Err(Error::TooMany(ids.len()));
+    workspace: &Workspace,
+    plan: &mut Plan,
+    mut posts: Vec<Chosen>,
+) -> Result<Vec<PlanItem>, Error> {
+    if posts.is_empty() {
+        return Err(Error::Empty);
     }
-    let mut posts = app.db.posts_by_id(workspace_id, &ids).await?;
-    if posts.len() != ids.len() {
+    // In the order of their times, because a spread goes by it; the ids make it the same every time.
+    posts.sort_by_cached_key(|p| {
+        let at = PostSort::ScheduledAsc.position(&p.mirrored.post);
+        (at.value, at.post_id, at.tenant_id)
+    });
+    plan.created_at = app.clock.now();
+    plan.expires_at = plan.created_at + PLAN_LIFE;
+    plan.mirrored_at = mirrored_at(app, &workspace.id, &posts).await?;
+    let items = decide_all(app, workspace, plan, &posts).await?;
+    plan.summary = Summary::of(&items, plan.created_at);
+    plan.digest = digest(plan, &items);
+    Ok(items)
+}
+
+fn named(items: &[PlanItem]) -> Vec<Listed> {
+    let listed = |i: &PlanItem| Listed {
+        tenant_id: i.tenant_id.clone(),
+        post_id: i.post_id.clone(),
+        wanted_at: i.wanted_at,
+    };
+    items.iter().map(listed).collect()
+}
+
+async fn collect(app: &App, workspace_id: &str, selection: Selection) -> Result<Vec<Chosen>, Error> {
+    let listed = match selection {
+        Selection::Matching { filter, except } => {
+            let posts = matching_posts(app, workspace_id, &filter, &except).await?;
+            return Ok(posts.into_iter().map(|mirrored| Chosen { mirrored, wanted_at: None }).collect());
+        }
+        Selection::Ticked(ids) => ids
+            .into_iter()
+            .map(|(tenant_id, post_id)| Listed { tenant_id, post_id, wanted_at: None })
+            .collect(),
+        Selection::Listed { posts, .. } => posts,
+    };
+    let mut seen = HashSet::new();
+    let listed: Vec<_> =
+        listed.into_iter().filter(|l| seen.insert((l.tenant_id.clone(), l.post_id.clone()))).collect();
+    if listed.len() > PLAN_MAX {
+        return Err(Error::TooMany(listed.len()));
+    }
+    let posts = known(app, workspace_id, listed.clone()).await?;
+    if posts.len() != listed.len() {
         let found: HashSet<(&str, &str)> =
-            posts.iter().map(|p| (p.post.tenant_id.as_str(), p.post.id.as_str())).collect();
-        let missing =
-            ids.iter().filter(|(t, p)| !found.contains(&(t.as_str(), p.as_str()))).cloned().collect();
+            posts.iter().map(|p| (p.mirrored.post.tenant_id.as_str(), p.mirrored.post.id.as_str())).collect();
+        let missing = listed
+            .iter()
+            .filter(|l| !found.contains(&(l.tenant_id.as_str(), l.post_id.as_str())))
+            .map(|l| (l.tenant_id.clone(), l.post_id.clone()))
+            .collect();
         return Err(Error::Unknown(missing));
     }
-    posts.sort_by_key(|p| PostSort::ScheduledAsc.position(&p.post).value);
     Ok(posts)
+}
+
+/// Those of the named posts that are in the mirror.
+async fn known(app: &App, workspace_id: &str, listed: Vec<Listed>) -> Result<Vec<Chosen>, Error> {
+    let ids: Vec<_> = listed.iter().map(|l| (l.tenant_id.clone(), l.post_id.clone())).collect();
+    let wanted: HashMap<(String, String), Option<Millis>> =
+        listed.into_iter().map(|l| ((l.tenant_id, l.post_id), l.wanted_at)).collect();
+    let posts = app.db.posts_by_id(workspace_id, &ids).await?;
+    let chosen = |mirrored: MirroredPost| {
+        let id = (mirrored.post.tenant_id.clone(), mirrored.post.id.clone());
+        Chosen { mirrored, wanted_at: wanted.get(&id).copied().flatten() }
+    };
+    Ok(posts.into_iter().map(chosen).collect())
+}
+
+/// How fresh the copy is that a plan is made from: as its stalest tenant.
+async fn mirrored_at(app: &App, workspace_id: &str, posts: &[Chosen]) -> store::Result<Option<Millis>> {
+    let tenants: HashSet<&str> = posts.iter().map(|p| p.mirrored.post.tenant_id.as_str()).collect();
+    app.db.oldest_sync(workspace_id, &tenants.into_iter().collect::<Vec<_>>()).await
 }
 
 /// All posts that match, page by page: one list from start to end, so that nothing shifts.
@@ -177,23 +256,26 @@ async fn decide_all(
     app: &App,
     workspace: &Workspace,
     plan: &Plan,
-    posts: &[MirroredPost],
+    posts: &[Chosen],
 ) -> Result<Vec<PlanItem>, Error> {
     let locked: HashSet<(String, String)> = app.db.locked_posts(&workspace.id).await?.into_iter().collect();
+    let mut turn = Turn::default();
     Ok(posts
         .iter()
         .enumerate()
-        .map(|(n, mirrored)| {
+        .map(|(n, Chosen { mirrored, wanted_at })| {
             let post = &mirrored.post;
             let standing = app.access.tenant(&workspace.id, &post.tenant_id);
             let around = Circumstances {
-                paused_by_us: mirrored.pause.is_some(),
+                pause: mirrored.pause.as_ref(),
+                wanted_at: *wanted_at,
                 tenant_frozen: standing.as_ref().is_some_and(|s| s.frozen.is_some()),
                 tenant_detached: standing.is_none_or(|s| s.detached),
                 locked: locked.contains(&(post.tenant_id.clone(), post.id.clone())),
                 delete_any: workspace.delete_policy == DeletePolicy::Any,
             };
-            let (target_at, skip) = match decide(plan.action, &plan.options, post, around, plan.created_at) {
+            let decided = decide(plan.action, &plan.options, post, around, plan.created_at, &mut turn);
+            let (target_at, skip) = match decided {
                 Ok(target) => (target, None),
                 Err(reason) => (None, Some(reason)),
             };
@@ -206,6 +288,7 @@ async fn decide_all(
                 platforms: platform_names(mirrored),
                 scheduled_at: post.scheduled_at,
                 updated_at: post.updated_at,
+                wanted_at: *wanted_at,
                 target_at,
                 skip,
             }
@@ -220,9 +303,12 @@ fn platform_names(post: &MirroredPost) -> String {
     names.join(", ")
 }
 
-/// What the operator confirms: action, options and every post with its state and fate.
+/// What the operator confirms: where, what and how, when it was looked at, and every post with its state and fate.
 fn digest(plan: &Plan, items: &[PlanItem]) -> String {
-    let mut text = format!("{} {:?}\n", plan.action, plan.options);
+    let mut text = format!(
+        "{} {} {:?} {} {:?} {}\n",
+        plan.workspace_id, plan.action, plan.options, plan.source, plan.filter, plan.created_at
+    );
     for item in items {
         let skip = item.skip.map_or("", SkipReason::as_str);
         text.push_str(&format!(

@@ -1,7 +1,7 @@
 //! Idempotency keys: one claim per key, and the answer that every later call with it gets. Keys are kept as digests: what a
 //! caller sends is not ours to store.
 
-use super::{Db, Error, Result, Tx, leases::node_lease};
+use super::{Db, Error, Result, Tx};
 use crate::clock::Millis;
 
 /// The attempt that may act under an idempotency key. Another attempt has another `id`.
@@ -96,17 +96,6 @@ impl Db {
         }
         let alive = row.claimed_at >= stale && self.node_is_alive(&row.node, now).await?;
         Ok(Standing::Unanswered { claim: row.claim, op_id: row.op_id, alive })
-    }
-
-    /// Whether a process has been heard of lately.
-    pub async fn node_is_alive(&self, node: &str, now: Millis) -> Result<bool> {
-        let held: Option<(i64,)> = self
-            .write("SELECT until FROM leases WHERE name = $1 AND until >= $2")
-            .bind(node_lease(node))
-            .bind(now)
-            .opt()
-            .await?;
-        Ok(held.is_some())
     }
 
     /// Takes an attempt's claim over, as `claim`, if it still stands as it was seen: `op_id` is the operation it had

@@ -23,6 +23,7 @@ struct JobRow {
     state: String,
     wanted: String,
     created_at: i64,
+    starts_at: Option<i64>,
     started_at: Option<i64>,
     ended_at: Option<i64>,
 }
@@ -44,20 +45,22 @@ struct ItemRow {
     ended_at: Option<i64>,
 }
 
-const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, started_at, \
-    ended_at FROM jobs WHERE ";
+const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, starts_at, \
+    started_at, ended_at FROM jobs WHERE ";
 const ITEM: &str = "SELECT n, tenant_id, post_id, expected_status, expected_at, expected_updated_at, target_at, state, code, \
     message, granted_at, op_id, ended_at FROM job_items WHERE job_id = ";
 
 impl Db {
     /// Makes the job of a plan: its items are exactly the plan's posts, those to be skipped already so. A plan makes
     /// one job, however often it is confirmed; the job's id is returned either way. `None` if the plan has expired.
+    /// Nothing is sent before `starts_at`.
     pub async fn confirm_plan(
         &self,
         actor: &Actor,
         plan: &Plan,
         job_id: &str,
         reason: &str,
+        starts_at: Option<Millis>,
         now: Millis,
     ) -> Result<Option<String>> {
         let mut tx = self.begin().await?;
@@ -76,8 +79,8 @@ impl Db {
             return Ok(row.0);
         }
         tx.sql(
-            "INSERT INTO jobs (id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 'run', $8)",
+            "INSERT INTO jobs (id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, starts_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 'run', $8, $9)",
         )
         .bind(job_id)
         .bind(&plan.workspace_id)
@@ -87,6 +90,7 @@ impl Db {
         .bind(reason)
         .bind(Json(actor))
         .bind(now)
+        .bind(starts_at)
         .run()
         .await?;
         // Plans of one workspace are confirmed one after the other, or two would take the same post in one instant.
@@ -424,6 +428,7 @@ impl JobRow {
             reason: self.reason,
             actor: self.actor.0,
             created_at: self.created_at,
+            starts_at: self.starts_at,
             started_at: self.started_at,
             ended_at: self.ended_at,
             counts: total,

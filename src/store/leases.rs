@@ -87,6 +87,17 @@ impl Db {
         self.write("UPDATE leases SET until = 0").run().await.map(drop)
     }
 
+    /// Whether a process has been heard of lately.
+    pub async fn node_is_alive(&self, node: &str, now: Millis) -> Result<bool> {
+        let held: Option<(i64,)> = self
+            .write("SELECT until FROM leases WHERE name = $1 AND until >= $2")
+            .bind(node_lease(node))
+            .bind(now)
+            .opt()
+            .await?;
+        Ok(held.is_some())
+    }
+
     /// Forgets leases that nobody has held since the given time.
     pub async fn sweep_leases(&self, ended_before: Millis) -> Result<()> {
         self.write("DELETE FROM leases WHERE until < $1 AND token < $1")

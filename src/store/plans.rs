@@ -4,7 +4,7 @@ use super::{Db, Error, Json, Result, Tx};
 use crate::{
     clock::Millis,
     domain::{
-        plans::{BulkAction, Plan, PlanItem, PlanOptions, SkipReason},
+        plans::{BulkAction, Difference, Plan, PlanItem, PlanOptions, SkipReason, Source, Summary},
         posts::PostStatus,
     },
 };
@@ -16,12 +16,15 @@ struct PlanRow {
     action: String,
     options: Json<PlanOptions>,
     filter: String,
-    matching: bool,
+    source: String,
+    excluded: Json<Vec<(String, String)>>,
     created_by: String,
     created_at: i64,
     expires_at: i64,
     mirrored_at: Option<i64>,
     digest: String,
+    summary: Json<Summary>,
+    difference: Option<Json<Difference>>,
     job_id: Option<String>,
 }
 
@@ -35,12 +38,13 @@ struct ItemRow {
     platforms: String,
     scheduled_at: Option<i64>,
     updated_at: i64,
+    wanted_at: Option<i64>,
     target_at: Option<i64>,
     skip: Option<String>,
 }
 
-const ITEM: &str = "SELECT n, tenant_id, post_id, content, status, platforms, scheduled_at, updated_at, target_at, skip \
-    FROM plan_items WHERE plan_id = ";
+const ITEM: &str = "SELECT n, tenant_id, post_id, content, status, platforms, scheduled_at, updated_at, wanted_at, \
+    target_at, skip FROM plan_items WHERE plan_id = ";
 
 /// Which of a plan's posts to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +64,12 @@ impl Db {
         let mut tx = self.begin().await?;
         let stored = tx
             .sql(
-                "INSERT INTO plans (id, workspace_id, action, options, filter, matching, created_by, created_at, expires_at,
-                   mirrored_at, digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                "INSERT INTO plans (id, workspace_id, action, options, filter, source, excluded, created_by, created_at,
+                   expires_at, mirrored_at, digest, summary, difference)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                  ON CONFLICT (id) DO UPDATE SET options = excluded.options, created_at = excluded.created_at,
-                   expires_at = excluded.expires_at, mirrored_at = excluded.mirrored_at, digest = excluded.digest
+                   expires_at = excluded.expires_at, mirrored_at = excluded.mirrored_at, digest = excluded.digest,
+                   summary = excluded.summary, difference = excluded.difference
                  WHERE plans.job_id IS NULL",
             )
             .bind(&plan.id)
@@ -71,12 +77,15 @@ impl Db {
             .bind(plan.action.as_str())
             .bind(Json(&plan.options))
             .bind(&plan.filter)
-            .bind(plan.matching)
+            .bind(plan.source.as_str())
+            .bind(Json(&plan.excluded))
             .bind(&plan.created_by)
             .bind(plan.created_at)
             .bind(plan.expires_at)
             .bind(plan.mirrored_at)
             .bind(&plan.digest)
+            .bind(Json(&plan.summary))
+            .bind(plan.difference.as_ref().map(Json))
             .run()
             .await?;
         if stored != 1 {
@@ -93,8 +102,8 @@ impl Db {
     pub async fn plan(&self, workspace_id: &str, id: &str) -> Result<Option<Plan>> {
         let row: Option<PlanRow> = self
             .read(
-                "SELECT id, workspace_id, action, options, filter, matching, created_by, created_at, expires_at,
-                   mirrored_at, digest, job_id FROM plans WHERE workspace_id = $1 AND id = $2",
+                "SELECT id, workspace_id, action, options, filter, source, excluded, created_by, created_at, expires_at,
+                   mirrored_at, digest, summary, difference, job_id FROM plans WHERE workspace_id = $1 AND id = $2",
             )
             .bind(workspace_id)
             .bind(id)
@@ -132,24 +141,6 @@ impl Db {
         .await
     }
 
-    /// First and last scheduled time of the posts a plan would act on.
-    pub async fn plan_window(&self, plan_id: &str) -> Result<Option<(Millis, Millis)>> {
-        let (first, last): (Option<i64>, Option<i64>) = self
-            .read("SELECT MIN(scheduled_at), MAX(scheduled_at) FROM plan_items WHERE plan_id = $1 AND skip IS NULL")
-            .bind(plan_id)
-            .one()
-            .await?;
-        Ok(first.zip(last))
-    }
-
-    /// How many posts a plan would act on without giving them a time: those a resume publishes at once.
-    pub async fn plan_untimed(&self, plan_id: &str) -> Result<i64> {
-        self.read("SELECT COUNT(*) FROM plan_items WHERE plan_id = $1 AND skip IS NULL AND target_at IS NULL")
-            .bind(plan_id)
-            .value()
-            .await
-    }
-
     /// Ids of posts of a workspace that an unfinished job holds: (tenant, post).
     pub async fn locked_posts(&self, workspace_id: &str) -> Result<Vec<(String, String)>> {
         self.read(
@@ -182,14 +173,15 @@ impl Tx {
     async fn insert_items(&mut self, plan_id: &str, items: &[PlanItem]) -> Result<()> {
         let mut sql = self.sql(
             "INSERT INTO plan_items (plan_id, n, tenant_id, post_id, content, status, platforms, scheduled_at,
-               updated_at, target_at, skip) VALUES ",
+               updated_at, wanted_at, target_at, skip) VALUES ",
         );
         for (i, item) in items.iter().enumerate() {
             sql = sql.push(if i == 0 { "(" } else { ", (" }).arg(plan_id).push(", ").arg(item.n);
             sql = sql.push(", ").arg(item.tenant_id.as_str()).push(", ").arg(item.post_id.as_str());
             sql = sql.push(", ").arg(item.content.as_str()).push(", ").arg(item.status.as_str());
             sql = sql.push(", ").arg(item.platforms.as_str()).push(", ").arg(item.scheduled_at);
-            sql = sql.push(", ").arg(item.updated_at).push(", ").arg(item.target_at);
+            sql = sql.push(", ").arg(item.updated_at).push(", ").arg(item.wanted_at);
+            sql = sql.push(", ").arg(item.target_at);
             sql = sql.push(", ").arg(item.skip.map(SkipReason::as_str)).push(")");
         }
         sql.run().await.map(drop)
@@ -206,12 +198,15 @@ impl TryFrom<PlanRow> for Plan {
             workspace_id: row.workspace_id,
             options: row.options.0,
             filter: row.filter,
-            matching: row.matching,
+            source: Source::parse(&row.source).ok_or_else(|| Error::Corrupt("plan's source".into()))?,
+            excluded: row.excluded.0,
             created_by: row.created_by,
             created_at: row.created_at,
             expires_at: row.expires_at,
             mirrored_at: row.mirrored_at,
             digest: row.digest,
+            summary: row.summary.0,
+            difference: row.difference.map(|d| d.0),
             job_id: row.job_id,
         })
     }
@@ -234,6 +229,7 @@ impl TryFrom<ItemRow> for PlanItem {
             platforms: row.platforms,
             scheduled_at: row.scheduled_at,
             updated_at: row.updated_at,
+            wanted_at: row.wanted_at,
             target_at: row.target_at,
             skip,
         })

@@ -35,6 +35,8 @@ pub enum FormClaim {
     Answered(String),
     /// Its first submission is being worked on.
     Running,
+    /// Its token came with other content before.
+    Mismatch,
     /// The process that worked on it is gone, and nobody will hear how far it came.
     Interrupted,
 }
@@ -123,42 +125,45 @@ impl Db {
         Ok(true)
     }
 
-    /// Claims a form's once-token for this session and process.
+    /// Claims a form's once-token for this session and process. `content` stands for what the form says.
     pub async fn claim_form(
         &self,
         token: &str,
+        content: &str,
         session_id: &str,
         node: &str,
         now: Millis,
     ) -> Result<FormClaim> {
         let claimed = self
             .write(
-                "INSERT INTO form_tokens (token, session_id, created_at, node) VALUES ($1, $2, $3, $4)
+                "INSERT INTO form_tokens (token, session_id, created_at, node, content) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (token) DO NOTHING",
             )
             .bind(token)
             .bind(session_id)
             .bind(now)
             .bind(node)
+            .bind(content)
             .run()
             .await?;
         if claimed == 1 {
             return Ok(FormClaim::First);
         }
-        let row: Option<(Option<String>, Option<String>, i64)> = self
-            .write("SELECT location, node, created_at FROM form_tokens WHERE token = $1 AND session_id = $2")
+        let row: Option<(String, Option<String>, Option<String>, i64)> = self
+            .write("SELECT content, location, node, created_at FROM form_tokens WHERE token = $1 AND session_id = $2")
             .bind(token)
             .bind(session_id)
             .opt()
             .await?;
         match row {
-            Some((Some(location), ..)) => Ok(FormClaim::Answered(location)),
-            Some((None, Some(node), since))
+            Some((first, ..)) if first != content => Ok(FormClaim::Mismatch),
+            Some((_, Some(location), ..)) => Ok(FormClaim::Answered(location)),
+            Some((_, None, Some(node), since))
                 if since > now - FORM_MAX && self.node_is_alive(&node, now).await? =>
             {
                 Ok(FormClaim::Running)
             }
-            Some((None, ..)) => Ok(FormClaim::Interrupted),
+            Some((_, None, ..)) => Ok(FormClaim::Interrupted),
             // The first submission has just been given up: the second may be tried again.
             None => Ok(FormClaim::Running),
         }

@@ -9,7 +9,7 @@ use crate::{
         log::all_entries,
         process::Process,
     },
-    testapp::{Browser, EMAIL, PASSWORD, TestApp, client},
+    testapp::{Answer, Browser, EMAIL, PASSWORD, TestApp, client},
 };
 use gatehouse::{app::Running, clock::MINUTE, store::Db};
 use reqwest::Method;
@@ -137,6 +137,12 @@ async fn stands(app: &TestApp, fault: Fault) {
         assert!(answer.text.contains("disk is full") && answer.header("retry-after") == "5", "{answer:?}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
+    // The same with a key.
+    let path = format!("/api/v1/delete-post/{}", own[0]);
+    let keyed =
+        app.request(Method::DELETE, &path).header("x-api-key", &ann.key).header("idempotency-key", "k");
+    let keyed = Answer::read(keyed.send().await.unwrap()).await;
+    assert_eq!((keyed.status, keyed.header("retry-after")), (503, "5"), "{}", keyed.text);
     let tenant_page = format!("/w/{}/tenants/{}", app.ws, ann.id);
     // Later than the last use that was noted of the session.
     app.clock.advance(2 * MINUTE);

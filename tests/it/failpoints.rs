@@ -261,7 +261,7 @@ async fn each_point_of_a_job(engine: Engine) {
         let job = ids::new_id();
         let db = &app.app().db;
         rig.arm(n);
-        let confirmed = db.confirm_plan(&app.owner, &plan, &job, "failpoints", app.clock.now()).await;
+        let confirmed = db.confirm_plan(&app.owner, &plan, &job, "failpoints", None, app.clock.now()).await;
         app.app().jobs.ring();
         let begun = Instant::now();
         loop {

@@ -138,7 +138,12 @@ async fn every_fault_of_every_change_ends_once_and_is_explained(engine: Engine) 
     let mut jobs = Vec::new();
     for (ws, plan, planned) in &bulk {
         let job = ids::new_id();
-        app.app().db.confirm_plan(&app.owner, plan, &job, "matrix", app.clock.now()).await.unwrap().unwrap();
+        app.app()
+            .db
+            .confirm_plan(&app.owner, plan, &job, "matrix", None, app.clock.now())
+            .await
+            .unwrap()
+            .unwrap();
         jobs.push((ws.clone(), job, *planned));
     }
     app.app().jobs.ring();
@@ -233,7 +238,12 @@ async fn prepare_jobs(app: &TestApp, cells: &mut Vec<Cell>) -> Vec<(String, Plan
         if verb == Verb::Resume {
             let paused = plan(app, &ws, &tenant, &posts, BulkAction::Pause).await;
             let job = ids::new_id();
-            app.app().db.confirm_plan(&app.owner, &paused, &job, "", app.clock.now()).await.unwrap().unwrap();
+            app.app()
+                .db
+                .confirm_plan(&app.owner, &paused, &job, "", None, app.clock.now())
+                .await
+                .unwrap()
+                .unwrap();
             app.app().jobs.ring();
             app.until("all are paused", || async {
                 app.app().db.job(&ws, &job).await.unwrap().unwrap().state == JobState::Completed

@@ -74,6 +74,10 @@ async fn figures_are_for_whoever_runs_it(engine: Engine) {
         (vec![("via", "1.1 cache")], 404, "through another"),
         (vec![("host", "rebound.example")], 404, "a name of a stranger's that points here"),
         (vec![("host", "127.0.0.1.rebound.example:80")], 404, "one that looks like it"),
+        (vec![("x-forwarded-host", "gate.example")], 404, "a proxy that names only the host"),
+        (vec![("x-forwarded-proto", "https")], 404, "one that names only the protocol"),
+        (vec![("cf-connecting-ip", "203.0.113.9")], 404, "another kind of proxy"),
+        (vec![("true-client-ip", "203.0.113.9")], 404, "and another"),
         (vec![("host", "localhost:1")], 200, "this machine's own name"),
         (vec![("host", "[::1]:1")], 200, "its other one"),
     ];
@@ -83,6 +87,12 @@ async fn figures_are_for_whoever_runs_it(engine: Engine) {
         assert_eq!(text.contains("gatehouse_"), status == 200, "{why}");
         let (status, text) = get(&app, "/readyz", headers).await;
         assert_eq!((status, text.contains(&app.ws)), (200, *expected == 200), "{why}: {text}");
+    }
+    assert_eq!(get(&app, "/%6detrics", &[]).await.0, 404, "a fixed path has one spelling");
+    for path in ["/healthz", "/readyz"] {
+        let head = app.request(Method::HEAD, path).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        assert_eq!(head.bytes().await.unwrap().len(), 0);
     }
     // Served to others, and no token: as if it did not exist.
     app.config.public_url = Some("https://gate.example".into());
@@ -187,9 +197,10 @@ fn the_list_of_figures_is_the_list_in_the_manual() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = fs::read_to_string(root.join("src/metrics.rs")).unwrap();
     let registered: BTreeSet<String> = source
-        .split(".register(")
+        .split("(r, \"")
         .skip(1)
-        .map(|rest| rest.trim_start().trim_start_matches('"').split('"').next().unwrap().to_owned())
+        .map(|rest| rest.split('"').next().unwrap().to_owned())
+        .chain(["build".to_owned()])
         .collect();
     let manual = fs::read_to_string(root.join("docs/operations.md")).unwrap();
     let explained: BTreeSet<String> = manual

@@ -44,7 +44,7 @@ const FLAGS: &[&str] = &[
     "--lease-seconds",
     "3",
     "--tuning",
-    "pace=0,mirror-age=500,sweep-age=3000,settle-after=1500,tick=50",
+    "pace=0,mirror-age=500,sweep-age=3000,settle-after=1500,start-delay=0,tick=50",
 ];
 /// Kills between two looks at all that must hold, and between two lives in which recovery is waited for.
 const CHECK_EVERY: usize = 25;

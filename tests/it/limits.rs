@@ -2,7 +2,7 @@
 
 use crate::{
     support::databases::{Engine, gateway_on_both_engines},
-    testapp::{Answer, Browser, TestApp},
+    testapp::{Answer, Browser, Tenant, TestApp},
 };
 use gatehouse::domain::keys::{KeyKind, Scope};
 use reqwest::Method;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 gateway_on_both_engines!(
     a_key_that_calls_too_fast_is_told_to_wait,
     a_tenant_is_limited_over_all_its_keys,
+    refusals_of_one_key_do_not_fill_the_log,
     strangers_are_limited_by_address,
     a_tenant_whose_calls_hang_holds_up_nobody_else,
 );
@@ -68,6 +69,40 @@ async fn a_key_that_calls_too_fast_is_told_to_wait(engine: Engine) {
         statuses.push(answer.status);
     }
     assert!(statuses.starts_with(&[403, 403, 403, 403, 403]) && statuses.contains(&429), "{statuses:?}");
+}
+
+/// A client that goes on with a tenant that was frozen, or with an id nobody has.
+async fn refusals_of_one_key_do_not_fill_the_log(engine: Engine) {
+    let mut app = TestApp::spawn(engine).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    let unknown = "/api/v1/operations/018f0000-0000-7000-8000-000000000000";
+    let mut owner = Browser::login(&app).await;
+    let page = format!("/w/{}/tenants/{}", app.ws, ann.id);
+    owner.submit(&page, &format!("{page}/freeze"), &[("reason", "Not paid")]).await;
+    for _ in 0..150 {
+        assert_eq!(app.api(Method::GET, LIST, &ann.key, None).await.status, 423);
+        assert_eq!(app.api(Method::GET, unknown, &bob.key, None).await.status, 404);
+    }
+    for (tenant, code) in [(&ann, "frozen"), (&bob, "not_found")] {
+        let entries = refused(&app, tenant, code).await;
+        assert!((100..110).contains(&entries.len()), "{code}: {} entries", entries.len());
+    }
+    // What was counted is written down, at the latest when the process stops.
+    app.restart().await;
+    for (tenant, code) in [(&ann, "frozen"), (&bob, "not_found")] {
+        let own = refused(&app, tenant, code).await.len();
+        let [summary] = &refused(&app, tenant, "repeated").await[..] else { panic!("one summary") };
+        assert!(summary.contains(&format!("\"refusals\":{}", 150 - own)), "{summary}");
+    }
+}
+
+/// What the newest refusals of a tenant's calls say.
+async fn refused(app: &TestApp, tenant: &Tenant, code: &str) -> Vec<String> {
+    let entries = app.app().db.audit_page(&Default::default(), None, None, 500).await.unwrap();
+    let own =
+        entries.iter().filter(|e| e.action == "access.refuse" && e.tenant_id.as_ref() == Some(&tenant.id));
+    let changes = own.filter_map(|e| e.detail("change")).filter(|change| change.contains(code));
+    changes.map(str::to_owned).collect()
 }
 
 async fn a_tenant_is_limited_over_all_its_keys(engine: Engine) {

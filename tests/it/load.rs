@@ -159,6 +159,7 @@ fn quantile(sorted: &[Duration], q: f64) -> Duration {
 }
 
 async fn five_times_the_load_costs_little_of_the_work_done(engine: Engine) {
+    let name = engine.name();
     let (each, full) = seconds();
     // Limits of single callers are not what is asked about here.
     let load = Load::start(engine, 16, (0, 0)).await;
@@ -182,12 +183,11 @@ async fn five_times_the_load_costs_little_of_the_work_done(engine: Engine) {
     let after = done(&load.offer(if few > many { 64 } else { 192 }, each, None).await);
     let (health_p99, pages_p99) = (quantile(&health, 0.99), quantile(&pages, 0.99));
     println!(
-        "{few:.0}/s at 64 callers, {many:.0}/s at 192; 1,000 callers offering {:.0}/s: {goodput:.0}/s done ({:.0} %), answers {flooded:?}; \
-         /healthz p50 {:?} p99 {health_p99:?} of {}; /login p99 {pages_p99:?}; memory {idle} -> {memory} MB; afterwards {after:.0}/s",
+        "figure: five times the load {name} | offered = {:.0}/s by 1000 callers, at 64 callers = {few:.0}/s, at 192 = {many:.0}/s, \
+         done = {goodput:.0}/s ({:.0} %), afterwards = {after:.0}/s, healthz p99 = {health_p99:?}, login p99 = {pages_p99:?}, \
+         memory = {idle} to {memory} MB",
         peak * 5.0,
         goodput / peak * 100.0,
-        quantile(&health, 0.5),
-        health.len(),
     );
     // A machine too slow for both ends may see calls upstream time out; none goes without an answer.
     assert!(flooded.keys().all(|s| matches!(s, 200 | 502 | 503 | 504)), "{flooded:?}");
@@ -199,6 +199,7 @@ async fn five_times_the_load_costs_little_of_the_work_done(engine: Engine) {
 }
 
 async fn a_noisy_tenant_leaves_the_others_alone(engine: Engine) {
+    let name = engine.name();
     let (each, full) = seconds();
     let load = Load::start(engine, 2, (20, 40)).await;
     let quiet = || Watch::start(&load.process.url, load.delete(0), Duration::from_millis(60), 200);
@@ -238,12 +239,12 @@ async fn a_noisy_tenant_leaves_the_others_alone(engine: Engine) {
     let ((p50, p99), (p50_beside, p99_beside)) =
         ((median(&alone, 0.5), median(&alone, 0.99)), (median(&beside, 0.5), median(&beside, 0.99)));
     println!(
-        "quiet tenant alone p50 {p50:?} p99 {p99:?}; beside 64 hammering connections ({} answers) p50 {p50_beside:?} p99 \
-         {p99_beside:?} ({:+.0} %); medians of {} rounds of {} calls",
-        answers.load(Ordering::Relaxed),
-        (p99_beside.as_secs_f64() / p99.as_secs_f64() - 1.0) * 100.0,
+        "figure: noisy tenant {name} | rounds = {}, calls a round = {}, p50 = {p50:?} to {p50_beside:?}, \
+         p99 = {p99:?} to {p99_beside:?} ({:+.0} %), answers to the noisy one = {}",
         alone.len(),
         alone[0].len(),
+        (p99_beside.as_secs_f64() / p99.as_secs_f64() - 1.0) * 100.0,
+        answers.load(Ordering::Relaxed),
     );
     if full {
         assert!(p99_beside < p99.mul_f64(1.2), "{p99:?} -> {p99_beside:?}");

@@ -308,6 +308,17 @@ async fn a_form_sent_many_times_at_once_is_never_a_500(engine: Engine) {
             assert_eq!(answer.unwrap().status(), expected, "expiry {expiry:?}");
         }
     }
+    // The token stands for what was sent with it: with another name it would be a second key.
+    let other =
+        [("_csrf", csrf.as_str()), ("_once", once.as_str()), ("name", "Other"), ("kind", "workspace")];
+    let answer =
+        browser.post(&keys, &[&other[..], &[("scopes", "posts:read"), ("expiry", "30")]].concat()).await;
+    assert!(
+        answer.status == 422 && answer.text.contains("sent already"),
+        "{}: {}",
+        answer.status,
+        answer.text
+    );
     assert_eq!(app.app().db.keys(&app.ws, &Default::default(), None, 10).await.unwrap().len(), 1);
 }
 

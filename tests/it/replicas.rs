@@ -73,7 +73,7 @@ fn second_folder(app: &TestApp) -> PathBuf {
 
 async fn launch(app: &TestApp, folder: &Path) -> Process {
     let lease = lease().1;
-    let mut flags = vec!["--log", "error", "--tuning", "pace=0,settle-after=1500,tick=100"];
+    let mut flags = vec!["--log", "error", "--tuning", "pace=0,settle-after=1500,start-delay=0,tick=100"];
     flags.extend(lease.iter().map(String::as_str));
     Process::launch(&app.config, folder, &[], &flags, Stdio::inherit()).await
 }

@@ -16,6 +16,7 @@ gateway_on_both_engines!(
     of_two_deletes_only_one_did_it,
     an_update_waits_for_what_became_of_the_one_before,
     the_same_update_again_is_not_taken_for_done,
+    an_update_right_after_another_knows_what_that_one_did,
     an_earlier_updates_time_is_not_taken_for_this_ones,
     an_update_is_refused_while_the_one_before_is_in_doubt,
 );
@@ -94,6 +95,28 @@ async fn the_same_update_again_is_not_taken_for_done(engine: Engine) {
     assert_eq!(app.api(Method::PUT, &path, &ann.key, update).await.status, 504);
     let ends: Vec<_> = ledger(&app).await.ends().into_iter().map(|(end, n)| (end.to_owned(), n)).collect();
     assert_eq!(ends, [("applied".to_owned(), 1), ("not_applied".to_owned(), 1)]);
+}
+
+/// The mirror does not know yet what the first one did: the second looks before it is sent, or its end would be read from
+/// the first one's traces.
+async fn an_update_right_after_another_knows_what_that_one_did(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let post = json!({ "status": "scheduled", "scheduledTime": "2030-01-01T09:00:00Z" });
+    let id = app.posts(&ann.id, vec![post]).await.remove(0);
+    app.sweep(&app.ws, &ann.id).await;
+    let path = format!("/api/v1/update-post/{id}");
+    let update = Some(json!({ "scheduledTime": "2030-02-02T09:00:00Z" }));
+    app.faults(json!([{ "match": { "path": "/api/v1/list-posts" }, "delayMs": 300 }])).await;
+    assert_eq!(app.api(Method::PUT, &path, &ann.key, update.clone()).await.status, 200);
+    app.faults(json!([
+        { "match": { "path": "/api/v1/list-posts" }, "delayMs": 300 },
+        { "match": { "method": "PUT" }, "times": 1, "resetBefore": true },
+    ]))
+    .await;
+    assert_eq!(app.api(Method::PUT, &path, &ann.key, update).await.status, 504);
+    let ends: Vec<_> = ledger(&app).await.ends().into_iter().map(|(end, n)| (end.to_owned(), n)).collect();
+    assert_eq!(ends, [("not_applied".to_owned(), 1), ("succeeded".to_owned(), 1)]);
 }
 
 async fn an_earlier_updates_time_is_not_taken_for_this_ones(engine: Engine) {

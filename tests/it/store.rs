@@ -26,7 +26,7 @@ use gatehouse::{
         admins::Admin,
         audit::{Actor, ActorType, Context, Entry},
         ids::new_id,
-        plans::{BulkAction, Plan, PlanItem, PlanOptions},
+        plans::{BulkAction, Plan, PlanItem, PlanOptions, Source, Summary},
         posts::{PlatformPost, Post, PostStatus},
         tenants::ManagedUser,
         workspaces::{DeletePolicy, Environment, Workspace},
@@ -180,12 +180,15 @@ async fn plan(db: &Db, workspace_id: &str, posts: &[Post]) -> (Plan, Vec<PlanIte
         action: BulkAction::Pause,
         options: PlanOptions::default(),
         filter: "status=scheduled".into(),
-        matching: true,
+        source: Source::Matching,
+        excluded: vec![(oid(9), oid(8))],
         created_by: "admin-1".into(),
         created_at: NOW,
         expires_at: NOW + 1_000,
         mirrored_at: Some(NOW - 5),
         digest: new_id(),
+        summary: Summary::default(),
+        difference: None,
         job_id: None,
     };
     let items: Vec<PlanItem> = posts
@@ -200,6 +203,7 @@ async fn plan(db: &Db, workspace_id: &str, posts: &[Post]) -> (Plan, Vec<PlanIte
             platforms: "twitter".into(),
             scheduled_at: post.scheduled_at,
             updated_at: post.updated_at,
+            wanted_at: None,
             target_at: None,
             skip: None,
         })

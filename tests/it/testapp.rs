@@ -79,6 +79,7 @@ impl TestApp {
         (config.key_rate, config.tenant_rate) = (0, 0);
         config.tuning.pace = Duration::ZERO;
         config.tuning.tick = Duration::from_millis(50);
+        config.tuning.start_delay = Duration::ZERO;
         config.tuning.settle_after = Duration::from_millis(1_500);
         config.tuning.upstream_timeouts = (Duration::from_millis(800), Duration::from_millis(800));
         change(&mut config);

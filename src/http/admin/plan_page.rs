@@ -16,18 +16,16 @@ use crate::{
     clock::{DAY, HOUR, MINUTE, Millis},
     domain::{
         Invalid,
-        plans::{BulkAction, Move, Plan, PlanItem, SkipReason, typed_confirmation},
+        plans::{BulkAction, Demands, Move, PastDue, Plan, PlanItem, SkipReason, Source, Summary, demands},
         posts::PostStatus,
         times,
     },
-    store::plans::{PlanGroup, Show},
+    store::plans::Show,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Posts shown on one page of a plan.
 const PER_PAGE: i64 = 50;
-/// Rows of a breakdown.
-const TOP: usize = 10;
 
 /// What was wrong with a form of this page, and what had been typed.
 #[derive(Default)]
@@ -62,68 +60,36 @@ impl Mistakes {
     }
 }
 
-/// What has to be given before the plan is confirmed (ui.md §2.3).
-pub struct Demands {
-    pub count: i64,
-    pub typed: Option<String>,
-    pub reason: bool,
-}
-
-struct Totals {
-    acted: i64,
-    skipped: i64,
-    tenants: usize,
-    groups: Vec<PlanGroup>,
-}
-
-async fn totals(visit: &Visit, plan: &Plan) -> Result<Totals, Error> {
-    let groups = visit.app.db.plan_groups(&plan.id).await?;
-    let sum = |skipped: bool| groups.iter().filter(|g| g.3.is_some() == skipped).map(|g| g.4).sum();
-    let mut tenants: Vec<&str> = groups.iter().filter(|g| g.3.is_none()).map(|g| g.0.as_str()).collect();
-    tenants.sort_unstable();
-    tenants.dedup();
-    Ok(Totals { acted: sum(false), skipped: sum(true), tenants: tenants.len(), groups })
-}
-
-pub async fn demands(visit: &Visit, plan: &Plan) -> Result<Demands, Error> {
-    Ok(demands_of(plan, &totals(visit, plan).await?))
-}
-
-fn demands_of(plan: &Plan, totals: &Totals) -> Demands {
-    let large = totals.acted > 1_000 || plan.matching;
-    Demands {
-        count: totals.acted,
-        typed: typed_confirmation(plan.action, totals.acted as usize, totals.tenants, plan.matching),
-        reason: plan.action == BulkAction::Delete || large,
-    }
+/// What the plan demands before it is confirmed.
+pub fn demands_of(plan: &Plan) -> Demands {
+    let summary = &plan.summary;
+    demands(plan.action, summary.acted, summary.tenants, plan.source == Source::Matching)
 }
 
 pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<Answer, Error> {
     let app = &visit.app;
     let now = app.clock.now();
-    let totals = totals(visit, plan).await?;
-    let demands = demands_of(plan, &totals);
+    let totals = &plan.summary;
+    let demands = demands_of(plan);
     let base = format!("/w/{}/plans/{}", plan.workspace_id, plan.id);
     let show = read_show(visit);
     let from = visit.form.get("from").parse().unwrap_or(0);
     let mut items = app.db.plan_items(&plan.id, show, from, PER_PAGE + 1).await?;
     let next = (items.len() as i64 > PER_PAGE).then(|| items.pop()).flatten();
     let tenant_ids: Vec<&str> = totals
-        .groups
+        .top_tenants
         .iter()
-        .map(|g| g.0.as_str())
+        .map(|(tenant, _)| tenant.as_str())
         .chain(items.iter().map(|i| i.tenant_id.as_str()))
         .collect();
     let names = app.db.tenant_names(&plan.workspace_id, &tenant_ids).await?;
     let query =
         post_filter::read(&Form::from_text(&plan.filter)).map_err(|e| Error::bad("invalid_filter", e))?;
     let keep_url = query.url(&format!("/w/{}/posts", plan.workspace_id), &[]);
-    let headline = headline(plan, &totals);
+    let headline = headline(plan);
     let status = if mistakes.any() { 422 } else { 200 };
     let shell =
         if mistakes.any() { visit.error_shell(headline.clone()) } else { visit.shell(headline.clone()) };
-    let window = app.db.plan_window(&plan.id).await?;
-    let untimed = app.db.plan_untimed(&plan.id).await?;
     let page = PlanPage {
         ws: plan.workspace_id.clone(),
         id: plan.id.clone(),
@@ -139,11 +105,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
             0 => String::new(),
             n => format!("{} will be skipped.", present::count(n)),
         },
-        selected: match (plan.matching, query.words(&names).as_str()) {
-            (true, "") => "all posts of the workspace".into(),
-            (true, words) => format!("all posts matching {words}"),
-            (false, _) => present::count(totals.acted + totals.skipped).of("ticked post", "ticked posts"),
-        },
+        selected: selected(plan, &query.words(&names)),
         snapshot: present::exact_moment(plan.created_at, now),
         mirror_line: match plan.mirrored_at {
             Some(at) => {
@@ -153,12 +115,12 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         },
         expires: present::exact_moment(plan.expires_at, now),
         count: present::count(totals.acted),
-        callouts: callouts(plan, &totals, window.as_ref().map(|w| w.0), now),
-        breakdowns: breakdowns(&totals, &names),
-        window: window.map(|(first, last)| (present::moment(first, now), present::moment(last, now))),
-        skips: skips(&totals, &base),
-        options: options_view(visit, plan, &totals, untimed, &mistakes),
-        tabs: tabs(&totals, show, &base),
+        callouts: callouts(plan),
+        breakdowns: breakdowns(totals, &names),
+        window: totals.window.map(|(first, last)| (present::moment(first, now), present::moment(last, now))),
+        skips: skips(totals, &base),
+        options: options_view(visit, plan, &mistakes),
+        tabs: tabs(totals, show, &base),
         items: items.iter().map(|item| item_row(plan, item, &names, now)).collect(),
         pager: pager(visit, &base, from, next.map(|i| i.n)),
         error: mistakes.whole.clone(),
@@ -177,12 +139,28 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
 }
 
 /// "Delete 4,180 posts of 23 tenants."
-fn headline(plan: &Plan, totals: &Totals) -> String {
-    let posts = present::count(totals.acted).of("post", "posts");
-    let tenants = Count(totals.tenants as u64).of("tenant", "tenants");
-    match totals.acted {
+fn headline(plan: &Plan) -> String {
+    let posts = present::count(plan.summary.acted).of("post", "posts");
+    let tenants = Count(plan.summary.tenants as u64).of("tenant", "tenants");
+    match plan.summary.acted {
         0 => format!("{} no posts.", plan.action.label()),
         _ => format!("{} {posts} of {tenants}.", plan.action.label()),
+    }
+}
+
+/// How the posts were chosen, in words.
+fn selected(plan: &Plan, filters: &str) -> String {
+    let all = present::count(plan.summary.total());
+    let left_out = match plan.excluded.len() {
+        0 => String::new(),
+        n => format!("; {n} left out"),
+    };
+    match (plan.source, filters) {
+        (Source::Matching, "") => format!("all posts of the workspace{left_out}"),
+        (Source::Matching, words) => format!("all posts matching {words}{left_out}"),
+        (Source::Ticked, _) => all.of("ticked post", "ticked posts"),
+        (Source::Listed, _) => all.of("listed post", "listed posts"),
+        (Source::Job, _) => all.of("post of an earlier job", "posts of an earlier job"),
     }
 }
 
@@ -193,7 +171,7 @@ fn read_show(visit: &Visit) -> Show {
     }
 }
 
-fn tabs(totals: &Totals, show: Show, base: &str) -> Vec<Tab> {
+fn tabs(totals: &Summary, show: Show, base: &str) -> Vec<Tab> {
     let all = totals.acted + totals.skipped;
     let tab = |label: &str, count: i64, query: &str, current: bool| Tab {
         label: label.into(),
@@ -206,8 +184,7 @@ fn tabs(totals: &Totals, show: Show, base: &str) -> Vec<Tab> {
         tab("To do", totals.acted, "?show=todo", show == Show::Acted),
     ];
     if let Show::Skipped(reason) = show {
-        let count =
-            totals.groups.iter().filter(|g| g.3.as_deref() == Some(reason.as_str())).map(|g| g.4).sum();
+        let count = totals.skipped_as(reason);
         tabs.push(tab(short_reason(reason), count, &format!("?show={reason}"), true));
     }
     tabs
@@ -237,6 +214,8 @@ fn short_reason(reason: SkipReason) -> &'static str {
         SkipReason::NotPausedByUs => "Not paused here",
         SkipReason::PastTime => "Time in the past",
         SkipReason::NoTime => "No time",
+        SkipReason::NoSuchTime => "Time does not exist",
+        SkipReason::TimeTwice => "Time comes twice",
         SkipReason::TenantFrozen => "Tenant frozen",
         SkipReason::TenantDetached => "Tenant detached",
         SkipReason::Locked => "In another job",
@@ -245,17 +224,11 @@ fn short_reason(reason: SkipReason) -> &'static str {
     }
 }
 
-fn skips(totals: &Totals, base: &str) -> Vec<SkipRow> {
-    let mut reasons: BTreeMap<&str, i64> = BTreeMap::new();
-    for group in &totals.groups {
-        if let Some(reason) = &group.3 {
-            *reasons.entry(reason).or_default() += group.4;
-        }
-    }
-    let mut rows: Vec<_> =
-        reasons.into_iter().filter_map(|(word, n)| Some((SkipReason::parse(word)?, n))).collect();
-    rows.sort_by_key(|(_, n)| -n);
-    rows.into_iter()
+fn skips(totals: &Summary, base: &str) -> Vec<SkipRow> {
+    totals
+        .skips
+        .iter()
+        .filter_map(|(word, n)| Some((SkipReason::parse(word)?, *n)))
         .map(|(reason, n)| SkipRow {
             reason: short_reason(reason).into(),
             explanation: format!("{}.", reason.text()),
@@ -266,70 +239,52 @@ fn skips(totals: &Totals, base: &str) -> Vec<SkipRow> {
 }
 
 /// What must not be overlooked; only when true.
-fn callouts(plan: &Plan, totals: &Totals, first: Option<Millis>, now: Millis) -> Vec<String> {
+fn callouts(plan: &Plan) -> Vec<String> {
+    let summary = &plan.summary;
     let mut callouts = Vec::new();
-    let past: i64 = totals.groups.iter().filter(|g| g.3.as_deref() == Some("past_time")).map(|g| g.4).sum();
-    if past > 0 && matches!(plan.action, BulkAction::Resume | BulkAction::Reschedule) {
+    let past = summary.skipped_as(SkipReason::PastTime);
+    if past > 0 {
         callouts.push(format!(
             "{} a time in the past: PostPost would publish at once. Skipped.",
             present::count(past).of("post would have", "posts would have")
         ));
     }
-    if plan.action == BulkAction::Resume && plan.options.publish_past_due {
-        callouts
-            .push("Posts whose time has passed will be published immediately, because you chose so.".into());
+    if plan.action == BulkAction::Resume && summary.untimed > 0 {
+        callouts.push(format!(
+            "{} immediately, because you chose so: the time has passed, or there is none.",
+            present::count(summary.untimed).of("post will be published", "posts will be published")
+        ));
     }
-    if let Some(first) = first
-        && totals.acted > 0
-        && first > now
-        && first < now + 10 * MINUTE
-    {
-        callouts.push(
-            "Some of these posts are due within 10 minutes and may go out before they are reached.".into(),
-        );
+    if summary.soon > 0 {
+        callouts.push(format!(
+            "{} within 10 minutes and may go out before the job gets there.",
+            present::count(summary.soon).of("of these posts publishes", "of these posts publish")
+        ));
     }
     callouts
 }
 
-fn breakdowns(totals: &Totals, names: &HashMap<String, String>) -> Vec<Breakdown> {
-    let by = |title: &str, key: &dyn Fn(&PlanGroup) -> Vec<String>| {
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for group in totals.groups.iter().filter(|g| g.3.is_none()) {
-            for label in key(group) {
-                *counts.entry(label).or_default() += group.4;
-            }
-        }
-        let mut rows: Vec<_> = counts.into_iter().collect();
-        rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let rows = rows
-            .into_iter()
-            .take(TOP)
-            .map(|(label, n)| BreakdownRow {
-                label,
-                count: present::count(n),
-                share: (n * 100 / totals.acted.max(1)).unsigned_abs(),
-                url: String::new(),
-            })
-            .collect();
-        Breakdown { title: title.into(), rows, more: None }
+fn breakdowns(totals: &Summary, names: &HashMap<String, String>) -> Vec<Breakdown> {
+    let by = |title: &str, counts: &[(String, i64)], label: &dyn Fn(&str) -> String| {
+        let row = |(word, n): &(String, i64)| BreakdownRow {
+            label: label(word),
+            count: present::count(*n),
+            share: (n * 100 / totals.acted.max(1)).unsigned_abs(),
+            url: String::new(),
+        };
+        Breakdown { title: title.into(), rows: counts.iter().map(row).collect(), more: None }
     };
     if totals.acted == 0 {
         return Vec::new();
     }
     vec![
-        by("Tenant", &|g| vec![names.get(&g.0).cloned().unwrap_or_else(|| g.0.clone())]),
-        by("Platform", &|g| g.1.split(", ").filter(|p| !p.is_empty()).map(platform_label).collect()),
-        by("Status", &|g| vec![post_filter::status_label(&g.2).to_owned()]),
+        by("Tenant", &totals.top_tenants, &|id| names.get(id).cloned().unwrap_or_else(|| id.to_owned())),
+        by("Platform", &totals.platforms, &platform_label),
+        by("Status", &totals.statuses, &|word| post_filter::status_label(word).to_owned()),
     ]
 }
 
-fn options_view(
-    visit: &Visit,
-    plan: &Plan,
-    totals: &Totals,
-    untimed: i64,
-    mistakes: &Mistakes,
-) -> OptionsView {
+fn options_view(visit: &Visit, plan: &Plan, mistakes: &Mistakes) -> OptionsView {
     let form = &visit.form;
     let typed =
         |name: &str, stored: String| if mistakes.options_typed { form.get(name).to_owned() } else { stored };
@@ -341,7 +296,9 @@ fn options_view(
         BulkAction::Reschedule => {
             let (mode, by, at) = match plan.options.moved {
                 Move::Shift { by } => ("shift", by, String::new()),
+                Move::Days { days } => ("shift", i64::from(days) * DAY, String::new()),
                 Move::Set { at } => ("set", DAY, times::to_local_utc(at)),
+                Move::Spread { .. } | Move::Weekday { .. } | Move::Listed => ("", DAY, String::new()),
             };
             let (amount, unit) = match by.abs() {
                 n if n % DAY == 0 => (n / DAY, "days"),
@@ -361,17 +318,11 @@ fn options_view(
             }
         }
         BulkAction::Resume => {
-            let stored = if plan.options.publish_past_due { "publish_now" } else { "skip" };
+            let stored = if plan.options.past_due == PastDue::PublishNow { "publish_now" } else { "skip" };
             // With "publish now" they are acted on; the choice must stay on the page to be taken back.
-            let late = match plan.options.publish_past_due {
-                true => untimed,
-                false => totals
-                    .groups
-                    .iter()
-                    .filter(|g| matches!(g.3.as_deref(), Some("past_time" | "no_time")))
-                    .map(|g| g.4)
-                    .sum(),
-            };
+            let late = plan.summary.untimed
+                + plan.summary.skipped_as(SkipReason::PastTime)
+                + plan.summary.skipped_as(SkipReason::NoTime);
             OptionsView::Resume {
                 choices: choices(
                     "past_due",

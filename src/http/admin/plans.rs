@@ -134,9 +134,11 @@ fn read_options(visit: &Visit, plan: &Plan) -> Result<PlanOptions, Invalid> {
             };
         }
         BulkAction::Resume => {
-            let choice = PastDue::parse(form.get("past_due"))
-                .ok_or_else(|| Invalid::new("past_due", "Choose what to do with them"))?;
-            options.publish_past_due = choice == PastDue::PublishNow;
+            options.past_due = match form.get("past_due") {
+                "skip" => PastDue::Leave,
+                "publish_now" => PastDue::PublishNow,
+                _ => return Err(Invalid::new("past_due", "Choose what to do with them")),
+            };
         }
         BulkAction::Delete | BulkAction::Pause => {}
     }
@@ -149,7 +151,7 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
     if let Some(job) = &plan.job_id {
         return Ok(Answer::see_other(&jobs_url(job)));
     }
-    let demands = plan_page::demands(&visit, &plan).await?;
+    let demands = plan_page::demands_of(&plan);
     let reason = visit.form.get("reason").trim();
     let mut mistakes = Mistakes::with_reason(reason);
     if visit.form.get("digest") != plan.digest {
@@ -167,7 +169,7 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
     {
         mistakes.add("confirm", &format!("Type {wanted} exactly: the count is what will be changed"));
     }
-    if demands.count == 0 {
+    if plan.summary.acted == 0 {
         mistakes.whole = Some("No post of this plan would be changed".into());
     }
     if mistakes.any() {
@@ -175,7 +177,10 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
     }
     let app = &visit.app;
     let job_id = ids::new_id();
-    match app.db.confirm_plan(&visit.actor, &plan, &job_id, reason, app.clock.now()).await? {
+    let now = app.clock.now();
+    let earliest = demands.delayed.then(|| now + app.config.tuning.start_delay.as_millis() as i64);
+    let starts_at = plan.options.starts_at.max(earliest);
+    match app.db.confirm_plan(&visit.actor, &plan, &job_id, reason, starts_at, now).await? {
         Some(job) => {
             app.jobs.ring();
             Ok(Answer::see_other(&jobs_url(&job)))

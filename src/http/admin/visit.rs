@@ -100,8 +100,8 @@ fn describe(needs: Needs) -> String {
     }
 }
 
-/// The same form sent twice (a double click, a reload) is answered as it was the first time. The claim is on the token
-/// together with place and content, because the forms of one page share its token.
+/// The same form sent twice (a double click, a reload) is answered as it was the first time, and with other content it is
+/// refused. The claim is on the token together with the place, because the forms of one page share its token.
 async fn run_once<F, Fut>(visit: Visit, handler: F) -> Result<Answer, Error>
 where
     F: Fn(Visit) -> Fut,
@@ -114,17 +114,16 @@ where
     }
     let without_csrf: Vec<String> =
         visit.form.pairs().iter().filter(|(n, _)| n != "_csrf").map(|(n, v)| format!("{n}={v}")).collect();
-    let content = without_csrf.join("\n");
-    let claim = hex::encode(crate::audit::tree::digest(&[
-        visit.call.path.as_bytes(),
-        b"\n",
-        visit.session.id.as_bytes(),
-        b"\n",
-        content.as_bytes(),
-    ]));
+    let digest = |parts: &[&str]| hex::encode(crate::audit::tree::digest(&[parts.join("\n").as_bytes()]));
+    let content = digest(&[&without_csrf.join("\n")]);
+    let claim = digest(&[&visit.call.path, &visit.session.id, once]);
     let mut waited = Duration::ZERO;
     loop {
-        match app.db.claim_form(&claim, &visit.session.id, app.leases.node(), app.clock.now()).await? {
+        match app
+            .db
+            .claim_form(&claim, &content, &visit.session.id, app.leases.node(), app.clock.now())
+            .await?
+        {
             FormClaim::First => break,
             FormClaim::Answered(location) => return Ok(Answer::see_other(&location)),
             // The browser shows the answer to the last click, so this one waits for that of the first.
@@ -135,6 +134,7 @@ where
             FormClaim::Running => {
                 return Err(Error::Conflict("This form was sent already and is being worked on"));
             }
+            FormClaim::Mismatch => return Err(Error::FormMismatch),
             FormClaim::Interrupted => return Err(Error::Interrupted),
         }
     }
@@ -192,7 +192,7 @@ async fn note_denied(
             draft = draft.target(if name == "ws" { "workspace" } else { "id" }, value);
         }
     }
-    app.audit.record(vec![draft], Vec::new()).await.map_err(Error::from)
+    app.audit.deny(draft).await.map_err(Error::from)
 }
 
 /// A state change must come from our own pages (security.md, CSRF): `Sec-Fetch-Site`, where browsers send it, and

@@ -1,31 +1,21 @@
 //! Who calls, on the tenant door: the key from one of three headers, and for a workspace key the tenant acted for. Texts
 //! and statuses are PostPost's (`contract.md`, authentication errors). Memory only; no look-up in the database.
 
-use super::super::{Call, Door, Error, limits::Who};
+use super::super::{
+    Call, Door, Error,
+    credentials::{self, actor, given, presented},
+    limits::Who,
+};
 use crate::{
     app::App,
     domain::{
-        audit::{Actor, ActorType, Draft, Outcome},
+        audit::{Draft, Outcome},
         ids,
-        keys::{Key, KeyKind, Scopes},
+        keys::{KeyKind, Scopes},
     },
     proxy::Caller,
     upstream::Patience,
 };
-
-/// The presented key: `x-api-key`, the older `x-publora-key`, or a bearer token.
-pub fn presented(call: &Call) -> Option<&str> {
-    let bearer = || {
-        let (scheme, token) = call.header("authorization")?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-    };
-    ["x-api-key", "x-publora-key"].iter().find_map(|name| given(call, name)).or_else(bearer)
-}
-
-/// A header that says something; an empty one says nothing.
-fn given<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
-    call.header(name).filter(|value| !value.is_empty())
-}
 
 /// Whose call it is, if its key is live and one for this door: enough to count it before anything is done for it. What
 /// the key may do is [`identify`]'s to say.
@@ -46,16 +36,11 @@ pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
 
 /// The caller behind a call, or the refusal PostPost's clients know.
 pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error> {
-    let Some(secret) = presented(call) else {
-        return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
-    };
-    app.access.ensure_fresh().await?;
-    let refused = || Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" };
-    let Some(key) = app.access.key(secret).filter(|k| k.kind != KeyKind::Audit) else {
-        app.login.note_refused_key(call.ip);
-        return Err(refused());
-    };
-    let account = app.access.account(&key.workspace_id).ok_or_else(refused)?;
+    let key = credentials::key(app, call).await?;
+    if key.kind == KeyKind::Audit {
+        return Err(credentials::refused(app, call));
+    }
+    let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
     app.access.note_use(&key.id, &call.ip.to_string());
     let mut caller = Caller {
         actor: actor(&key, call),
@@ -105,15 +90,7 @@ async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
         .tenant(caller.tenant.as_deref())
         .target("tenant", user)
         .set("code", "not_managed");
-    app.audit.record(vec![draft], Vec::new()).await.map_err(Error::from)
-}
-
-/// The key as an actor in audit entries.
-pub fn actor(key: &Key, call: &Call) -> Actor {
-    let mut actor = Actor::new(ActorType::Key, &key.id, &key.name);
-    actor.key_prefix = Some(key.prefix.clone());
-    actor.context = call.context();
-    actor
+    app.audit.deny(draft).await.map_err(Error::from)
 }
 
 /// The client label to pass on: a short plain word, else none.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::tree,
+    audit::{Unavailable, tree},
     clock::MINUTE,
     domain::{
         ids,
@@ -17,7 +17,10 @@ use crate::{
     },
     envelope,
     proxy::{Caller, Refusal},
-    store::idempotency::{Claim, Standing},
+    store::{
+        self,
+        idempotency::{Claim, Standing},
+    },
 };
 use serde_json::{Value, json};
 use std::future::Future;
@@ -27,8 +30,9 @@ const KEY_MAX: usize = 255;
 /// An attempt older than this is taken over, whatever became of its process. Should it still be busy with its look-ups, it
 /// finds its claim gone when it comes to its intent.
 const ATTEMPT_MAX: i64 = 2 * MINUTE;
-/// Seconds after which to ask again about an attempt under way.
+/// Seconds after which to ask again about an attempt under way, and about one in doubt, which takes longer to settle.
 const ASK_AGAIN: u64 = 1;
+const ASK_AGAIN_IN_DOUBT: u64 = 5;
 
 /// Runs `handler` unless the call's key says that it has run before. Without a key it simply runs.
 pub async fn once<F, Fut>(mut request: Request, handler: F) -> Result<Answer, Error>
@@ -37,8 +41,11 @@ where
     Fut: Future<Output = Result<Answer, Error>>,
 {
     let Some(key) = request.call.header("idempotency-key") else { return handler(request).await };
-    if !(1..=KEY_MAX).contains(&key.len()) || !key.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-        let text = format!("Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters");
+    // A comma stands between the values of several lines.
+    if !(1..=KEY_MAX).contains(&key.len()) || !key.bytes().all(|b| matches!(b, b' '..=b'~') && b != b',') {
+        let text = format!(
+            "Idempotency-Key must be one key of 1 to {KEY_MAX} printable ASCII characters, without commas"
+        );
         return Err(Error::bad("invalid_idempotency_key", text));
     }
     let app = request.app.clone();
@@ -85,7 +92,11 @@ async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Err
                 if let Err(error) = app.db.release_claim(claim).await {
                     tracing::warn!(%error, "a claim that may stand could not be given up");
                 }
-                return Err(error.into());
+                return Err(match error {
+                    // As without a key: what cannot be written down is not sent.
+                    error @ store::Error::NoSpace(_) => Unavailable::Store(error).into(),
+                    error => error.into(),
+                });
             }
         };
     let (from, op_id, alive) = match standing {
@@ -110,8 +121,9 @@ async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Err
     };
     let state = operation.as_ref().map(|o| o.state);
     match (state, &operation) {
-        (Some(OpState::Open | OpState::InDoubt), _) => return Err(in_flight(app)),
-        (None, _) if alive => return Err(in_flight(app)),
+        (Some(OpState::InDoubt), _) => return Err(in_flight(app, ASK_AGAIN_IN_DOUBT)),
+        (Some(OpState::Open), _) => return Err(in_flight(app, ASK_AGAIN)),
+        (None, _) if alive => return Err(in_flight(app, ASK_AGAIN)),
         (Some(OpState::Succeeded | OpState::Applied | OpState::Gone), Some(operation)) => {
             let (status, body) = answer_of(app, &request.caller, operation).await?;
             let body = body.to_string();
@@ -127,13 +139,13 @@ async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Err
         app.metrics.idempotency("recovered");
         Ok(Begun::Act)
     } else {
-        Err(in_flight(app))
+        Err(in_flight(app, ASK_AGAIN))
     }
 }
 
-fn in_flight(app: &App) -> Error {
+fn in_flight(app: &App, ask_again: u64) -> Error {
     app.metrics.idempotency("in_flight");
-    Error::IdempotencyInFlight(ASK_AGAIN)
+    Error::IdempotencyInFlight(ask_again)
 }
 
 fn replayed(app: &App, status: u16, body: String) -> Answer {

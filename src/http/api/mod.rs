@@ -2,7 +2,6 @@
 //! Answers of upstream's keep their status and body untouched.
 
 mod auth;
-mod body;
 mod idempotency;
 mod posts;
 

@@ -1,8 +1,8 @@
 //! A tenant's posts, in PostPost's own words.
 
 use super::{
-    super::{Answer, Call, Error},
-    Request, auth, body, pass,
+    super::{Answer, Call, Error, json_body},
+    Request, auth, pass,
 };
 use crate::{
     app::App,
@@ -54,7 +54,7 @@ pub async fn update(request: Request) -> Result<Answer, Error> {
         return Err(crate::proxy::Refusal::InvalidId.into());
     }
     let update =
-        Update::parse(body::object(&request.call)?).map_err(|e| Error::bad("invalid_body", e.text()))?;
+        Update::parse(json_body::object(&request.call)?).map_err(|e| Error::bad("invalid_body", e.text()))?;
     let publish_now = request.call.header("x-gatehouse-publish-now") == Some("1");
     let changed = request.app.road.update_post(&request.caller, id, &update, publish_now, None).await?;
     Ok(pass(changed.reply))
@@ -83,7 +83,7 @@ pub async fn operation(app: Arc<App>, call: Call) -> Result<Answer, Error> {
             if ids::is_own_id(id) {
                 draft = draft.target("operation", id);
             }
-            app.audit.record(vec![draft], Vec::new()).await?;
+            app.audit.deny(draft).await?;
             Err(Error::NotFound)
         }
     }

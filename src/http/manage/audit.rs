@@ -1,10 +1,10 @@
 //! The audit log in a file, for the workspace of the audit token.
 
-use super::super::{Answer, Call, Error, export};
+use super::super::{Answer, Call, Error, credentials, export};
 use crate::{
     app::App,
     domain::{
-        audit::{Actor, ActorType, Draft, ExportFormat, Outcome},
+        audit::{Draft, ExportFormat, Outcome},
         keys::{KeyKind, Scope},
     },
 };
@@ -12,25 +12,15 @@ use std::sync::Arc;
 
 /// `GET /manage/v1/audit.{csv,ndjson}` with the filters of the audit page as query parameters.
 pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<Answer, Error> {
-    let token = call.header("authorization").and_then(|v| v.split_once(' ')).map(|(_, token)| token.trim());
-    let Some(secret) = call.header("x-api-key").or(token) else {
-        return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
-    };
-    app.access.ensure_fresh().await?;
-    let Some(key) = app.access.key(secret) else {
-        app.login.note_refused_key(call.ip);
-        return Err(Error::Unauthorized { code: "invalid_api_key", text: "Invalid API key" });
-    };
-    let mut actor = Actor::new(ActorType::Key, &key.id, &key.name);
-    actor.key_prefix = Some(key.prefix.clone());
-    actor.context = call.context();
+    let key = credentials::key(&app, &call).await?;
+    let actor = credentials::actor(&key, &call);
     app.access.note_use(&key.id, &call.ip.to_string());
     if key.kind != KeyKind::Audit || !key.scopes.has(Scope::AuditRead) {
         let denied = Draft::new(&actor, "audit.export", Outcome::Denied)
             .workspace(&key.workspace_id)
             .tenant(key.tenant_id.as_deref())
             .set("code", "scope_missing");
-        app.audit.record(vec![denied], Vec::new()).await?;
+        app.audit.deny(denied).await?;
         let text = format!("This key lacks the scope {}", Scope::AuditRead);
         return Err(Error::Forbidden { code: "scope_missing", text });
     }

@@ -23,7 +23,7 @@ async fn job(db: &Db, workspace_id: &str, posts: usize) -> Job {
     let mut all: Vec<_> = (0..posts).map(|n| post(1, n, PostStatus::Scheduled)).collect();
     all.extend([1_000, 1_001].map(|n| post(2, n, PostStatus::Scheduled)));
     let (plan, _) = plan(db, workspace_id, &all).await;
-    let id = db.confirm_plan(&actor(), &plan, &new_id(), "", NOW).await.unwrap().unwrap();
+    let id = db.confirm_plan(&actor(), &plan, &new_id(), "", None, NOW).await.unwrap().unwrap();
     db.job(workspace_id, &id).await.unwrap().unwrap()
 }
 
@@ -79,7 +79,9 @@ async fn lists(db: Db) {
     let mut ids = Vec::new();
     for n in 0..3 {
         let (plan, _) = plan(&db, &acme, &[post(1, n, PostStatus::Scheduled)]).await;
-        ids.push(db.confirm_plan(&actor(), &plan, &format!("job-{n}"), "", NOW).await.unwrap().unwrap());
+        ids.push(
+            db.confirm_plan(&actor(), &plan, &format!("job-{n}"), "", None, NOW).await.unwrap().unwrap(),
+        );
     }
     let list = async |before: Option<&str>, limit| {
         db.jobs(&acme, before, limit)

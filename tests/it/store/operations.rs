@@ -186,7 +186,7 @@ async fn how_it_ended(db: Db) {
 async fn one_worker_per_item(db: Db) {
     let acme = populated(&db, 1).await;
     let (plan, _) = plan(&db, &acme, &[post(1, 7, PostStatus::Scheduled)]).await;
-    db.confirm_plan(&actor(), &plan, "job", "", NOW).await.unwrap();
+    db.confirm_plan(&actor(), &plan, "job", "", None, NOW).await.unwrap();
     let tries = (0..10).map(|n| {
         let (db, acme) = (db.clone(), acme.clone());
         let operation = Operation { item: Some(("job".into(), 0)), ..operation(&acme, &format!("op-{n}")) };

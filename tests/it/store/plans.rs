@@ -6,7 +6,7 @@ use gatehouse::{
     domain::{
         ids::new_id,
         jobs::{Counts, ItemState},
-        plans::{Move, Plan, PlanItem, PlanOptions, SkipReason},
+        plans::{Difference, Fold, Move, PastDue, Plan, PlanItem, PlanOptions, SkipReason, Summary, Weekday},
         posts::{Post, PostStatus},
     },
     store::{Db, plans::Show},
@@ -15,7 +15,6 @@ use gatehouse::{
 both_engines!(
     round_trip,
     show_and_groups,
-    window,
     confirm,
     confirm_is_refused,
     confirmed_at_once_by_many,
@@ -42,38 +41,25 @@ async fn round_trip(db: Db) {
     assert_eq!(db.plan_items(&plan.id, Show::All, 440, 5).await.unwrap(), items_then[440..445]);
 
     // The operator chooses another time: the same plan, new options, new posts.
-    plan.options = PlanOptions { moved: Move::Set { at: NOW + 9 }, publish_past_due: true };
+    plan.options = PlanOptions {
+        moved: Move::Weekday { day: Weekday::Friday, minute: 570 },
+        past_due: PastDue::Spread { from: NOW, every: 60_000 },
+        zone: "Europe/Berlin".into(),
+        fold: Some(Fold::Later),
+        rate: Some(5),
+        stop_after: 3,
+        starts_at: Some(NOW + 9),
+        keep_backup: false,
+    };
     plan.digest = "another".into();
+    plan.summary = Summary::of(&items_then, NOW);
+    plan.difference = Some(Difference { added: 7, removed: 2, changed: 1 });
     assert!(db.put_plan(&plan, &items_then[..2]).await.unwrap());
     let stored = db.plan(&acme, &plan.id).await.unwrap().unwrap();
-    assert_eq!((stored.options, stored.digest.as_str()), (plan.options.clone(), "another"));
+    assert_eq!(format!("{stored:?}"), format!("{plan:?}"));
     assert_eq!(items(&db, &plan, Show::All).await, items_then[..2]);
     assert!(db.put_plan(&plan, &[]).await.unwrap());
     assert_eq!(items(&db, &plan, Show::All).await, []);
-}
-
-async fn window(db: Db) {
-    let acme = populated(&db, 2).await;
-    let (plan, mut all) = plan(&db, &acme, &posts(0, 5)).await;
-    assert_eq!(db.plan_window(&plan.id).await.unwrap(), Some((NOW, NOW + 5 * 60_000)));
-    all[0].skip = Some(SkipReason::DueSoon);
-    all[5].scheduled_at = None;
-    assert!(db.put_plan(&plan, &all).await.unwrap());
-    assert_eq!(db.plan_window(&plan.id).await.unwrap(), Some((NOW + 60_000, NOW + 4 * 60_000)));
-    // The one without a skip reason and without a new time.
-    all[5].target_at = None;
-    for item in &mut all[1..5] {
-        item.target_at = Some(NOW);
-    }
-    assert!(db.put_plan(&plan, &all).await.unwrap());
-    assert_eq!(db.plan_untimed(&plan.id).await.unwrap(), 1);
-    // Nothing to act on, or nothing with a time.
-    for item in &mut all[..5] {
-        item.skip = Some(SkipReason::DueSoon);
-    }
-    assert!(db.put_plan(&plan, &all).await.unwrap());
-    assert_eq!(db.plan_window(&plan.id).await.unwrap(), None);
-    assert_eq!(db.plan_window("none").await.unwrap(), None);
 }
 
 async fn show_and_groups(db: Db) {
@@ -104,9 +90,11 @@ async fn confirm(db: Db) {
     let (plan, mut all) = plan(&db, &acme, &posts(0, 3)).await;
     all[2].skip = Some(SkipReason::NoTime);
     all[3].target_at = Some(NOW + 77);
+    all[3].wanted_at = Some(NOW + 78);
     assert!(db.put_plan(&plan, &all).await.unwrap());
     let id = new_id();
-    assert_eq!(db.confirm_plan(&actor(), &plan, &id, "spring", NOW).await.unwrap(), Some(id.clone()));
+    let later = Some(NOW + 30_000);
+    assert_eq!(db.confirm_plan(&actor(), &plan, &id, "spring", later, NOW).await.unwrap(), Some(id.clone()));
     let items = db.job_items(&id, None, 0, 100).await.unwrap();
     assert_eq!(items.len(), 4);
     for (item, planned) in items.iter().zip(&all) {
@@ -125,6 +113,7 @@ async fn confirm(db: Db) {
     }
     let job = db.job(&acme, &id).await.unwrap().unwrap();
     assert_eq!(job.counts, Counts { pending: 3, skipped: 1, ..Default::default() });
+    assert_eq!(job.starts_at, later);
     assert_eq!((job.plan_id.as_str(), job.reason.as_str(), job.actor), (plan.id.as_str(), "spring", actor()));
     let entry = last_entry(&db).await;
     assert_eq!((entry.action.as_str(), entry.job_id.clone()), ("job.create", Some(id.clone())));
@@ -139,12 +128,12 @@ async fn confirm_is_refused(db: Db) {
     let acme = populated(&db, 2).await;
     let (plan, _) = plan(&db, &acme, &posts(0, 1)).await;
     let size = db.audit_head().await.unwrap().size;
-    assert_eq!(db.confirm_plan(&actor(), &plan, "j", "", plan.expires_at).await.unwrap(), None);
+    assert_eq!(db.confirm_plan(&actor(), &plan, "j", "", None, plan.expires_at).await.unwrap(), None);
     let seen_before = Plan { digest: "an older preview".into(), ..plan.clone() };
-    assert_eq!(db.confirm_plan(&actor(), &seen_before, "j", "", NOW).await.unwrap(), None);
+    assert_eq!(db.confirm_plan(&actor(), &seen_before, "j", "", None, NOW).await.unwrap(), None);
     assert_eq!(db.audit_head().await.unwrap().size, size);
-    assert_eq!(db.confirm_plan(&actor(), &plan, "j", "", NOW).await.unwrap().as_deref(), Some("j"));
-    assert_eq!(db.confirm_plan(&actor(), &plan, "k", "", NOW).await.unwrap().as_deref(), Some("j"));
+    assert_eq!(db.confirm_plan(&actor(), &plan, "j", "", None, NOW).await.unwrap().as_deref(), Some("j"));
+    assert_eq!(db.confirm_plan(&actor(), &plan, "k", "", None, NOW).await.unwrap().as_deref(), Some("j"));
     assert_eq!(db.jobs(&acme, None, 10).await.unwrap().len(), 1);
 }
 
@@ -153,9 +142,9 @@ async fn confirmed_at_once_by_many(db: Db) {
     let (plan, _) = plan(&db, &acme, &posts(0, 9)).await;
     let tries = (0..50).map(|_| {
         let (db, plan) = (db.clone(), plan.clone());
-        tokio::spawn(
-            async move { db.confirm_plan(&actor(), &plan, &new_id(), "", NOW).await.unwrap().unwrap() },
-        )
+        tokio::spawn(async move {
+            db.confirm_plan(&actor(), &plan, &new_id(), "", None, NOW).await.unwrap().unwrap()
+        })
     });
     let mut ids: Vec<String> =
         futures_util::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
@@ -171,12 +160,12 @@ async fn one_post_in_one_job(db: Db) {
     let (first, _) = plan(&db, &acme, &posts(0, 3)).await;
     let (second, _) = plan(&db, &acme, &posts(2, 5)).await;
     assert_eq!(db.locked_posts(&acme).await.unwrap(), []);
-    db.confirm_plan(&actor(), &first, "j1", "", NOW).await.unwrap();
+    db.confirm_plan(&actor(), &first, "j1", "", None, NOW).await.unwrap();
     let mut locked = db.locked_posts(&acme).await.unwrap();
     locked.sort();
     assert_eq!(locked, [(oid(1), oid(0)), (oid(1), oid(2)), (oid(2), oid(1)), (oid(2), oid(3))]);
     assert_eq!(db.locked_posts("other").await.unwrap(), []);
-    db.confirm_plan(&actor(), &second, "j2", "", NOW).await.unwrap();
+    db.confirm_plan(&actor(), &second, "j2", "", None, NOW).await.unwrap();
     let items = db.job_items("j2", None, 0, 10).await.unwrap();
     let stand: Vec<_> = items.iter().map(|i| (i.n, i.state, i.code.as_deref())).collect();
     let (pending, skipped) = (ItemState::Pending, ItemState::Skipped);
@@ -192,7 +181,7 @@ async fn two_plans_at_once(db: Db) {
         let (second, _) = plan(&db, &acme, &posts(round * 100, round * 100 + 30)).await;
         let confirm = |plan: Plan| {
             let db = db.clone();
-            tokio::spawn(async move { db.confirm_plan(&actor(), &plan, &new_id(), "", NOW).await })
+            tokio::spawn(async move { db.confirm_plan(&actor(), &plan, &new_id(), "", None, NOW).await })
         };
         let (one, two) = tokio::join!(confirm(first), confirm(second));
         let (one, two) = (one.unwrap().unwrap().unwrap(), two.unwrap().unwrap().unwrap());
@@ -207,7 +196,7 @@ async fn sweep(db: Db) {
     let acme = populated(&db, 2).await;
     let (kept, _) = plan(&db, &acme, &posts(0, 1)).await;
     let (old, _) = plan(&db, &acme, &posts(2, 3)).await;
-    db.confirm_plan(&actor(), &kept, "j", "", NOW).await.unwrap();
+    db.confirm_plan(&actor(), &kept, "j", "", None, NOW).await.unwrap();
     db.sweep_plans(old.expires_at).await.unwrap();
     assert!(db.plan(&acme, &old.id).await.unwrap().is_some());
     db.sweep_plans(old.expires_at + 1).await.unwrap();

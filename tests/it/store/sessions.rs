@@ -73,11 +73,13 @@ async fn alive(db: &Db) {
 
 async fn forms(db: Db) {
     alive(&db).await;
-    let claim = async |token: &str, session: &str| db.claim_form(token, session, "n", NOW).await;
+    let claim = async |token: &str, session: &str| db.claim_form(token, "c", session, "n", NOW).await;
     assert_eq!(claim("t1", "s1").await.unwrap(), FormClaim::First);
     assert_eq!(claim("t1", "s1").await.unwrap(), FormClaim::Running);
     db.settle_form("t1", Some("/jobs/1")).await.unwrap();
     assert_eq!(claim("t1", "s1").await.unwrap(), FormClaim::Answered("/jobs/1".into()));
+    let other = db.claim_form("t1", "other", "s1", "n", NOW).await.unwrap();
+    assert_eq!(other, FormClaim::Mismatch, "a token stands for one content");
     assert_eq!(
         claim("t1", "s2").await.unwrap(),
         FormClaim::Running,
@@ -86,7 +88,7 @@ async fn forms(db: Db) {
     assert_eq!(claim("t2", "s1").await.unwrap(), FormClaim::First);
     db.settle_form("t2", None).await.unwrap();
     assert_eq!(claim("t2", "s1").await.unwrap(), FormClaim::First);
-    let later = db.claim_form("t2", "s1", "other", NOW + 11).await.unwrap();
+    let later = db.claim_form("t2", "c", "s1", "other", NOW + 11).await.unwrap();
     assert_eq!(later, FormClaim::Interrupted, "its process has not been heard of");
 }
 
@@ -94,7 +96,7 @@ async fn fifty_claims_one_first(db: Db) {
     alive(&db).await;
     let claims = (0..50).map(|_| {
         let db = db.clone();
-        tokio::spawn(async move { db.claim_form("token", "s1", "n", NOW).await.unwrap() })
+        tokio::spawn(async move { db.claim_form("token", "c", "s1", "n", NOW).await.unwrap() })
     });
     let claims = futures_util::future::join_all(claims).await;
     let first = claims.iter().filter(|c| *c.as_ref().unwrap() == FormClaim::First).count();
@@ -109,13 +111,13 @@ async fn sweep(db: Db) {
         start(&db, &session(&admin, n)).await;
     }
     db.touch_session("s1", NOW + 500).await.unwrap();
-    db.claim_form("old", "s1", "n", NOW).await.unwrap();
-    db.claim_form("new", "s1", "n", NOW + 10).await.unwrap();
+    db.claim_form("old", "c", "s1", "n", NOW).await.unwrap();
+    db.claim_form("new", "c", "s1", "n", NOW + 10).await.unwrap();
     // s1 is too old however lately it was seen; s2 was not seen for too long.
     db.sweep_sessions(NOW + 3, NOW + 2, NOW + 10).await.unwrap();
     assert_eq!(ids(&db, &admin).await, ["s3"]);
-    assert_eq!(db.claim_form("old", "s1", "n", NOW).await.unwrap(), FormClaim::First);
-    assert_eq!(db.claim_form("new", "s1", "n", NOW).await.unwrap(), FormClaim::Running);
+    assert_eq!(db.claim_form("old", "c", "s1", "n", NOW).await.unwrap(), FormClaim::First);
+    assert_eq!(db.claim_form("new", "c", "s1", "n", NOW).await.unwrap(), FormClaim::Running);
 }
 
 async fn waiting(db: &Db, valid_until: Option<i64>) -> Reveal {

@@ -26,7 +26,12 @@ pub async fn delete_job(app: &TestApp, tenant: &Tenant, posts: &[String]) -> Str
     let all = posts.iter().map(|id| (tenant.id.clone(), id.clone())).collect();
     let plan = planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap();
     let job = ids::new_id();
-    app.app().db.confirm_plan(&app.owner, &plan, &job, "spring", app.clock.now()).await.unwrap().unwrap();
+    app.app()
+        .db
+        .confirm_plan(&app.owner, &plan, &job, "spring", None, app.clock.now())
+        .await
+        .unwrap()
+        .unwrap();
     app.app().jobs.ring();
     job
 }

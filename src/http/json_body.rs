@@ -1,7 +1,7 @@
 //! Reading JSON bodies strictly: one value, no duplicate keys, not too deep, so that what is checked here is what
 //! upstream reads (security.md item 35).
 
-use super::super::{Call, Error};
+use super::{Call, Error};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
