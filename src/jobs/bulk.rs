@@ -23,7 +23,7 @@ use crate::{
         leases::Fence,
         operations::{Effect, ItemResult},
     },
-    upstream::{Patience, types::Failure},
+    upstream::{Patience, pacing::Lane, types::Failure},
 };
 use futures_util::{StreamExt, stream};
 use std::{
@@ -429,7 +429,7 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
 /// The refreshed mirror does not hold the post any more. Upstream has the last word.
 async fn missing(run: &Run<'_>, item: &JobItem) -> store::Result<ItemEnd> {
     let Run { app, account, .. } = *run;
-    app.pacing.turn(&account.workspace.id).await;
+    app.pacing.turn(&account.workspace.id, Lane::Jobs).await;
     let (user, request_id) = (Some(item.tenant_id.as_str()), ids::new_id());
     let found = app
         .upstream

@@ -20,6 +20,7 @@ mod isolation;
 mod kills;
 mod limits;
 mod load;
+mod mirror;
 mod operations;
 mod outage;
 mod pages;
