@@ -10,8 +10,9 @@ use crate::{
     clock::Millis,
     domain::{
         admins::Right,
-        audit::Actor,
+        audit::{Actor, ActorType},
         jobs::{ItemState, Job, JobState, Wanted},
+        keys::KeyKind,
         plans::SkipReason,
     },
     store::{self, leases::Fence, operations::ItemResult},
@@ -411,6 +412,14 @@ fn failed(code: &str, message: String) -> ItemResult {
 
 /// Rights are looked up at the time of the work, not only when it was asked for (security.md item 30).
 async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
+    if job.actor.kind() == ActorType::Key {
+        let key = app.db.key(&job.workspace_id, &job.actor.id).await?;
+        return Ok(key.is_some_and(|key| {
+            key.kind == KeyKind::Workspace
+                && key.is_live(app.clock.now())
+                && key.scopes.has(job.action.scope())
+        }));
+    }
     let Some((admin, _)) = app.db.admin(&job.actor.id).await? else { return Ok(false) };
     if admin.disabled_at.is_some() {
         return Ok(false);

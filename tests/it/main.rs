@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod bulk_door;
 mod bulk_throughput;
 mod conduct;
 #[cfg(feature = "postgres-tests")]
@@ -22,6 +23,7 @@ mod job_pages;
 mod kills;
 mod limits;
 mod load;
+mod mirror;
 mod operations;
 mod outage;
 mod pages;

@@ -20,7 +20,7 @@ use crate::{
         self,
         operations::{Effect, ItemResult},
     },
-    upstream::{Error, Patience, Reply, types::Failure},
+    upstream::{Error, Patience, Reply, pacing::Lane, types::Failure},
 };
 use std::time::Duration;
 
@@ -217,7 +217,7 @@ fn unread(run: &Run, failure: Failure) -> ItemEnd {
 /// The refreshed mirror does not hold the post any more. Upstream has the last word.
 async fn missing(run: &Run, item: &JobItem) -> store::Result<ItemEnd> {
     let Run { app, account, .. } = run;
-    app.pacing.turn(&account.workspace.id).await;
+    app.pacing.turns(&account.workspace.id, Lane::Jobs, 1).await;
     let (user, request_id) = (Some(item.tenant_id.as_str()), ids::new_id());
     let found = app
         .upstream
