@@ -22,6 +22,7 @@ mod load;
 mod operations;
 mod outage;
 mod pages;
+mod plans;
 mod process;
 mod raw_http;
 mod refusals;
