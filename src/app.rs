@@ -11,7 +11,7 @@ use crate::{
     keyring::{self, Keyring},
     leases::Leases,
     metrics::Metrics,
-    mirror::Mirror,
+    mirror::{Ages, Mirror},
     proxy::Road,
     store::{self, Db},
     upstream::{self, Timeouts, Upstream, pacing::Pacing},
@@ -123,7 +123,11 @@ impl Running {
         let upstream = Upstream::new(clock.clone(), metrics.clone(), timeouts);
         let upstream = Arc::new(upstream.map_err(Error::Upstream)?.with_failpoints(db.failpoints()));
         let pacing = Arc::new(Pacing::new(config.tuning.pace));
-        let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone()));
+        let ages = Ages {
+            changes: config.tuning.mirror_age.as_millis() as i64,
+            sweep: config.tuning.sweep_age.as_millis() as i64,
+        };
+        let mirror = Arc::new(Mirror::new(db.clone(), clock.clone(), upstream.clone(), pacing.clone(), ages));
         let audit = Writer::start(db.clone(), clock.clone(), metrics.clone());
         let road = Road {
             db: db.clone(),

@@ -135,7 +135,7 @@ impl Default for Tuning {
             upstream_guarded: true,
             pace: Duration::from_millis(100),
             mirror_age: Duration::from_secs(120),
-            sweep_age: Duration::from_secs(3600),
+            sweep_age: Duration::from_secs(6 * 3600),
             settle_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
             start_delay: Duration::from_millis(crate::domain::plans::START_DELAY.unsigned_abs()),

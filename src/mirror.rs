@@ -1,24 +1,65 @@
 //! Bringing the mirror of a tenant up to date: by changes since the newest known, or by a complete sweep that also finds
-//! deletions. One refresh of a tenant at a time.
+//! deletions; and when a tenant is to be read again. One refresh of a tenant at a time.
 
 use crate::{
     access::Account,
-    clock::{Clock, MINUTE, Millis},
-    domain::{ids, posts::Post},
-    store::{self, Db, leases::Fence},
-    upstream::{Error, Patience, Upstream, pacing::Pacing, types::Failure},
+    clock::{Clock, MINUTE, Millis, SECOND},
+    domain::{ids, posts::Post, tenants::Tenant},
+    store::{self, Db, leases::Fence, posts::Listing},
+    upstream::{
+        Error, Patience, Upstream,
+        pacing::{Lane, Pacing},
+        types::Failure,
+    },
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 /// No listing takes longer than this.
 const LISTING_MAX: Millis = 10 * MINUTE;
 /// A sweep is repeated when the list moved under it, at most this often.
 const SWEEP_TRIES: u32 = 3;
+/// Deletions elsewhere make a sweep necessary, of one tenant at most this often beside its regular ones.
+const SWEEP_PAUSE: Millis = 5 * MINUTE;
+/// Changes are read again from so long before the newest one known: upstream may show one later than another that it
+/// has stamped with a later time.
+const OVERLAP: Millis = 5 * SECOND;
+/// A tenant that could not be read waits as long as its copy is old, within these bounds.
+const RETRY_MIN: Millis = 30 * SECOND;
+const RETRY_MAX: Millis = 5 * MINUTE;
+/// A tenant that is being changed all the time is read this often, not after each change.
+const CHANGE_PAUSE: Millis = 2 * SECOND;
+/// Of the tenants people look at, so many wait to be read first; those beyond wait for their turn like all others.
+const LOOKED_AT_MAX: usize = 500;
+
+/// How old the mirror of a tenant gets.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// Before it is read for changes.
+    pub changes: Millis,
+    /// Before it is swept completely.
+    pub sweep: Millis,
+}
+
+/// How a refresh is done: how long it may take, whose turns its calls wait for, and the lease it is done under.
+#[derive(Clone, Copy)]
+struct Manner<'a> {
+    patience: Patience,
+    lane: Option<Lane>,
+    fence: Option<&'a Fence>,
+}
+
+impl Manner<'_> {
+    /// Whoever waits for an answer is not paced; other work takes its turns among the jobs'.
+    fn of(patience: Patience) -> Self {
+        let lane = (patience == Patience::BACKGROUND).then_some(Lane::Jobs);
+        Self { patience, lane, fence: None }
+    }
+}
 
 /// Why a refresh failed.
 #[derive(Debug)]
@@ -48,51 +89,101 @@ impl std::fmt::Display for RefreshError {
     }
 }
 
+/// What is to be read of a workspace before its time.
+#[derive(Default)]
+struct Wanted {
+    /// Tenants we have changed something of, and from when on they may be read.
+    changed: BTreeMap<String, Millis>,
+    /// When tenants were last given out because of a change.
+    given: HashMap<String, Millis>,
+    /// Tenants somebody has just seen an old copy of.
+    looked_at: BTreeSet<String>,
+    bell: Arc<Notify>,
+}
+
 /// The mirror's keeper.
 pub struct Mirror {
     db: Db,
     clock: Clock,
     upstream: Arc<Upstream>,
     pacing: Arc<Pacing>,
+    ages: Ages,
     busy: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
     /// Posts that went lately: (tenant, post) and when.
     deleted: Mutex<HashMap<(String, String), Millis>>,
-    /// Tenants we have just changed something of.
-    changed: Mutex<BTreeSet<(String, String)>>,
-    wake: Notify,
+    /// By workspace.
+    wanted: Mutex<HashMap<String, Wanted>>,
 }
 
 impl Mirror {
-    pub fn new(db: Db, clock: Clock, upstream: Arc<Upstream>, pacing: Arc<Pacing>) -> Self {
+    pub fn new(db: Db, clock: Clock, upstream: Arc<Upstream>, pacing: Arc<Pacing>, ages: Ages) -> Self {
         Self {
             db,
             clock,
             upstream,
             pacing,
+            ages,
             busy: Mutex::default(),
             deleted: Mutex::default(),
-            changed: Mutex::default(),
-            wake: Notify::new(),
+            wanted: Mutex::default(),
         }
+    }
+
+    pub fn ages(&self) -> Ages {
+        self.ages
+    }
+
+    /// How long it takes to read so many tenants once, a call each, when no job takes turns as well.
+    pub fn round_of(&self, tenants: i64) -> Millis {
+        tenants * self.pacing.interval().as_millis() as Millis
     }
 
     /// Asks for a tenant to be refreshed soon, because we changed one of its posts.
     pub fn note_change(&self, workspace_id: &str, tenant_id: &str) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        changed.insert((workspace_id.to_owned(), tenant_id.to_owned()));
-        self.wake.notify_one();
+        let now = self.clock.now();
+        self.with_wanted(workspace_id, |wanted| {
+            let from = wanted.given.get(tenant_id).map_or(now, |at| at + CHANGE_PAUSE);
+            wanted.changed.entry(tenant_id.to_owned()).or_insert(from);
+            wanted.bell.notify_one();
+        });
     }
 
-    /// The tenants to refresh soon; each is given out once.
-    pub fn take_changed(&self) -> Vec<(String, String)> {
-        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
-            .into_iter()
-            .collect()
+    /// Asks for tenants to be refreshed before others, because somebody is looking at old copies of their posts.
+    pub fn note_looked_at<'a>(&self, workspace_id: &str, tenant_ids: impl IntoIterator<Item = &'a str>) {
+        self.with_wanted(workspace_id, |wanted| {
+            let room = LOOKED_AT_MAX.saturating_sub(wanted.looked_at.len());
+            wanted.looked_at.extend(tenant_ids.into_iter().take(room).map(str::to_owned));
+            wanted.bell.notify_one();
+        });
     }
 
-    /// Returns when a tenant was changed, or after `at_most`.
-    pub async fn wait_for_change(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.wake.notified()).await;
+    /// The changed tenants of a workspace that may be read; each is given out once.
+    pub fn take_changed(&self, workspace_id: &str) -> Vec<String> {
+        let now = self.clock.now();
+        self.with_wanted(workspace_id, |wanted| {
+            wanted.given.retain(|_, at| *at > now - CHANGE_PAUSE);
+            let ready: Vec<String> =
+                wanted.changed.extract_if(.., |_, from| *from <= now).map(|(tenant, _)| tenant).collect();
+            wanted.given.extend(ready.iter().map(|tenant| (tenant.clone(), now)));
+            ready
+        })
+    }
+
+    /// Some of the tenants people look at; each is given out once.
+    pub fn take_looked_at(&self, workspace_id: &str, at_most: usize) -> Vec<String> {
+        self.with_wanted(workspace_id, |wanted| {
+            std::iter::from_fn(|| wanted.looked_at.pop_first()).take(at_most).collect()
+        })
+    }
+
+    /// Rings when something is noted of the workspace, and keeps a ring that nobody heard. For one listener.
+    pub fn bell(&self, workspace_id: &str) -> Arc<Notify> {
+        self.with_wanted(workspace_id, |wanted| wanted.bell.clone())
+    }
+
+    fn with_wanted<T>(&self, workspace_id: &str, f: impl FnOnce(&mut Wanted) -> T) -> T {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        f(wanted.entry(workspace_id.to_owned()).or_default())
     }
 
     /// Refreshes a tenant unless its mirror is younger than `max_age`.
@@ -103,30 +194,33 @@ impl Mirror {
         max_age: Millis,
         patience: Patience,
     ) -> Result<(), RefreshError> {
-        let workspace_id = &account.workspace.id;
-        let lock = self.lock(workspace_id, tenant_id);
-        // Somebody who waits for an answer does not wait for a long sweep in the background.
-        let _one = tokio::time::timeout(patience.0, lock.lock())
-            .await
-            .map_err(|_| Failure::Failed(Error::Timeout))?;
-        let Some(tenant) = self.db.tenant(workspace_id, tenant_id).await? else { return Ok(()) };
+        let Some((tenant, _one)) = self.hold(account, tenant_id, patience).await? else { return Ok(()) };
         if tenant.sync.synced_at.is_some_and(|at| at > self.clock.now() - max_age) {
             return Ok(());
         }
-        self.refresh(account, tenant_id, tenant.sync.swept_at.is_none(), patience, None).await
+        self.refresh(account, &tenant, tenant.sync.swept_at.is_none(), Manner::of(patience)).await
     }
 
-    /// Refreshes a tenant on the strength of the lease on its workspace's mirror.
-    pub async fn refresh_leased(
+    /// Refreshes a tenant in the background, completely when that is due, whatever its changes say: one whose posts change
+    /// all the time must be swept as well. Not if somebody has read it since `since`. With a fence, on the strength of the
+    /// lease on its workspace's mirror.
+    pub async fn refresh_in_turn(
         &self,
         account: &Account,
         tenant_id: &str,
-        full: bool,
-        fence: &Fence,
+        since: Millis,
+        fence: Option<&Fence>,
     ) -> Result<(), RefreshError> {
-        let lock = self.lock(&account.workspace.id, tenant_id);
-        let _one = lock.lock().await;
-        self.refresh(account, tenant_id, full, Patience::BACKGROUND, Some(fence)).await
+        let manner = Manner { patience: Patience::BACKGROUND, lane: Some(Lane::Mirror), fence };
+        let Some((tenant, _one)) = self.hold(account, tenant_id, manner.patience).await? else {
+            return Ok(());
+        };
+        if tenant.sync.synced_at.is_some_and(|at| at >= since) {
+            return Ok(());
+        }
+        let sweep_before = self.clock.now() - self.ages.sweep;
+        let full = tenant.sync.swept_at.is_none_or(|at| at <= sweep_before);
+        self.refresh(account, &tenant, full, manner).await
     }
 
     /// Lists all of a tenant's posts again, which also finds those deleted elsewhere.
@@ -136,31 +230,45 @@ impl Mirror {
         tenant_id: &str,
         patience: Patience,
     ) -> Result<(), RefreshError> {
+        let Some((tenant, _one)) = self.hold(account, tenant_id, patience).await? else { return Ok(()) };
+        self.refresh(account, &tenant, true, Manner::of(patience)).await
+    }
+
+    /// The tenant, once no other refresh of it is under way, and what keeps others waiting. `None` if there is no such
+    /// tenant. Somebody who waits for an answer does not wait for a long sweep in the background.
+    async fn hold(
+        &self,
+        account: &Account,
+        tenant_id: &str,
+        patience: Patience,
+    ) -> Result<Option<(Tenant, OwnedMutexGuard<()>)>, RefreshError> {
         let lock = self.lock(&account.workspace.id, tenant_id);
-        let _one = tokio::time::timeout(patience.0, lock.lock())
+        let one = tokio::time::timeout(patience.0, lock.lock_owned())
             .await
             .map_err(|_| Failure::Failed(Error::Timeout))?;
-        self.refresh(account, tenant_id, true, patience, None).await
+        let tenant = self.db.tenant(&account.workspace.id, tenant_id).await?;
+        Ok(tenant.map(|tenant| (tenant, one)))
     }
 
     async fn refresh(
         &self,
         account: &Account,
-        tenant_id: &str,
+        tenant: &Tenant,
         full: bool,
-        patience: Patience,
-        fence: Option<&Fence>,
+        manner: Manner<'_>,
     ) -> Result<(), RefreshError> {
         let result = if full {
-            self.full(account, tenant_id, patience, fence).await
+            self.full(account, tenant, manner).await
         } else {
-            self.recent(account, tenant_id, patience, fence).await
+            self.recent(account, tenant, manner).await
         };
         if let Err(error) = &result
             && !matches!(error, RefreshError::Store(store::Error::Fenced))
         {
             let text: String = error.to_string().chars().take(300).collect();
-            self.db.note_sync_error(&account.workspace.id, tenant_id, &text, self.clock.now()).await?;
+            let now = self.clock.now();
+            let due_at = now + retry_after(error, tenant, now);
+            self.db.note_sync_error(&account.workspace.id, &tenant.id, &text, now, due_at).await?;
         }
         result
     }
@@ -169,21 +277,21 @@ impl Mirror {
     async fn recent(
         &self,
         account: &Account,
-        tenant_id: &str,
-        patience: Patience,
-        fence: Option<&Fence>,
+        tenant: &Tenant,
+        manner: Manner<'_>,
     ) -> Result<(), RefreshError> {
-        let workspace_id = &account.workspace.id;
         let started = self.clock.now();
-        let known = self.db.newest_update(workspace_id, tenant_id).await?.unwrap_or(0);
+        let known = tenant.sync.read_to.map_or(0, |at| at - OVERLAP);
         let mut fresh: Vec<Post> = Vec::new();
-        let mut first_total = None;
+        let (mut first_total, mut read_to) = (None, None);
         for page in 1.. {
-            let listed = self.page(account, tenant_id, page, ("updatedAt", "desc"), patience).await?;
+            let listed = self.page(account, &tenant.id, page, ("updatedAt", "desc"), manner).await?;
             if listed.total < *first_total.get_or_insert(listed.total) {
                 // Something was deleted between two pages: what has slid over the border was not seen.
-                return self.full(account, tenant_id, patience, fence).await;
+                return self.full(account, tenant, manner).await;
             }
+            // What changes while further pages are read is later than all of the first one.
+            read_to = read_to.or_else(|| listed.posts.first().map(|p| p.updated_at));
             // Equal times are read again: several posts can change within one millisecond.
             let more = listed.has_next && listed.posts.last().is_some_and(|p| p.updated_at >= known);
             fresh.extend(listed.posts.into_iter().filter(|p| p.updated_at >= known));
@@ -191,24 +299,34 @@ impl Mirror {
                 break;
             }
         }
-        self.store(workspace_id, tenant_id, fresh, started, false, fence).await
+        let due_at = self.next_due(started, tenant.sync.swept_at);
+        let listing = Listing { posts: &[], started, complete: false, read_to, due_at };
+        self.store(account, tenant, fresh, listing, manner).await?;
+        // A deletion leaves no change to list, but one post less. A sweep finds which.
+        let held = self.db.count_mirrored(&account.workspace.id, &tenant.id).await?;
+        let may_sweep = tenant.sync.swept_at.is_none_or(|at| at <= started - SWEEP_PAUSE);
+        if may_sweep && first_total.is_some_and(|total| held > total) {
+            if manner.lane == Some(Lane::Mirror) {
+                return self.full(account, tenant, manner).await;
+            }
+            self.note_change(&account.workspace.id, &tenant.id);
+        }
+        Ok(())
     }
 
-    async fn full(
-        &self,
-        account: &Account,
-        tenant_id: &str,
-        patience: Patience,
-        fence: Option<&Fence>,
-    ) -> Result<(), RefreshError> {
-        let workspace_id = &account.workspace.id;
+    async fn full(&self, account: &Account, tenant: &Tenant, manner: Manner<'_>) -> Result<(), RefreshError> {
         for _ in 0..SWEEP_TRIES {
             let started = self.clock.now();
             let mut posts: HashMap<String, Post> = HashMap::new();
             let mut totals = BTreeSet::new();
+            let mut read_to = None;
             for page in 1.. {
-                let listed = self.page(account, tenant_id, page, ("createdAt", "desc"), patience).await?;
+                let listed = self.page(account, &tenant.id, page, ("createdAt", "desc"), manner).await?;
                 totals.insert(listed.total);
+                // What changes after the first page was read is later than all of it; of the later pages' that is not so.
+                if page == 1 {
+                    read_to = listed.posts.iter().map(|p| p.updated_at).max();
+                }
                 posts.extend(listed.posts.into_iter().map(|p| (p.id.clone(), p)));
                 if !listed.has_next {
                     break;
@@ -218,7 +336,10 @@ impl Mirror {
             // of which every post was seen, may remove what it does not hold.
             let complete = totals.len() == 1 && totals.contains(&(posts.len() as i64));
             let posts = posts.into_values().collect();
-            self.store(workspace_id, tenant_id, posts, started, complete, fence).await?;
+            let due_at = self.next_due(started, if complete { Some(started) } else { tenant.sync.swept_at });
+            let read_to = read_to.filter(|_| complete);
+            let listing = Listing { posts: &[], started, complete, read_to, due_at };
+            self.store(account, tenant, posts, listing, manner).await?;
             if complete {
                 return Ok(());
             }
@@ -227,23 +348,30 @@ impl Mirror {
             .into())
     }
 
+    /// Stores the posts of a listing, but for those that went meanwhile.
     async fn store(
         &self,
-        workspace_id: &str,
-        tenant_id: &str,
+        account: &Account,
+        tenant: &Tenant,
         mut posts: Vec<Post>,
-        started: Millis,
-        complete: bool,
-        fence: Option<&Fence>,
+        listing: Listing<'_>,
+        manner: Manner<'_>,
     ) -> Result<(), RefreshError> {
         {
             let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
             posts.retain(|p| {
-                deleted.get(&(tenant_id.to_owned(), p.id.clone())).is_none_or(|at| *at < started)
+                deleted.get(&(tenant.id.clone(), p.id.clone())).is_none_or(|at| *at < listing.started)
             });
         }
-        let now = self.clock.now();
-        Ok(self.db.mirror_posts(workspace_id, tenant_id, &posts, started, complete, fence, now).await?)
+        let (workspace_id, now) = (&account.workspace.id, self.clock.now());
+        let listing = Listing { posts: &posts, ..listing };
+        Ok(self.db.mirror_listing(workspace_id, &tenant.id, &listing, manner.fence, now).await?)
+    }
+
+    /// When a tenant read now is to be read again: for changes, or earlier if its next sweep comes before.
+    fn next_due(&self, started: Millis, swept_at: Option<Millis>) -> Millis {
+        let sweep = swept_at.map_or(started, |at| at + self.ages.sweep);
+        sweep.min(started + self.ages.changes)
     }
 
     /// Remembers for a while that a post is gone, so that a list read before does not bring it back.
@@ -262,21 +390,24 @@ impl Mirror {
         tenant_id: &str,
         page: i64,
         sort: (&str, &str),
-        patience: Patience,
+        manner: Manner<'_>,
     ) -> Result<crate::upstream::types::PostPage, RefreshError> {
-        if patience == Patience::BACKGROUND {
-            self.pacing.turn(&account.workspace.id).await;
+        let workspace_id = &account.workspace.id;
+        if let Some(lane) = manner.lane {
+            self.pacing.turn(workspace_id, lane).await;
         }
         let request_id = ids::new_id();
         let result = self
             .upstream
-            .list_posts(&account.endpoint, Some(tenant_id), page, sort, &request_id, patience)
+            .list_posts(&account.endpoint, Some(tenant_id), page, sort, &request_id, manner.patience)
             .await;
-        if let Err(Failure::Refused(reply)) = &result
-            && reply.status == 429
-        {
-            let wait = reply.asked_to_wait().unwrap_or(Duration::from_secs(1));
-            self.pacing.note(&account.workspace.id, Some(wait));
+        match &result {
+            Ok(_) if manner.lane.is_some() => self.pacing.note(workspace_id, None),
+            Err(Failure::Refused(reply)) if reply.status == 429 => {
+                let wait = reply.asked_to_wait().unwrap_or(Duration::from_secs(1));
+                self.pacing.note(workspace_id, Some(wait));
+            }
+            _ => {}
         }
         Ok(result?)
     }
@@ -289,4 +420,13 @@ impl Mirror {
         }
         busy.entry((workspace_id.to_owned(), tenant_id.to_owned())).or_default().clone()
     }
+}
+
+/// How long a tenant that could not be read is left alone. The longer it has failed, the longer, so that many such tenants
+/// do not take the others' turns. Calls an open breaker has held back tell nothing about the tenant.
+fn retry_after(error: &RefreshError, tenant: &Tenant, now: Millis) -> Millis {
+    if matches!(error, RefreshError::Upstream(Failure::Failed(Error::BreakerOpen { .. }))) {
+        return RETRY_MIN;
+    }
+    (now - tenant.sync.synced_at.unwrap_or(tenant.created_at)).clamp(RETRY_MIN, RETRY_MAX)
 }

@@ -24,7 +24,10 @@ use crate::{
     metrics::Metrics,
     mirror::Mirror,
     store::{self, Db, idempotency::Claim, leases::Fence},
-    upstream::{self, Call, Method, Patience, Reply, Upstream, pacing::Pacing},
+    upstream::{
+        self, Call, Method, Patience, Reply, Upstream,
+        pacing::{Lane, Pacing},
+    },
 };
 use std::sync::Arc;
 
@@ -282,7 +285,7 @@ impl Road {
     /// before an intent: a call must follow its intent at once.
     async fn turn(&self, caller: &Caller) {
         if caller.patience == Patience::BACKGROUND {
-            self.pacing.turn(&caller.account.workspace.id).await;
+            self.pacing.turn(&caller.account.workspace.id, Lane::Jobs).await;
         }
     }
 

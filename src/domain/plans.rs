@@ -3,6 +3,7 @@
 //! `summary` what a plan comes to.
 
 mod actions;
+mod checks;
 mod decide;
 mod ladder;
 mod moves;

@@ -30,6 +30,10 @@ pub struct Sync {
     pub swept_at: Option<Millis>,
     pub error: Option<String>,
     pub error_at: Option<Millis>,
+    /// Changes up to this `updatedAt` of upstream's are known.
+    pub read_to: Option<Millis>,
+    /// When it is to be read again.
+    pub due_at: Millis,
 }
 
 words! {

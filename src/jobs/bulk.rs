@@ -8,9 +8,10 @@ use crate::{
     clock::SECOND,
     domain::{
         admins::Right,
-        audit::{Draft, Outcome},
+        audit::{ActorType, Draft, Outcome},
         ids,
         jobs::{ItemState, Job, JobItem, JobState, Wanted},
+        keys::KeyKind,
         plans::{BulkAction, DUE_SOON, PastDue, SkipReason},
         posts::PostStatus,
         updates::Update,
@@ -22,7 +23,7 @@ use crate::{
         leases::Fence,
         operations::{Effect, ItemResult},
     },
-    upstream::{Patience, types::Failure},
+    upstream::{Patience, pacing::Lane, types::Failure},
 };
 use futures_util::{StreamExt, stream};
 use std::{
@@ -287,6 +288,14 @@ impl Batch {
 
 /// Rights are looked up at the time of the work, not only when it was asked for (security.md item 30).
 async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
+    if job.actor.kind() == ActorType::Key {
+        let key = app.db.key(&job.workspace_id, &job.actor.id).await?;
+        return Ok(key.is_some_and(|key| {
+            key.kind == KeyKind::Workspace
+                && key.is_live(app.clock.now())
+                && key.scopes.has(job.action.scope())
+        }));
+    }
     let Some((admin, _)) = app.db.admin(&job.actor.id).await? else { return Ok(false) };
     if admin.disabled_at.is_some() {
         return Ok(false);
@@ -420,7 +429,7 @@ async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) 
 /// The refreshed mirror does not hold the post any more. Upstream has the last word.
 async fn missing(run: &Run<'_>, item: &JobItem) -> store::Result<ItemEnd> {
     let Run { app, account, .. } = *run;
-    app.pacing.turn(&account.workspace.id).await;
+    app.pacing.turn(&account.workspace.id, Lane::Jobs).await;
     let (user, request_id) = (Some(item.tenant_id.as_str()), ids::new_id());
     let found = app
         .upstream

@@ -54,6 +54,20 @@ pub struct MirroredPost {
     pub seen_at: Millis,
 }
 
+/// What a listing of a tenant's posts told.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing<'a> {
+    pub posts: &'a [Post],
+    /// When it began.
+    pub started: Millis,
+    /// It holds every post there is.
+    pub complete: bool,
+    /// Changes up to this `updatedAt` are known once it is stored.
+    pub read_to: Option<Millis>,
+    /// When the tenant should be read again.
+    pub due_at: Millis,
+}
+
 /// A place in an ordered list: the sort value, the post's id and the tenant's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
@@ -159,19 +173,13 @@ impl Db {
         Ok(found)
     }
 
-    /// Stores what a listing of a tenant's posts told that began at `started`. With `complete`, posts the listing did not
-    /// hold are gone, and are removed. What we have changed since the listing began stays as we changed it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a listing as it was read, then who writes it down and when"
-    )]
-    pub async fn mirror_posts(
+    /// Stores what a listing of a tenant's posts told. If it was complete, posts it did not hold are gone, and are removed.
+    /// What we have changed since the listing began stays as we changed it.
+    pub async fn mirror_listing(
         &self,
         workspace_id: &str,
         tenant_id: &str,
-        posts: &[Post],
-        started: Millis,
-        complete: bool,
+        listing: &Listing<'_>,
         fence: Option<&Fence>,
         now: Millis,
     ) -> Result<()> {
@@ -179,14 +187,14 @@ impl Db {
             Some(fence) => self.begin_fenced(fence).await?,
             None => self.begin().await?,
         };
-        for post in posts {
-            tx.put_post(workspace_id, post, started, now).await?;
+        for post in listing.posts {
+            tx.put_post(workspace_id, post, listing.started, now).await?;
         }
-        if complete {
+        if listing.complete {
             tx.sql("DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND seen_at < $3")
                 .bind(workspace_id)
                 .bind(tenant_id)
-                .bind(started)
+                .bind(listing.started)
                 .run()
                 .await?;
         }
@@ -200,29 +208,17 @@ impl Db {
         .bind(tenant_id)
         .run()
         .await?;
-        tx.sql(
-            "UPDATE tenants SET synced_at = CASE WHEN synced_at > $3 THEN synced_at ELSE $3 END,
-               swept_at = COALESCE($4, swept_at), sync_error = NULL, sync_error_at = NULL
-             WHERE workspace_id = $1 AND id = $2",
-        )
-        .bind(workspace_id)
-        .bind(tenant_id)
-        .bind(started)
-        .bind(complete.then_some(started))
-        .run()
-        .await?;
+        tx.note_synced(workspace_id, tenant_id, listing).await?;
         tx.commit().await
     }
 
-    /// The newest `updatedAt` mirrored of a tenant.
-    pub async fn newest_update(&self, workspace_id: &str, tenant_id: &str) -> Result<Option<Millis>> {
-        let row: (Option<i64>,) = self
-            .read("SELECT MAX(updated_at) FROM posts WHERE workspace_id = $1 AND tenant_id = $2")
+    /// How many posts of a tenant are mirrored.
+    pub async fn count_mirrored(&self, workspace_id: &str, tenant_id: &str) -> Result<i64> {
+        self.read("SELECT COUNT(*) FROM posts WHERE workspace_id = $1 AND tenant_id = $2")
             .bind(workspace_id)
             .bind(tenant_id)
-            .one()
-            .await?;
-        Ok(row.0)
+            .value()
+            .await
     }
 
     /// Posts per status with a scheduled time in the span: (status, scheduled day or hour number, count).

@@ -1,6 +1,6 @@
 //! Tenants of a workspace, and how fresh the mirror of each is.
 
-use super::{Db, Result, Tx, like_anywhere};
+use super::{Db, Result, Tx, like_anywhere, posts::Listing};
 use crate::{
     clock::Millis,
     domain::{
@@ -26,10 +26,12 @@ struct TenantRow {
     swept_at: Option<i64>,
     sync_error: Option<String>,
     sync_error_at: Option<i64>,
+    read_to: Option<i64>,
+    due_at: i64,
 }
 
 const COLUMNS: &str = "SELECT workspace_id, id, username, display_name, created_at, frozen_at, frozen_reason, detached_at, \
-    link_expires_at, synced_at, swept_at, sync_error, sync_error_at FROM tenants WHERE workspace_id = ";
+    link_expires_at, synced_at, swept_at, sync_error, sync_error_at, read_to, due_at FROM tenants WHERE workspace_id = ";
 
 /// What a list of tenants asks for.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +121,29 @@ impl Db {
             oldest = oldest.into_iter().chain(at).min();
         }
         Ok(oldest.filter(|at| *at > 0))
+    }
+
+    /// Those of these tenants whose mirror is older than a time.
+    pub async fn synced_before(
+        &self,
+        workspace_id: &str,
+        ids: &[&str],
+        before: Millis,
+    ) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for chunk in ids.chunks(500) {
+            let rows: Vec<(String,)> = self
+                .read("SELECT id FROM tenants WHERE workspace_id = ")
+                .arg(workspace_id)
+                .and("COALESCE(synced_at, 0) <", Some(before))
+                .push(" AND detached_at IS NULL AND id IN ")
+                .list(chunk.iter().copied())
+                .push(" ORDER BY id")
+                .all()
+                .await?;
+            found.extend(rows.into_iter().map(|(id,)| id));
+        }
+        Ok(found)
     }
 
     /// Display names of tenants, for lists that show them by id.
@@ -251,25 +276,46 @@ impl Db {
         tx.commit().await
     }
 
-    /// Tenants whose mirror is oldest, those never synced first: (workspace, tenant, synced, swept). Failed ones wait
-    /// until `retry_before`.
-    pub async fn stalest_tenants(
+    /// The attached tenants of a workspace whose mirror is due, longest due first.
+    pub async fn due_tenants(&self, workspace_id: &str, now: Millis, limit: i64) -> Result<Vec<String>> {
+        let rows: Vec<(String,)> = self
+            .read(
+                "SELECT id FROM tenants WHERE workspace_id = $1 AND detached_at IS NULL AND due_at <= $2
+                 ORDER BY due_at, id LIMIT $3",
+            )
+            .bind(workspace_id)
+            .bind(now)
+            .bind(limit)
+            .all()
+            .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Attached tenants with a scheduled post whose time came in the span, not read since `grace` after it: what became
+    /// of the post is not known yet. Those read longest ago first; failing ones wait for their own time.
+    pub async fn awaiting_tenants(
         &self,
-        synced_before: Millis,
-        retry_before: Millis,
+        workspace_id: &str,
+        span: std::ops::Range<Millis>,
+        grace: Millis,
         limit: i64,
-    ) -> Result<Vec<(String, String, Option<i64>, Option<i64>)>> {
-        self.read(
-            "SELECT t.workspace_id, t.id, t.synced_at, t.swept_at FROM tenants t JOIN workspaces w ON w.id = t.workspace_id
-             WHERE t.detached_at IS NULL AND w.suspended_at IS NULL
-               AND COALESCE(t.synced_at, 0) < $1 AND COALESCE(t.sync_error_at, 0) < $2
-             ORDER BY COALESCE(t.synced_at, 0), t.id LIMIT $3",
-        )
-        .bind(synced_before)
-        .bind(retry_before)
-        .bind(limit)
-        .all()
-        .await
+    ) -> Result<Vec<String>> {
+        let rows: Vec<(String,)> = self
+            .read(
+                "SELECT t.id FROM posts p JOIN tenants t ON t.workspace_id = p.workspace_id AND t.id = p.tenant_id
+                 WHERE p.workspace_id = $1 AND p.status = 'scheduled' AND COALESCE(p.scheduled_at, 9007199254740991) >= $2
+                   AND COALESCE(p.scheduled_at, 9007199254740991) < $3
+                   AND t.detached_at IS NULL AND t.sync_error_at IS NULL AND t.synced_at < p.scheduled_at + $4
+                 GROUP BY t.id, t.synced_at ORDER BY t.synced_at, t.id LIMIT $5",
+            )
+            .bind(workspace_id)
+            .bind(span.start)
+            .bind(span.end)
+            .bind(grace)
+            .bind(limit)
+            .all()
+            .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// Ages of the mirror over the attached tenants: (tenants, never synced, failing, oldest synced_at).
@@ -284,20 +330,23 @@ impl Db {
         .await
     }
 
+    /// The mirror of a tenant could not be refreshed; it should be tried again at `due_at`.
     pub async fn note_sync_error(
         &self,
         workspace_id: &str,
         id: &str,
         error: &str,
         now: Millis,
+        due_at: Millis,
     ) -> Result<()> {
         self.write(
-            "UPDATE tenants SET sync_error = $3, sync_error_at = $4 WHERE workspace_id = $1 AND id = $2",
+            "UPDATE tenants SET sync_error = $3, sync_error_at = $4, due_at = $5 WHERE workspace_id = $1 AND id = $2",
         )
         .bind(workspace_id)
         .bind(id)
         .bind(error)
         .bind(now)
+        .bind(due_at)
         .run()
         .await
         .map(drop)
@@ -305,6 +354,30 @@ impl Db {
 }
 
 impl Tx {
+    /// The mirror of a tenant is as new as the beginning of this listing.
+    pub(crate) async fn note_synced(
+        &mut self,
+        workspace_id: &str,
+        id: &str,
+        listing: &Listing<'_>,
+    ) -> Result<()> {
+        self.sql(
+            "UPDATE tenants SET synced_at = CASE WHEN synced_at > $3 THEN synced_at ELSE $3 END,
+               swept_at = COALESCE($4, swept_at), read_to = CASE WHEN read_to > $5 THEN read_to ELSE COALESCE($5, read_to) END,
+               due_at = $6, sync_error = NULL, sync_error_at = NULL
+             WHERE workspace_id = $1 AND id = $2",
+        )
+        .bind(workspace_id)
+        .bind(id)
+        .bind(listing.started)
+        .bind(listing.complete.then_some(listing.started))
+        .bind(listing.read_to)
+        .bind(listing.due_at)
+        .run()
+        .await
+        .map(drop)
+    }
+
     /// Adds a tenant or brings it up to date; a detached one is attached again.
     pub(crate) async fn put_tenant(
         &mut self,
@@ -375,6 +448,8 @@ impl From<TenantRow> for Tenant {
                 swept_at: row.swept_at,
                 error: row.sync_error,
                 error_at: row.sync_error_at,
+                read_to: row.read_to,
+                due_at: row.due_at,
             },
         }
     }

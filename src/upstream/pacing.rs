@@ -1,41 +1,60 @@
-//! The pace of background work: per workspace, jobs and mirror together, so many calls a second and no burst. Slows down
-//! when upstream says so, and comes back slowly. The tenant door is never paced.
+//! The pace of background work: per workspace, jobs and mirror together, so many calls a second and no burst. Where both
+//! want more than there is, each has half; where one wants less, the other has the rest. Slows down when upstream says so,
+//! and comes back slowly. The tenant door is never paced.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 /// The slowest pace a workspace is held back to.
 const SLOWEST: Duration = Duration::from_secs(5);
 
+/// Who asks for a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Bulk jobs, and what settles calls in doubt.
+    Jobs,
+    Mirror,
+}
+
 /// Paces of all workspaces.
 pub struct Pacing {
     /// The time between two calls at full speed; zero lifts pacing.
     interval: Duration,
-    lanes: Mutex<HashMap<String, Lane>>,
+    roads: Mutex<HashMap<String, Road>>,
 }
 
-struct Lane {
+struct Road {
     next: Instant,
     interval: Duration,
+    /// Whoever waits in a lane stands in its queue, and only the first of it asks for a turn. So two lanes with work
+    /// alternate, however many wait in each.
+    queues: [Arc<tokio::sync::Mutex<()>>; 2],
 }
 
 impl Pacing {
     /// `interval`: the time between two calls of a workspace.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, lanes: Mutex::default() }
+        Self { interval, roads: Mutex::default() }
     }
 
-    /// Waits for the workspace's next turn.
-    pub async fn turn(&self, workspace_id: &str) {
+    /// The time between two calls at full speed.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Waits for the next turn of one of the workspace's lanes.
+    pub async fn turn(&self, workspace_id: &str, lane: Lane) {
         if self.interval.is_zero() {
             return;
         }
-        let at = self.with_lane(workspace_id, |lane| {
-            let at = lane.next.max(Instant::now());
-            lane.next = at + lane.interval;
+        let queue = self.with_road(workspace_id, |road| road.queues[lane as usize].clone());
+        let _first = queue.lock().await;
+        let at = self.with_road(workspace_id, |road| {
+            let at = road.next.max(Instant::now());
+            road.next = at + road.interval;
             at
         });
         tokio::time::sleep_until(at.into()).await;
@@ -44,22 +63,24 @@ impl Pacing {
     /// Tells how a call went: `pushed_back` is a 429 (with what upstream asked us to wait) or a slow answer.
     pub fn note(&self, workspace_id: &str, pushed_back: Option<Duration>) {
         let full = self.interval;
-        self.with_lane(workspace_id, |lane| match pushed_back {
+        self.with_road(workspace_id, |road| match pushed_back {
             Some(wait) => {
-                lane.interval = (lane.interval * 2).min(SLOWEST.max(full));
-                lane.next = lane.next.max(Instant::now() + wait);
+                road.interval = (road.interval * 2).min(SLOWEST.max(full));
+                road.next = road.next.max(Instant::now() + wait);
             }
             // Additive increase of the rate is, near the full rate, a small fixed cut of the interval.
-            None => lane.interval = lane.interval.saturating_sub(full / 20).max(full),
+            None => road.interval = road.interval.saturating_sub(full / 20).max(full),
         });
     }
 
-    fn with_lane<T>(&self, workspace_id: &str, f: impl FnOnce(&mut Lane) -> T) -> T {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = lanes
-            .entry(workspace_id.to_owned())
-            .or_insert_with(|| Lane { next: Instant::now(), interval: self.interval });
-        f(lane)
+    fn with_road<T>(&self, workspace_id: &str, f: impl FnOnce(&mut Road) -> T) -> T {
+        let mut roads = self.roads.lock().unwrap_or_else(PoisonError::into_inner);
+        let road = roads.entry(workspace_id.to_owned()).or_insert_with(|| Road {
+            next: Instant::now(),
+            interval: self.interval,
+            queues: Default::default(),
+        });
+        f(road)
     }
 }
 
@@ -72,12 +93,43 @@ mod tests {
         let pacing = Pacing::new(Duration::from_millis(20));
         let begun = Instant::now();
         for _ in 0..5 {
-            pacing.turn("w").await;
+            pacing.turn("w", Lane::Jobs).await;
         }
         assert!(begun.elapsed() >= Duration::from_millis(80));
         pacing.note("w", Some(Duration::from_millis(100)));
         let begun = Instant::now();
-        pacing.turn("w").await;
+        pacing.turn("w", Lane::Jobs).await;
         assert!(begun.elapsed() >= Duration::from_millis(90));
+    }
+
+    /// How many of so many turns each lane has, if so many callers of each want as many as they can have.
+    async fn shares(turns: usize, jobs: usize, mirrors: usize) -> [usize; 2] {
+        let pacing = Arc::new(Pacing::new(Duration::from_millis(2)));
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let mut callers = tokio::task::JoinSet::new();
+        for lane in [vec![Lane::Jobs; jobs], vec![Lane::Mirror; mirrors]].concat() {
+            let (pacing, told) = (pacing.clone(), told.clone());
+            callers.spawn(async move {
+                loop {
+                    pacing.turn("w", lane).await;
+                    let _ = told.send(lane);
+                }
+            });
+        }
+        let mut counts = [0; 2];
+        for _ in 0..turns {
+            counts[heard.recv().await.unwrap() as usize] += 1;
+        }
+        counts
+    }
+
+    #[tokio::test]
+    async fn jobs_and_mirror_have_half_each_and_one_alone_has_all() {
+        for (jobs, mirrors) in [(8, 1), (1, 8), (8, 4)] {
+            let [of_jobs, of_mirror] = shares(60, jobs, mirrors).await;
+            assert!(of_jobs.abs_diff(of_mirror) <= 4, "{jobs}:{mirrors} waiting gave {of_jobs}:{of_mirror}");
+        }
+        assert_eq!(shares(20, 0, 3).await, [0, 20]);
+        assert_eq!(shares(20, 3, 0).await, [20, 0]);
     }
 }

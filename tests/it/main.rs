@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod bulk_door;
 mod conduct;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -19,6 +20,7 @@ mod isolation;
 mod kills;
 mod limits;
 mod load;
+mod mirror;
 mod operations;
 mod outage;
 mod pages;

@@ -32,7 +32,7 @@ use gatehouse::{
         workspaces::{DeletePolicy, Environment, Workspace},
     },
     envelope::token_hash,
-    store::{Db, audit::AuditFilter, leases::Fence, workspaces::SealedKey},
+    store::{Db, audit::AuditFilter, leases::Fence, posts::Listing, workspaces::SealedKey},
 };
 
 /// 2026-03-15T10:00:00Z.
@@ -100,6 +100,41 @@ async fn populated(db: &Db, tenants: usize) -> String {
     let users: Vec<_> = (1..=tenants).map(user).collect();
     db.import_tenants(&actor(), &workspace.id, &users, NOW).await.expect("tenants");
     workspace.id
+}
+
+/// Stores posts of a tenant as a listing told them.
+trait MirrorPosts {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a listing as it was read, then who writes it down and when"
+    )]
+    async fn mirror_posts(
+        &self,
+        workspace_id: &str,
+        tenant_id: &str,
+        posts: &[Post],
+        started: Millis,
+        complete: bool,
+        fence: Option<&Fence>,
+        now: Millis,
+    ) -> gatehouse::store::Result<()>;
+}
+
+impl MirrorPosts for Db {
+    async fn mirror_posts(
+        &self,
+        workspace_id: &str,
+        tenant_id: &str,
+        posts: &[Post],
+        started: Millis,
+        complete: bool,
+        fence: Option<&Fence>,
+        now: Millis,
+    ) -> gatehouse::store::Result<()> {
+        let read_to = posts.iter().map(|p| p.updated_at).max();
+        let listing = Listing { posts, started, complete, read_to, due_at: started + 120_000 };
+        self.mirror_listing(workspace_id, tenant_id, &listing, fence, now).await
+    }
 }
 
 /// An admin with the password hash `hash-1`, made through a set-up link.

@@ -12,7 +12,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    clock::{DAY, HOUR, Millis},
+    clock::{DAY, HOUR, Millis, SECOND},
     domain::{
         ids,
         posts::{PLATFORMS, PostStatus},
@@ -33,14 +33,20 @@ const TENANT_CHOICES: i64 = 200;
 /// How long the detail page waits for PostPost before it shows the mirror alone.
 const LIVE_DEADLINE: Duration = Duration::from_secs(3);
 
+/// A copy older than this is read again when somebody looks at it.
+const LOOKED_AT_AGE: Millis = 30 * SECOND;
+/// Rounds the mirror may be behind before the list says why.
+const SLOW_ROUNDS: i64 = 3;
+
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let workspace_id = visit.workspace()?.id.clone();
     let base = format!("/w/{workspace_id}/posts");
+    let synced = visit.app.db.sync_summary(&workspace_id).await?;
     let mut page = PostListPage {
         shell: visit.shell("Posts"),
         ws: workspace_id.clone(),
         clear_url: base.clone(),
-        sync_notice: sync_notice(&visit, &workspace_id).await?,
+        sync_notice: sync_notice(&visit, &workspace_id, synced),
         ..PostListPage::default()
     };
     let query = match post_filter::read(&visit.form) {
@@ -64,7 +70,8 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let names = app.db.tenant_names(&workspace_id, &tenant_ids).await?;
     page.filter = filter_view(&visit, &query, &base).await?;
     page.chips = query.chips(&base, &names);
-    page.result_line = result_line(&visit, &query, rows.len(), total, first).await?;
+    page.result_line = result_line(&query, rows.len(), total, first, synced.3, now);
+    note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
     page.total = present::count(total);
     page.empty = if !page.chips.is_empty() {
         "no_match"
@@ -141,23 +148,22 @@ fn position(text: &str) -> Result<Option<Position>, Error> {
     }
 }
 
-async fn result_line(
-    visit: &Visit,
+fn result_line(
     query: &PostQuery,
     shown: usize,
     total: i64,
     first: bool,
-) -> Result<String, Error> {
-    let workspace_id = &visit.workspace()?.id;
+    oldest: Option<Millis>,
+    now: Millis,
+) -> String {
     let order = match query.sort {
         PostSort::ScheduledAsc => "scheduled time, earliest first",
         PostSort::ScheduledDesc => "scheduled time, latest first",
         PostSort::UpdatedDesc => "last change, newest first",
         PostSort::CreatedDesc => "creation, newest first",
     };
-    let (.., oldest) = visit.app.db.sync_summary(workspace_id).await?;
     let synced = match oldest {
-        Some(at) => format!("synced {} ago", present::age(at, visit.app.clock.now())),
+        Some(at) => format!("synced {} ago", present::age(at, now)),
         None => "not synced yet".into(),
     };
     let total = present::count(total);
@@ -166,24 +172,56 @@ async fn result_line(
         true => format!("1 to {shown} of {total}"),
         false => format!("{shown} of {total}"),
     };
-    Ok(format!("{range} · sorted by {order} · {synced}"))
+    format!("{range} · sorted by {order} · {synced}")
 }
 
-async fn sync_notice(visit: &Visit, workspace_id: &str) -> Result<Option<Banner>, Error> {
-    let (tenants, never, failing, _) = visit.app.db.sync_summary(workspace_id).await?;
+/// What whoever reads the list should know about the copy it shows.
+fn sync_notice(
+    visit: &Visit,
+    workspace_id: &str,
+    (tenants, never, failing, oldest): (i64, i64, i64, Option<Millis>),
+) -> Option<Banner> {
+    let app = &visit.app;
+    let old = oldest.is_some_and(|at| app.clock.now() - at > SLOW_ROUNDS * app.mirror.ages().changes);
+    let all = present::count(tenants);
     let text = match (failing, never) {
-        (0, 0) => return Ok(None),
-        (0, never) => {
-            format!("{never} of {tenants} tenants have not been synced yet; their posts are missing here.")
+        (0, 0) if !old => return None,
+        (0, 0) => {
+            let round = app.mirror.round_of(tenants);
+            let slowest = present::span(2 * round);
+            format!(
+                "The oldest copy is {} old. Reading {} once takes {}, or {slowest} while a job runs.",
+                present::span(app.clock.now() - oldest.unwrap_or_default()),
+                all.of("tenant", "tenants"),
+                present::span(round)
+            )
         }
-        (failing, _) => {
-            format!("{failing} of {tenants} tenants failed to sync; their posts may be out of date.")
-        }
+        (0, never) => format!(
+            "{} of {} not been synced yet; their posts are missing here.",
+            present::count(never),
+            all.of("tenant has", "tenants have")
+        ),
+        (failing, _) => format!(
+            "{} of {} failed to sync; their posts may be out of date.",
+            present::count(failing),
+            all.of("tenant", "tenants")
+        ),
     };
-    Ok(Some(Banner {
-        link: Some(Link::new("Show tenants", format!("/w/{workspace_id}/tenants"))),
+    let state = if failing > 0 { "?state=failing" } else { "" };
+    Some(Banner {
+        link: Some(Link::new("Show tenants", format!("/w/{workspace_id}/tenants{state}"))),
         ..Banner::new("warn", text)
-    }))
+    })
+}
+
+/// Copies that are being looked at and are not new are read again before others.
+async fn note_looked_at(visit: &Visit, workspace_id: &str, tenant_ids: &[&str]) -> Result<(), Error> {
+    let app = &visit.app;
+    let old = app.db.synced_before(workspace_id, tenant_ids, app.clock.now() - LOOKED_AT_AGE).await?;
+    if !old.is_empty() {
+        app.mirror.note_looked_at(workspace_id, old.iter().map(String::as_str));
+    }
+    Ok(())
 }
 
 async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<PostFilter, Error> {
@@ -318,6 +356,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         Vec::new()
     };
     let names = HashMap::from([(tenant_id.to_owned(), tenant.display_name.clone())]);
+    note_looked_at(&visit, &workspace_id, &[tenant_id]).await?;
     let post = &mirrored.post;
     let page = PostPage {
         shell: visit.shell("Post"),

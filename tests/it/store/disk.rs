@@ -1,7 +1,7 @@
 //! A full disk (security.md §0.1): inside a transaction SQLite ends the transaction by itself, and a further statement
 //! would commit on its own. Nothing of such a record may be kept, and the writer must go on once there is room.
 
-use super::{NOW, actor, audit::verify, oid, populated, post};
+use super::{MirrorPosts, NOW, actor, audit::verify, oid, populated, post};
 use crate::support::databases::sqlite;
 use gatehouse::{
     audit::{Unavailable, Writer},

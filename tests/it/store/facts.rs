@@ -1,6 +1,6 @@
 //! Facts, data keys and leases.
 
-use super::{NOW, actor, oid, populated, post};
+use super::{MirrorPosts, NOW, actor, oid, populated, post};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},

@@ -1,6 +1,6 @@
 //! Operations from intent to end, and each effect an audit entry can carry.
 
-use super::{NOW, actor, oid, plan, populated, post, user, workspace};
+use super::{MirrorPosts, NOW, actor, oid, plan, populated, post, user, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},

@@ -1,15 +1,17 @@
 //! Tenants: the import, the lists and how fresh each mirror is.
 
-use super::{NOW, actor, last_entry, oid, populated, user, workspace};
+use super::{MirrorPosts, NOW, actor, last_entry, oid, populated, post, user, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     domain::{
+        posts::PostStatus,
         tenants::{ManagedUser, TenantState},
         workspaces::Frozen,
     },
     store::{
         Db,
         audit::AuditFilter,
+        posts::Listing,
         tenants::{Imported, TenantFilter},
     },
 };
@@ -22,6 +24,8 @@ both_engines!(
     names_and_usernames,
     freeze,
     staleness,
+    due,
+    awaiting,
     hostile_names,
     search_beyond_ascii
 );
@@ -161,7 +165,7 @@ async fn failing(db: Db) {
     let failing = TenantFilter { failing: true, ..Default::default() };
     assert_eq!(ids(&db, &acme, &failing).await, [""; 0]);
     for n in [1, 2, 4] {
-        db.note_sync_error(&acme, &oid(n), "timed out", NOW).await.unwrap();
+        db.note_sync_error(&acme, &oid(n), "timed out", NOW, NOW).await.unwrap();
     }
     // A detached tenant's mirror is nobody's worry.
     db.import_tenants(&actor(), &acme, &[user(1), user(2), user(3)], NOW).await.unwrap();
@@ -220,31 +224,80 @@ async fn staleness(db: Db) {
     assert_eq!(db.sync_summary("other").await.unwrap(), (0, 0, 0, None));
     db.mirror_posts(&acme, &oid(1), &[], NOW, true, None, NOW + 5).await.unwrap();
     db.mirror_posts(&acme, &oid(2), &[], NOW - 50, false, None, NOW - 50).await.unwrap();
-    db.note_sync_error(&acme, &oid(3), "timed out", NOW).await.unwrap();
+    db.note_sync_error(&acme, &oid(3), "timed out", NOW, NOW + 30_000).await.unwrap();
     assert_eq!(db.sync_summary(&acme).await.unwrap(), (3, 1, 1, Some(NOW - 50)));
     let sync = db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync;
     assert_eq!((sync.error.as_deref(), sync.error_at, sync.synced_at), (Some("timed out"), Some(NOW), None));
 
-    let two = (acme.clone(), oid(2), Some(NOW - 50), None);
-    let three = (acme.clone(), oid(3), None, None);
     let (one, two_id, three_id) = (oid(1), oid(2), oid(3));
     assert_eq!(db.oldest_sync(&acme, &[&two_id]).await.unwrap(), Some(NOW - 50));
     assert_eq!(db.oldest_sync(&acme, &[&one, &two_id]).await.unwrap(), Some(NOW - 50));
     assert_eq!(db.oldest_sync(&acme, &[&two_id, &three_id]).await.unwrap(), None, "one was never synced");
     assert_eq!(db.oldest_sync(&acme, &[]).await.unwrap(), None);
-    // The failed one waits for its retry; the detached one is never asked for.
-    assert_eq!(db.stalest_tenants(NOW, NOW, 10).await.unwrap(), std::slice::from_ref(&two));
-    assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), [three.clone(), two]);
-    assert_eq!(db.stalest_tenants(NOW, NOW + 1, 1).await.unwrap(), [three]);
-    let added = db.workspace(&acme).await.unwrap().unwrap().key_added_at;
-    db.suspend_workspace(&actor(), &acme, added, "key refused", NOW).await.unwrap();
-    assert_eq!(db.stalest_tenants(NOW, NOW + 1, 10).await.unwrap(), []);
+    let before = async |at| db.synced_before(&acme, &[&two_id, &three_id], at).await.unwrap();
+    assert_eq!(before(NOW - 50).await, std::slice::from_ref(&three_id));
+    assert_eq!(before(NOW - 49).await, [two_id.clone(), three_id.clone()]);
+    assert!(db.synced_before("other", &[&two_id], NOW).await.unwrap().is_empty());
     db.mirror_posts(&acme, &oid(3), &[], NOW + 1, false, None, NOW + 1).await.unwrap();
     let sync = db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync;
     assert_eq!((sync.error, sync.error_at, sync.synced_at), (None, None, Some(NOW + 1)));
     // As old as the beginning of its listing; one that took longer than another does not make it older.
     db.mirror_posts(&acme, &oid(3), &[], NOW - 30, false, None, NOW + 2).await.unwrap();
     assert_eq!(db.tenant(&acme, &oid(3)).await.unwrap().unwrap().sync.synced_at, Some(NOW + 1));
+}
+
+/// What is due, longest first: never read, then by the time each refresh named. Detached ones never.
+async fn due(db: Db) {
+    let acme = populated(&db, 5).await;
+    let due = async |now, limit| db.due_tenants(&acme, now, limit).await.unwrap();
+    assert_eq!(due(0, 10).await, (1..=5).map(oid).collect::<Vec<_>>());
+    let read = async |n: usize, started, complete, read_to, due_at| {
+        let listing = Listing { posts: &[], started, complete, read_to, due_at };
+        db.mirror_listing(&acme, &oid(n), &listing, None, started).await.unwrap();
+        db.tenant(&acme, &oid(n)).await.unwrap().unwrap().sync
+    };
+    let sync = read(1, NOW, true, Some(70), NOW + 30).await;
+    assert_eq!((sync.swept_at, sync.read_to, sync.due_at), (Some(NOW), Some(70), NOW + 30));
+    // A later listing that saw nothing, or only older changes, does not make them unknown.
+    assert_eq!(read(1, NOW + 1, false, None, NOW + 31).await.read_to, Some(70));
+    let sync = read(1, NOW + 2, false, Some(60), NOW + 32).await;
+    assert_eq!((sync.swept_at, sync.read_to, sync.due_at), (Some(NOW), Some(70), NOW + 32));
+    assert_eq!(read(1, NOW + 3, false, Some(80), NOW + 33).await.read_to, Some(80));
+    read(2, NOW, false, None, NOW + 20).await;
+    db.note_sync_error(&acme, &oid(3), "timed out", NOW, NOW + 10).await.unwrap();
+    db.import_tenants(&actor(), &acme, &[user(1), user(2), user(3), user(4)], NOW).await.unwrap();
+    assert_eq!(due(NOW, 10).await, [oid(4)]);
+    assert_eq!(due(NOW + 33, 10).await, [4, 3, 2, 1].map(oid));
+    assert_eq!(due(NOW + 33, 2).await, [4, 3].map(oid));
+    assert!(db.due_tenants("other", NOW + 33, 10).await.unwrap().is_empty());
+}
+
+/// Tenants with a post whose time has come since they were read.
+async fn awaiting(db: Db) {
+    let acme = populated(&db, 6).await;
+    let minute = 60_000;
+    // Each has a post due a minute from now but for the second; the third is a draft.
+    for n in 1..=5 {
+        let status = if n == 3 { PostStatus::Draft } else { PostStatus::Scheduled };
+        let post = post(n, if n == 2 { 30 } else { 1 }, status);
+        db.mirror_posts(&acme, &oid(n), &[post], NOW - n as i64, true, None, NOW).await.unwrap();
+    }
+    let at = |now: i64| now - 15 * minute..now;
+    let awaiting = async |now, limit| db.awaiting_tenants(&acme, at(now), 5_000, limit).await.unwrap();
+    assert!(awaiting(NOW + minute, 10).await.is_empty(), "not yet");
+    let later = NOW + minute + 1;
+    assert_eq!(awaiting(later, 10).await, [5, 4, 1].map(oid), "read longest ago first");
+    assert_eq!(awaiting(later, 1).await, [oid(5)]);
+    assert!(db.awaiting_tenants("other", at(later), 5_000, 10).await.unwrap().is_empty());
+    assert!(awaiting(NOW + 17 * minute, 10).await.is_empty(), "long ago");
+    // Read again, but too soon after the time; read late enough; failed; detached.
+    db.mirror_posts(&acme, &oid(1), &[], later + 3_000, false, None, later).await.unwrap();
+    assert_eq!(awaiting(later, 10).await, [5, 4, 1].map(oid));
+    db.mirror_posts(&acme, &oid(1), &[], later + 5_000, false, None, later).await.unwrap();
+    db.note_sync_error(&acme, &oid(4), "timed out", NOW, NOW).await.unwrap();
+    assert_eq!(awaiting(later, 10).await, [oid(5)]);
+    db.import_tenants(&actor(), &acme, &[user(1)], NOW).await.unwrap();
+    assert!(awaiting(later, 10).await.is_empty());
 }
 
 /// A name PostgreSQL cannot hold must not stop the import of a whole workspace.

@@ -1,6 +1,6 @@
 //! The group-commit writer: every acknowledged record is there, in dense numbers, and a bad one fails alone.
 
-use super::{NOW, actor, audit::verify, oid, populated, post};
+use super::{MirrorPosts, NOW, actor, audit::verify, oid, populated, post};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},
