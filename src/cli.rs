@@ -1,5 +1,9 @@
 //! The commands. Each sets up logging and a runtime, starts what it names and waits for a signal.
 
+mod bulk;
+
+pub use bulk::End;
+
 use crate::{
     app::{self, Running},
     clock::Clock,
@@ -34,6 +38,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Bulk work through a running gateway, with a workspace key
+    Bulk(bulk::BulkArgs),
     /// People who can log in
     Admin {
         #[command(subcommand)]
@@ -100,8 +106,17 @@ pub enum Error {
 }
 
 /// Runs a command to its end.
-pub fn run(cli: Cli) -> Result<(), Error> {
-    match cli.command {
+pub fn run(cli: Cli) -> Result<End, Error> {
+    let done = match cli.command {
+        Command::Bulk(args) => {
+            let mut end = End::Done;
+            let work = async {
+                end = bulk::run(args).await.map_err(Error::Usage)?;
+                Ok(())
+            };
+            with_runtime("error", work)?;
+            return Ok(end);
+        }
         Command::Serve(args) => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), serve(config))
@@ -120,7 +135,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), invite(config))
         }
-    }
+    };
+    done.map(|()| End::Done)
 }
 
 /// The one multi-threaded runtime of the process.

@@ -279,7 +279,7 @@ async fn a_job_can_be_paused_and_cancelled_and_ends_with_its_key(engine: Engine)
     let posts = app.posts(&ann.id, drafts(240)).await;
     app.sweep(&app.ws, &ann.id).await;
     let key = bulk_key(&app).await;
-    app.faults(json!([{ "match": { "method": "DELETE" }, "delayMs": 150 }])).await;
+    app.faults(json!([{ "match": { "method": "DELETE" }, "delayMs": 400 }])).await;
     let start = async |range: std::ops::Range<usize>| {
         let named: Vec<Value> =
             posts[range].iter().map(|id| json!({ "tenant": ann.id, "postGroupId": id })).collect();

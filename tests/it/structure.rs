@@ -19,7 +19,11 @@ type Rule = (&'static str, &'static [&'static str], &'static str);
 const PLACES: &[Rule] = &[
     ("sqlx", &["store/", "sandbox/"], "the only SQL is in store"),
     // The sandbox has its own: it fills itself from outside, through its control routes.
-    ("reqwest", &["upstream/", "jobs/deliveries", "sandbox/"], "the only HTTP client is upstream's"),
+    (
+        "reqwest",
+        &["upstream/", "jobs/deliveries", "sandbox/", "cli/"],
+        "the only HTTP clients are upstream's and the shell's",
+    ),
     (
         "actix_web",
         &["http/", "http.rs", "app.rs", "app/", "sandbox/"],

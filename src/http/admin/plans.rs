@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     domain::{
-        Invalid,
         audit::{Draft, Outcome},
         ids,
         plans::{BulkAction, Plan, PlanOptions, typed_matches, zone},
@@ -62,7 +61,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
 /// its job (ui.md §2.3).
 pub async fn preview(visit: &Visit, request: Request<'_>, selection: Selection) -> Result<Answer, Error> {
     let app = &visit.app;
-    let plan = planning::make(app, request, selection).await.map_err(explain)?;
+    let plan = planning::make(app, request, selection).await?;
     if !plan_page::demands_of(&plan).preview && plan.summary.acted > 0 {
         let job = app.db.confirm_plan(&visit.actor, &plan, &ids::new_id(), "", None, app.clock.now()).await?;
         if let Some(job) = job {
@@ -98,25 +97,6 @@ fn post_ids(form: &Form, name: &str) -> Result<Vec<(String, String)>, Error> {
         .collect()
 }
 
-pub(super) fn explain(error: planning::Error) -> Error {
-    let invalid = |text: String| Error::Invalid(Invalid::new("post", text));
-    match error {
-        planning::Error::Empty => invalid("Select at least one post".into()),
-        planning::Error::TooMany(count) => {
-            invalid(format!("{count} posts are too many for one job; the most is 50,000. Narrow the filters"))
-        }
-        planning::Error::Unknown(missing) => {
-            let listed: Vec<&str> = missing.iter().take(10).map(|(_, post)| post.as_str()).collect();
-            invalid(format!(
-                "{} of the selected posts are not there any more: {}. Reload the list and select again",
-                missing.len(),
-                listed.join(", ")
-            ))
-        }
-        planning::Error::Store(error) => Error::Store(error),
-    }
-}
-
 /// The plan of the path: this workspace's, and only for the person who made it. Another person's plan is not theirs to
 /// confirm; they make their own.
 pub async fn plan_of(visit: &Visit) -> Result<Plan, Error> {
@@ -140,7 +120,7 @@ pub async fn set_options(visit: Visit) -> Result<Answer, Error> {
         Err(invalid) => return plan_page::render(&visit, &plan, Mistakes::options(invalid)).await,
     };
     let zone = options.zone.clone();
-    planning::remake(&visit.app, visit.workspace()?, &plan, options).await.map_err(explain)?;
+    planning::remake(&visit.app, visit.workspace()?, &plan, options).await?;
     let keep = format!("{ZONE_COOKIE}={zone}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000");
     Ok(Answer::see_other(&plan_url(&plan)).with("set-cookie", keep))
 }
@@ -153,7 +133,7 @@ pub async fn again(visit: Visit) -> Result<Answer, Error> {
     }
     let query =
         post_filter::read(&Form::from_text(&plan.filter)).map_err(|e| Error::bad("invalid_filter", e))?;
-    planning::again(&visit.app, visit.workspace()?, &plan, query.filter).await.map_err(explain)?;
+    planning::again(&visit.app, visit.workspace()?, &plan, query.filter).await?;
     Ok(Answer::see_other(&plan_url(&plan)))
 }
 

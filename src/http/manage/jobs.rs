@@ -3,14 +3,16 @@
 use super::{
     super::{Answer, Call, Error},
     key::Program,
+    plans,
 };
 use crate::{
     app::App,
     domain::{
         Invalid, ids,
-        jobs::{ItemState, Job, JobItem, Wanted},
+        jobs::{ItemState, Job, JobItem, Purpose, Wanted, retryable},
         times,
     },
+    jobs::follow_ups,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -67,6 +69,27 @@ async fn ask(app: Arc<App>, call: Call, wanted: Wanted) -> Result<Answer, Error>
     Ok(Answer::json(202, &describe(&job)))
 }
 
+/// A plan for what failed for a reason that passes.
+pub async fn retry(app: Arc<App>, call: Call) -> Result<Answer, Error> {
+    follow(app, call, Purpose::Retry).await
+}
+
+/// A plan for the way back.
+pub async fn undo(app: Arc<App>, call: Call) -> Result<Answer, Error> {
+    follow(app, call, Purpose::Undo).await
+}
+
+async fn follow(app: Arc<App>, call: Call, purpose: Purpose) -> Result<Answer, Error> {
+    let (program, job) = job_of(&app, &call).await?;
+    program.may(&app, job.action).await?;
+    if !job.state.is_final() {
+        return Err(Error::Conflict("The job has not ended"));
+    }
+    let workspace = &program.account.workspace;
+    let plan = follow_ups::make(&app, workspace, &job, purpose, &program.key.id).await?;
+    Ok(plans::made(&app, &plan))
+}
+
 /// A workspace's job: any workspace key may look at it, as any operator may.
 async fn job_of(app: &App, call: &Call) -> Result<(Program, Job), Error> {
     let program = Program::admit(app, call).await?;
@@ -103,6 +126,7 @@ fn item(item: &JobItem) -> Value {
         "postGroupId": item.post_id,
         "state": item.state.as_str(),
         "code": item.code,
+        "retryable": item.state == ItemState::Failed && item.code.as_deref().is_some_and(retryable),
         "message": item.message,
         "timeBefore": item.expected_at.map(times::to_iso),
         "askedTime": item.target_at.map(times::to_iso),

@@ -26,5 +26,7 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/manage/v1/bulk/jobs/{id}/pause", "the action's scope", jobs::pause),
         route("POST", "/manage/v1/bulk/jobs/{id}/resume", "the action's scope", jobs::resume),
         route("POST", "/manage/v1/bulk/jobs/{id}/cancel", "the action's scope", jobs::cancel),
+        route("POST", "/manage/v1/bulk/jobs/{id}/retry", "the action's scope", jobs::retry),
+        route("POST", "/manage/v1/bulk/jobs/{id}/undo", "the action's scope", jobs::undo),
     ]
 }

@@ -108,8 +108,13 @@ pub async fn create(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         created_by: &program.key.id,
     };
     let plan = planning::make(&app, request, selection).await?;
+    Ok(made(&app, &plan))
+}
+
+/// The answer to a new plan.
+pub fn made(app: &App, plan: &Plan) -> Answer {
     let location = format!("/manage/v1/bulk/plans/{}", plan.id);
-    Ok(Answer::json(201, &describe(&app, &plan)).with("location", location))
+    Answer::json(201, &describe(app, plan)).with("location", location)
 }
 
 pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
@@ -206,7 +211,7 @@ fn demands_of(plan: &Plan) -> Demands {
 }
 
 /// A plan as programs read it.
-pub fn describe(app: &App, plan: &Plan) -> Value {
+fn describe(app: &App, plan: &Plan) -> Value {
     let (summary, demands) = (&plan.summary, demands_of(plan));
     let state = match &plan.job_id {
         Some(_) => "applied",

@@ -1,0 +1,56 @@
+//! The machine door of a gateway, from outside.
+
+use reqwest::{Client, Method, redirect::Policy};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::time::Duration;
+
+pub struct Door {
+    http: Client,
+    base: String,
+    key: SecretString,
+}
+
+impl Door {
+    pub fn new(url: &str, key: SecretString) -> Result<Self, String> {
+        let parsed = url::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
+        let host = parsed.host_str().unwrap_or_default();
+        let here = host == "localhost"
+            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        // The key would cross the network readably.
+        if parsed.scheme() != "https" && !here {
+            return Err(format!("{url}: only https, but for this machine"));
+        }
+        let http = Client::builder()
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http, base: format!("{}/manage/v1/bulk", url.trim_end_matches('/')), key })
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value, String> {
+        self.send(Method::GET, path, Value::Null).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Result<Value, String> {
+        self.send(Method::POST, path, body).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
+        let url = format!("{}/{path}", self.base);
+        let mut request = self.http.request(method, url).header("x-api-key", self.key.expose_secret());
+        if !body.is_null() {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|error| error.without_url().to_string())?;
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        match value["error"].as_str() {
+            None if status.is_success() => Ok(value),
+            Some(said) => Err(format!("{said} ({status})")),
+            None => Err(format!("the gateway answered {status}")),
+        }
+    }
+}
