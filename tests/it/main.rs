@@ -6,6 +6,7 @@
 
 mod bulk;
 mod bulk_door;
+mod bulk_throughput;
 mod conduct;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -13,10 +14,12 @@ mod disk;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod fault_matrix;
+mod follow_ups;
 mod health;
 mod hostile_bytes;
 mod idempotency;
 mod isolation;
+mod job_pages;
 mod kills;
 mod limits;
 mod load;

@@ -5,7 +5,9 @@ mod audit;
 mod bulk;
 mod dashboard;
 mod errors;
+mod follow_ups;
 mod form;
+mod job_page;
 mod jobs;
 mod keys;
 mod listed;
@@ -94,11 +96,12 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/plans/{id}/tenants", w(Operate), plans::tenants),
         page("/w/{ws}/plans/{id}/plan.csv", w(Operate), plan_files::csv),
         page("/w/{ws}/jobs", w(Read), jobs::list),
-        page("/w/{ws}/jobs/{id}", w(Read), jobs::show),
+        page("/w/{ws}/jobs/{id}", w(Read), job_page::show),
         page("/w/{ws}/jobs/{id}/progress.json", w(Read), bulk::progress),
         page("/w/{ws}/jobs/{id}/events", w(Read), bulk::events),
         page("/w/{ws}/jobs/{id}/results.csv", w(Read), bulk::results_csv),
         page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
+        form("/w/{ws}/jobs/{id}/follow", w(Operate), follow_ups::create),
         form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
         page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),

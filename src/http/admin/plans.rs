@@ -98,7 +98,7 @@ fn post_ids(form: &Form, name: &str) -> Result<Vec<(String, String)>, Error> {
         .collect()
 }
 
-fn explain(error: planning::Error) -> Error {
+pub(super) fn explain(error: planning::Error) -> Error {
     let invalid = |text: String| Error::Invalid(Invalid::new("post", text));
     match error {
         planning::Error::Empty => invalid("Select at least one post".into()),

@@ -9,7 +9,7 @@ use gatehouse::{
         plans::{Difference, Fold, Move, PastDue, Plan, PlanItem, PlanOptions, SkipReason, Summary, Weekday},
         posts::{Post, PostStatus},
     },
-    store::{Db, plans::Show},
+    store::{Db, jobs::JobFilter, plans::Show},
 };
 
 both_engines!(
@@ -138,7 +138,7 @@ async fn confirm_is_refused(db: Db) {
     assert_eq!(db.audit_head().await.unwrap().size, size);
     assert_eq!(db.confirm_plan(&actor(), &plan, "j", "", None, NOW).await.unwrap().as_deref(), Some("j"));
     assert_eq!(db.confirm_plan(&actor(), &plan, "k", "", None, NOW).await.unwrap().as_deref(), Some("j"));
-    assert_eq!(db.jobs(&acme, None, 10).await.unwrap().len(), 1);
+    assert_eq!(db.jobs(&acme, &JobFilter::default(), None, 10).await.unwrap().len(), 1);
 }
 
 async fn confirmed_at_once_by_many(db: Db) {
@@ -154,7 +154,7 @@ async fn confirmed_at_once_by_many(db: Db) {
         futures_util::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1, "one job, and everybody is told its id");
-    let jobs = db.jobs(&acme, None, 100).await.unwrap();
+    let jobs = db.jobs(&acme, &JobFilter::default(), None, 100).await.unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].counts, Counts { pending: 10, ..Default::default() });
 }

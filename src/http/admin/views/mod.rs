@@ -29,7 +29,7 @@ pub use dashboard::{Attention, DashboardPage, Step, Tile};
 pub use errors::ErrorPage;
 pub use forms::{Choice, ChoiceGroup, Field, Summary};
 pub use jobs::{
-    CancelPage, Counters, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
+    CancelPage, Counters, Failure, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
 };
 pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage, SecretPage};
 pub use operations::{OperationListPage, OperationPage, OperationRow};

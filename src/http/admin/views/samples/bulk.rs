@@ -262,7 +262,11 @@ pub fn jobs(s: &Sample, add: &mut Add) {
         &JobListPage {
             shell: s.shell("Bulk jobs", "/w/w1/jobs"),
             ws: "w1".into(),
-            tabs: s.tabs(&[("All", 142), ("Running", 1), ("Paused", 1), ("Finished", 140)]),
+            states: s.rows(3, |i| {
+                Choice::new(["", "unfinished", "stopped"][i], ["Any", "Not ended", "Stopped"][i], i == 1)
+            }),
+            actions: s.rows(2, |i| Choice::new(["", "delete"][i], ["Any", "Delete"][i], false)),
+            actors: s.rows(2, |i| Choice::new(["", "a1"][i], s.t(["Any", "ada@agency.example"][i]), false)),
             result_line: s.opt(s.t("1 to 7 of 142 · newest first")).unwrap_or_default(),
             filtered: s.sort == Sort::Hostile,
             rows: s.job_rows(7),
@@ -305,9 +309,19 @@ pub fn jobs(s: &Sample, add: &mut Add) {
         failures: s.rows(2, |i| FailureGroup {
             code: s.t(["PLATFORM_AUTH_EXPIRED", "UNKNOWN_ERROR"][i]),
             count: Count([9, 3][i]),
-            advice: s.t("The tenant has to reconnect this account: send a connection link."),
+            meaning: s.t("The tenant has to reconnect this account: send a connection link."),
+            advice: ["Trying again would most likely fail the same way.", "Can be tried again."][i],
             sample: s.t("The access token has expired."),
+            request: (i == 0)
+                .then(|| Link::new(s.t("0199c2f0-1c5e-7a31-9d5e-3f6f1a2b3c4d"), "/w/w1/operations/o1")),
             url: "?result=failed".into(),
+        }),
+        latest: s.rows(2, |_| Failure {
+            code: s.t("PLATFORM_AUTH_EXPIRED"),
+            tenant: s.t("Blue Bakery"),
+            post: s.t("507f1f77bcf86cd799439011"),
+            url: "/w/w1/posts/t1/p1".into(),
+            message: s.t("The access token has expired."),
         }),
         tabs: s.tabs(&[("All", 4180), ("Done", 1190), ("Skipped", 22), ("Failed", 12), ("Unknown", 0)]),
         items: s.rows(6, |i| JobItem {
@@ -336,7 +350,7 @@ pub fn jobs(s: &Sample, add: &mut Add) {
             finished: Some(s.at("15 Mar 2026, 14:47:31 UTC", "2 min ago")),
             can_pause: false,
             can_cancel: false,
-            follow_ups: vec![FollowUp { action: "retry", text: "Retry 9 retryable…".into() }],
+            follow_ups: vec![FollowUp { purpose: "retry", text: "Retry 9 retryable…".into() }],
             ..page()
         },
     );
