@@ -207,5 +207,16 @@
   };
   for (const form of $$("[data-bulk]")) bulk(form);
 
+  // A file is read into the field that is sent, so that it can be looked at before.
+  for (const input of $$("[data-read-into]")) {
+    input.addEventListener("change", async () => {
+      const [file] = input.files;
+      if (!file) return;
+      if (file.size > 4 * 1024 * 1024) { say("This file is larger than 4 MiB."); return; }
+      document.getElementById(input.dataset.readInto).value = await file.text();
+      say(file.name + " was read.");
+    });
+  }
+
   globalThis.gatehouse = { $, $$, number, plural, say };
 })();

@@ -1,17 +1,19 @@
 //! Plans: a frozen selection with what would happen to each post. What a job later does is decided here and only here:
 //! `actions` has the words, `moves` the new times, `decide` the fate of one post, `ladder` what has to be confirmed how,
-//! `summary` what a plan comes to.
+//! `lists` posts named in a text, `summary` what a plan comes to.
 
 mod actions;
 mod checks;
 mod decide;
 mod ladder;
+mod lists;
 mod moves;
 mod summary;
 
 pub use actions::{BulkAction, SkipReason};
 pub use decide::{Circumstances, DUE_SOON, Turn, decide};
 pub use ladder::{Demands, Proof, START_DELAY, demands, typed_matches};
+pub use lists::{BadLine, Line, read_list};
 pub use moves::{Fold, Move, NoTarget, Weekday, local_time, shift, zone};
 pub use summary::{Difference, SOON, Summary, TOP_TENANTS};
 

@@ -38,7 +38,7 @@ impl Door {
     pub fn body_max(self) -> usize {
         match self {
             Self::Api => 256 << 10,
-            Self::Admin => 4 << 20,
+            Self::Admin => 8 << 20,
             Self::Manage => 8 << 20,
         }
     }

@@ -173,6 +173,28 @@ impl Db {
         Ok(found)
     }
 
+    /// Which tenants of a workspace have these posts: (post, tenant). For people who name posts by their ids alone; what is
+    /// sent upstream goes under the tenant found here.
+    pub async fn tenants_of_posts(
+        &self,
+        workspace_id: &str,
+        posts: &[String],
+    ) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::with_capacity(posts.len());
+        for chunk in posts.chunks(500) {
+            let rows: Vec<(String, String)> = self
+                .read("SELECT id, tenant_id FROM posts WHERE workspace_id = ")
+                .arg(workspace_id)
+                .push(" AND id IN ")
+                .list(chunk.iter().map(String::as_str))
+                .push(" ORDER BY id, tenant_id")
+                .all()
+                .await?;
+            found.extend(rows);
+        }
+        Ok(found)
+    }
+
     /// Stores what a listing of a tenant's posts told. If it was complete, posts it did not hold are gone, and are removed.
     /// What we have changed since the listing began stays as we changed it.
     pub async fn mirror_listing(

@@ -30,6 +30,7 @@ gateway_on_both_engines!(
     a_plan_is_previewed_again,
     every_count_leads_to_its_posts,
     what_was_shown_is_what_is_confirmed,
+    a_list_names_posts_and_every_bad_line_is_told,
 );
 
 fn scheduled(at: i64) -> Value {
@@ -451,4 +452,68 @@ async fn what_was_shown_is_what_is_confirmed(engine: Engine) {
     let again = planning::remake(app.app(), &account.workspace, &plan, plan.options.clone()).await.unwrap();
     let items = app.app().db.plan_items(&again.unwrap().id, Show::All, 0, 10).await.unwrap();
     assert_eq!(items[0].target_at, wanted_at);
+}
+
+async fn a_list_names_posts_and_every_bad_line_is_told(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    let (other, other_key) = app.add_workspace("Other").await;
+    let eve = app.tenant_of(&other, &other_key, "eve").await;
+    let tomorrow = app.clock.now() + DAY;
+    let of_ann = app.posts(&ann.id, (0..3).map(|_| scheduled(tomorrow)).collect()).await;
+    let of_bob = app.posts(&bob.id, vec![scheduled(tomorrow)]).await.remove(0);
+    let of_eve = app.posts(&eve.id, vec![scheduled(tomorrow)]).await.remove(0);
+    for (ws, tenant) in [(&app.ws, &ann), (&app.ws, &bob), (&other, &eve)] {
+        app.sweep(ws, &tenant.id).await;
+    }
+    let mut browser = Browser::login(&app).await;
+    let new = format!("/w/{}/plans/new", app.ws);
+    let mut send = async |list: &str, more: &[(&str, &str)]| {
+        let mut fields = vec![("list", list), ("zone", "Europe/Berlin")];
+        fields.extend_from_slice(more);
+        browser.submit(&new, &new, &fields).await
+    };
+    // Ids alone; another workspace's post is as unknown as one that never was.
+    let never = "f".repeat(24);
+    let list = format!("{}\n{} {of_bob}\n{of_eve}\n{never}\n{} {}\n", of_ann[0], bob.id, bob.id, of_ann[1]);
+    let told = send(&list, &[("action", "delete")]).await;
+    assert_eq!(told.status, 422);
+    assert_eq!(told.text.matches("There is no such post in this workspace").count(), 2, "{}", told.text);
+    assert_eq!(told.text.matches("It is not a post of this tenant").count(), 1, "{}", told.text);
+    assert!(
+        told.text.contains("3 lines cannot be used") && told.text.contains("Go on with the other 2 posts")
+    );
+    assert!(told.text.contains(&list.replace('\n', "\r\n")) || told.text.contains(&list), "the list is kept");
+    let made = send(&list, &[("action", "delete"), ("skip_bad", "1")]).await;
+    assert_eq!(made.status, 303, "{}", made.text);
+    let plan = app.app().db.plan(&app.ws, &last_id(made.header("location"))).await.unwrap().unwrap();
+    assert_eq!((plan.action, plan.summary.acted, plan.summary.tenants), (BulkAction::Delete, 2, 2));
+
+    // A table with times, one of them local; it does two things, and a plan does one.
+    let table = format!(
+        "tenant,postGroupId,action,scheduledTime\n{a},{p0},reschedule,2050-06-01T12:00:00Z\n{a},{p1},reschedule,2050-06-01 12:00\n{b},{of_bob},pause,\n",
+        a = ann.id,
+        p0 = of_ann[0],
+        p1 = of_ann[1],
+        b = bob.id
+    );
+    let told = send(&table, &[("action", "")]).await;
+    assert_eq!(told.status, 422);
+    assert!(told.text.contains("several actions (pause 1, reschedule 2)"), "{}", told.text);
+    let none = send(&table, &[("action", "delete")]).await;
+    assert!(none.text.contains("No line of the list is to delete a post"), "{}", none.text);
+    let paused = send(&table, &[("action", "pause")]).await;
+    assert_eq!(finished(&app, &last_id(paused.header("location"))).await.succeeded, 1);
+    let made = send(&table, &[("action", "reschedule")]).await;
+    let plan = made.header("location").to_owned();
+    assert_eq!(send("", &[("action", "pause")]).await.status, 422);
+    assert!(send(&of_ann[2], &[("action", "")]).await.text.contains("Choose an action"));
+    let page = browser.get(&plan).await;
+    assert!(page.text.contains("Reschedule 2 posts of 1 tenant."), "{}", page.text);
+    assert!(page.text.contains("Selected: 2 listed posts."), "{}", page.text);
+    let done = confirm(&mut browser, &plan, &[]).await;
+    assert_eq!(finished(&app, &last_id(done.header("location"))).await.succeeded, 2);
+    for (post, time) in of_ann.iter().zip(["2050-06-01T12:00:00Z", "2050-06-01T10:00:00Z"]) {
+        assert_eq!(at_postpost(&app, post).await.1, from_iso(time));
+    }
 }

@@ -10,6 +10,7 @@ mod form;
 mod job_page;
 mod jobs;
 mod keys;
+mod listed;
 mod login;
 mod operations;
 mod passwords;
@@ -86,6 +87,8 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/posts", w(Read), posts::list),
         page("/w/{ws}/posts/{tenant}/{post}", w(Read), posts::show),
         form("/w/{ws}/plans", w(Operate), plans::create),
+        page("/w/{ws}/plans/new", w(Operate), listed::form),
+        form("/w/{ws}/plans/new", w(Operate), listed::create),
         page("/w/{ws}/plans/{id}", w(Operate), plans::show),
         form("/w/{ws}/plans/{id}/options", w(Operate), plans::set_options),
         form("/w/{ws}/plans/{id}/again", w(Operate), plans::again),

@@ -21,7 +21,8 @@ both_engines!(
     model,
     figures,
     hostile_text,
-    search_beyond_ascii
+    search_beyond_ascii,
+    owners
 );
 
 fn platform(name: &str) -> PlatformPost {
@@ -347,4 +348,21 @@ async fn search_beyond_ascii(db: Db) {
         let filter = PostFilter { text: Some(text.into()), ..Default::default() };
         assert_eq!(ids(&db, &acme, &filter).await, [oid(1)], "{text}");
     }
+}
+
+/// Posts named by their ids alone: within the workspace, whoever has them.
+async fn owners(db: Db) {
+    let acme = populated(&db, 2).await;
+    let mut posts: Vec<Post> = (0..700).map(|n| post(1, n, PostStatus::Draft)).collect();
+    db.mirror_posts(&acme, &oid(1), &posts, NOW, false, None, NOW).await.unwrap();
+    for post in &mut posts {
+        post.tenant_id = oid(2);
+    }
+    db.mirror_posts(&acme, &oid(2), &posts[699..], NOW, false, None, NOW).await.unwrap();
+    let named: Vec<String> = (0..701).map(oid).collect();
+    let found = db.tenants_of_posts(&acme, &named).await.unwrap();
+    assert_eq!(found.len(), 701);
+    assert_eq!(found[0], (oid(0), oid(1)));
+    assert_eq!(found[699..], [(oid(699), oid(1)), (oid(699), oid(2))]);
+    assert_eq!(db.tenants_of_posts("other", &named).await.unwrap(), []);
 }

@@ -36,8 +36,8 @@ pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};
 pub use plans::{
-    Breakdown, BreakdownRow, Callout, PlanItem, PlanOptions, PlanPage, PlanState, PlanTenantsPage, PlanTimes,
-    SkipRow,
+    BadLine, Breakdown, BreakdownRow, Callout, ListedPage, PlanItem, PlanOptions, PlanPage, PlanState,
+    PlanTenantsPage, PlanTimes, SkipRow,
 };
 pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
 pub use settings::{SessionRow, SettingsPage};

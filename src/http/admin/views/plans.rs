@@ -184,6 +184,38 @@ pub struct PlanTenantsPage {
     pub pager: Pager,
 }
 
+/// `/w/{ws}/plans/new`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "plans/new.html")]
+pub struct ListedPage {
+    pub shell: Shell,
+    pub ws: String,
+    pub error: Option<String>,
+    /// "list": ids or a table
+    pub list: Field,
+    /// "zone": of times that name none
+    pub zone: Field,
+    /// "action": empty as the list says
+    pub actions: Vec<Choice>,
+    /// The first lines that cannot be used.
+    pub bad: Vec<BadLine>,
+    pub more_bad: Count,
+    /// Lines that can be used beside them.
+    pub usable: Count,
+}
+
+impl ListedPage {
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.error, &[&self.list, &self.zone])
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct BadLine {
+    pub number: usize,
+    pub text: String,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Breakdown {
     /// "Tenant"

@@ -242,6 +242,18 @@ pub fn plans(s: &Sample, add: &mut Add) {
         pager: Pager::pages(None, s.opt("?skip=100".into())),
     };
     add("plan-tenants", &tenants);
+    let listed = ListedPage {
+        shell: s.shell("Posts from a list", "/w/w1/plans/new"),
+        ws: "w1".into(),
+        error: s.whole_error(),
+        list: s.field("list", "65f0c0ffee0000000000abcd"),
+        zone: s.field("zone", "Europe/Berlin"),
+        actions: s.choices(&[("", "As the list says"), ("pause", "Pause")]),
+        bad: s.rows(3, |i| BadLine { number: i + 1, text: s.t("There is no such post in this workspace") }),
+        more_bad: s.n(12),
+        usable: s.n(812),
+    };
+    add("plan-new", &listed);
 }
 
 pub fn jobs(s: &Sample, add: &mut Add) {
