@@ -32,6 +32,29 @@ const addsUp = async (page, wanted) => {
 const action = (page, name) => click(page, `.bulk-buttons button[value=${name}]`);
 const confirm = "section.confirm form button";
 
+/** Eight tabs look at a job; a ninth page is not kept waiting by their streams (ui.md B10). */
+const manyTabs = async (context, job, other) => {
+  const tabs = await Promise.all(Array.from({ length: 8 }, async () => {
+    const tab = await open(context);
+    await tab.goto(job, { waitUntil: "load" });
+    return tab;
+  }));
+  const chips = () => Promise.all(tabs.map((tab) => text(tab, "[data-live]")));
+  let seen = [];
+  for (const end = Date.now() + 15_000; Date.now() < end; await sleep(200)) {
+    seen = await chips();
+    if (seen.filter((chip) => chip === "Polling").length >= 4) break;
+  }
+  holds(`four at most have a stream, the others ask: ${seen.join(", ")}`,
+    seen.filter((chip) => chip === "Live").length <= 4 && seen.filter((chip) => chip === "Polling").length >= 4);
+  const ninth = await open(context);
+  const began = Date.now();
+  await ninth.goto(other, { waitUntil: "load" });
+  holds(`the ninth page took ${Date.now() - began} ms`, Date.now() - began < 2_000);
+  for (const tab of tabs) none("complaints of a tab", tab.faults);
+  await Promise.all([...tabs, ninth].map((tab) => tab.close()));
+};
+
 export const bulk = async (browser, site, ws) => {
   const context = await browser.createBrowserContext();
   const page = await open(context);
@@ -184,9 +207,44 @@ export const bulk = async (browser, site, ws) => {
     holds("some are left", n.pending > 0);
     await sleep(1_000);
     is("nothing happens while paused", (await counters(page)).pending, n.pending);
+    await manyTabs(context, page.url(), posts);
     await press(page, "form[action$='/resume'] button");
     await ended(page);
     await addsUp(page, wanted);
+    none("complaints", page.faults);
+  });
+
+  await check("what a job has paused is resumed from its page, and the two jobs name each other", async () => {
+    const parent = page.url().replace(/\?.*/, "");
+    const button = "form[action$='/follow'] button[value=undo]";
+    const offered = number(await text(page, button));
+    holds("some can be resumed", offered > 0);
+    await click(page, button);
+    holds(`the preview is of a resume: ${await text(page, "h1")}`, (await text(page, "h1")).startsWith("Resume "));
+    const words = await page.$("code.typed") && await text(page, "code.typed");
+    if (words) await page.type("#f-confirm", words);
+    if (await page.$("#f-reason[required]")) await page.type("#f-reason", "On again");
+    await click(page, confirm);
+    const child = page.url().replace(/\?.*/, "");
+    await ended(page);
+    await addsUp(page, offered);
+    is("made from", await page.$eval("dl.facts a[href*='/jobs/']", (link) => link.href), parent);
+    await page.goto(parent, { waitUntil: "load" });
+    is("followed by", await page.$eval("dl.facts a[href*='/jobs/']", (link) => link.href), child);
+    none("complaints", page.faults);
+  });
+
+  await check("jobs are found by state and action, and a filter that finds none says so", async () => {
+    const jobs = `${site.url}/w/${ws}/jobs`;
+    await page.goto(`${jobs}?state=completed`, { waitUntil: "load" });
+    holds("some have completed", (await page.$$("tbody tr")).length >= 3);
+    await page.select("#action", "reschedule");
+    await click(page, "form.filters button");
+    is("state kept", new URL(page.url()).searchParams.get("state"), "completed");
+    const titles = await page.$$eval("td.title a", (links) => links.map((link) => link.textContent));
+    holds(`only reschedules: ${titles.join(", ")}`, titles.length > 0 && titles.every((title) => title.startsWith("Reschedule")));
+    await page.goto(`${jobs}?state=stopped`, { waitUntil: "load" });
+    holds("nothing was stopped", (await text(page, "main")).includes("No job matches"));
     none("complaints", page.faults);
   });
   await context.close();
