@@ -37,11 +37,11 @@ gateway_on_both_engines!(
 );
 
 /// The id at the end of a location such as `/w/…/jobs/{id}?done=…`.
-fn last_id(location: &str) -> String {
+pub fn last_id(location: &str) -> String {
     location.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-async fn finished(app: &TestApp, job: &str) -> Counts {
+pub async fn finished(app: &TestApp, job: &str) -> Counts {
     app.until("the job ends", || async {
         app.app().db.job(&app.ws, job).await.unwrap().unwrap().state == JobState::Completed
     })
@@ -50,13 +50,13 @@ async fn finished(app: &TestApp, job: &str) -> Counts {
 }
 
 /// Makes a plan from a form of the posts list and returns its page's address.
-async fn plan(browser: &mut Browser, ws: &str, fields: &[(&str, &str)]) -> String {
+pub async fn plan(browser: &mut Browser, ws: &str, fields: &[(&str, &str)]) -> String {
     let answer = browser.submit(&format!("/w/{ws}/posts"), &format!("/w/{ws}/plans"), fields).await;
     assert_eq!(answer.status, 303, "{}", answer.text);
     answer.header("location").to_owned()
 }
 
-async fn confirm(browser: &mut Browser, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
+pub async fn confirm(browser: &mut Browser, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
     let page = browser.get(plan).await;
     let digest = hidden(&page.text, "digest");
     let mut all = vec![("digest", digest.as_str())];
@@ -177,6 +177,10 @@ async fn pausing_and_resuming_never_publishes_unasked(engine: Engine) {
         if !options.is_empty() {
             let answer = browser.submit(&plan, &format!("{plan}/options"), options).await;
             assert_eq!(answer.status, 303, "{}", answer.text);
+        }
+        // A pause of a few posts of one tenant needs no preview: that was its job.
+        if action == "pause" {
+            return finished(&app, &last_id(&plan)).await;
         }
         let answer = confirm(&mut browser, &plan, &[("reason", "")]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);

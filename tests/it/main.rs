@@ -27,6 +27,7 @@ mod mirror;
 mod operations;
 mod outage;
 mod pages;
+mod plans;
 mod process;
 mod raw_http;
 mod refusals;

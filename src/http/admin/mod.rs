@@ -13,7 +13,10 @@ mod keys;
 mod login;
 mod operations;
 mod passwords;
+mod plan_files;
+mod plan_options;
 mod plan_page;
+mod plan_parts;
 mod plans;
 mod post_filter;
 mod posts;
@@ -85,7 +88,10 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/plans", w(Operate), plans::create),
         page("/w/{ws}/plans/{id}", w(Operate), plans::show),
         form("/w/{ws}/plans/{id}/options", w(Operate), plans::set_options),
+        form("/w/{ws}/plans/{id}/again", w(Operate), plans::again),
         form("/w/{ws}/plans/{id}/confirm", w(Operate), plans::confirm),
+        page("/w/{ws}/plans/{id}/tenants", w(Operate), plans::tenants),
+        page("/w/{ws}/plans/{id}/plan.csv", w(Operate), plan_files::csv),
         page("/w/{ws}/jobs", w(Read), jobs::list),
         page("/w/{ws}/jobs/{id}", w(Read), job_page::show),
         page("/w/{ws}/jobs/{id}/progress.json", w(Read), bulk::progress),

@@ -14,7 +14,7 @@ use gatehouse::{
 
 both_engines!(
     round_trip,
-    show_and_groups,
+    show_and_tenants,
     confirm,
     confirm_is_refused,
     confirmed_at_once_by_many,
@@ -27,7 +27,7 @@ fn posts(from: usize, to: usize) -> Vec<Post> {
     (from..=to).map(|n| post(1 + n % 2, n, PostStatus::Scheduled)).collect()
 }
 
-async fn items(db: &Db, plan: &Plan, show: Show) -> Vec<PlanItem> {
+async fn items(db: &Db, plan: &Plan, show: Show<'_>) -> Vec<PlanItem> {
     db.plan_items(&plan.id, show, 0, 1_000).await.unwrap()
 }
 
@@ -62,27 +62,31 @@ async fn round_trip(db: Db) {
     assert_eq!(items(&db, &plan, Show::All).await, []);
 }
 
-async fn show_and_groups(db: Db) {
+async fn show_and_tenants(db: Db) {
     let acme = populated(&db, 2).await;
     let (plan, mut all) = plan(&db, &acme, &posts(0, 5)).await;
     all[1].skip = Some(SkipReason::DueSoon);
     all[3].skip = Some(SkipReason::Published);
     all[3].target_at = Some(NOW);
     assert!(db.put_plan(&plan, &all).await.unwrap());
+    let (first, second) = (oid(1), oid(2));
     let numbers = async |show| items(&db, &plan, show).await.iter().map(|i| i.n).collect::<Vec<_>>();
     assert_eq!(items(&db, &plan, Show::All).await, all);
     assert_eq!(numbers(Show::Acted).await, [0, 2, 4, 5]);
     assert_eq!(numbers(Show::Skipped(SkipReason::DueSoon)).await, [1]);
     assert_eq!(numbers(Show::Skipped(SkipReason::Locked)).await, [0; 0]);
-    let mut groups = db.plan_groups(&plan.id).await.unwrap();
-    groups.sort();
-    let group = |tenant, skip: Option<&str>, count| {
-        (oid(tenant), "twitter".to_owned(), "scheduled".to_owned(), skip.map(str::to_owned), count)
-    };
-    assert_eq!(
-        groups,
-        [group(1, None, 3), group(2, None, 1), group(2, Some("due_soon"), 1), group(2, Some("published"), 1)]
-    );
+    assert_eq!(numbers(Show::Tenant(&first)).await, [0, 2, 4]);
+    assert_eq!(numbers(Show::Tenant(&second)).await, [5]);
+    assert_eq!(numbers(Show::Platform("twitter")).await, [0, 2, 4, 5]);
+    assert_eq!(numbers(Show::Platform("witter")).await, [0; 0]);
+    assert_eq!(numbers(Show::Status(PostStatus::Scheduled)).await, [0, 2, 4, 5]);
+    assert_eq!(numbers(Show::Status(PostStatus::Draft)).await, [0; 0]);
+    // The plan was made at `NOW`; its posts are due a minute after each other.
+    assert_eq!(numbers(Show::Soon).await, [2, 4, 5]);
+    let tenants = async |skip, limit| db.plan_tenants(&plan.id, skip, limit).await.unwrap();
+    assert_eq!(tenants(0, 10).await, [(oid(1), 3), (oid(2), 1)]);
+    assert_eq!(tenants(1, 10).await, [(oid(2), 1)]);
+    assert_eq!(tenants(0, 1).await, [(oid(1), 3)]);
 }
 
 async fn confirm(db: Db) {

@@ -35,7 +35,10 @@ pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage,
 pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};
-pub use plans::{Breakdown, BreakdownRow, PlanItem, PlanOptions, PlanPage, PlanState, SkipRow};
+pub use plans::{
+    Breakdown, BreakdownRow, Callout, PlanItem, PlanOptions, PlanPage, PlanState, PlanTenantsPage, PlanTimes,
+    SkipRow,
+};
 pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};
