@@ -126,7 +126,8 @@ export const bulk = async (browser, site, ws) => {
 
   await check("a double click on confirm makes one job", async () => {
     await page.goto(`${posts}?tenant=${third}&status=scheduled`, { waitUntil: "load" });
-    for (const box of (await page.$$("tbody .tick input")).slice(0, 3)) await box.click();
+    // More than ten: a smaller pause needs no confirmation.
+    for (const box of (await page.$$("tbody .tick input")).slice(0, 12)) await box.click();
     await action(page, "pause");
     const plan = page.url();
     const sent = [];
@@ -153,18 +154,25 @@ export const bulk = async (browser, site, ws) => {
     const paused = `${posts}?tenant=${third}&status=paused`;
     const [before, marked] = [await total(page, scheduled), await total(page, paused)];
     holds("some were paused by the check before", marked >= 3);
-    await page.goto(`${paused}&select=matching`, { waitUntil: "load" });
-    await action(page, "resume");
-    const count = number(await text(page, "h1"));
-    const words = await page.$("code.typed") && await text(page, "code.typed");
-    if (words) await page.type("#f-confirm", words);
-    if (await page.$("#f-reason[required]")) await page.type("#f-reason", "On again");
-    await click(page, confirm);
-    await ended(page);
-    const n = await addsUp(page, marked);
-    is("resumed", n.succeeded, count);
-    is("scheduled again", await total(page, scheduled), before + n.succeeded);
-    is("still paused", await total(page, paused), marked - n.succeeded);
+    let [resumed, left] = [0, -1];
+    // What was paused a moment ago is skipped as changed until the mirror has read it again.
+    for (const end = Date.now() + 30_000; left !== 0 && Date.now() < end;) {
+      const all = marked - resumed;
+      await page.goto(`${paused}&select=matching`, { waitUntil: "load" });
+      await action(page, "resume");
+      const count = number(await text(page, "h1"));
+      const words = await page.$("code.typed") && await text(page, "code.typed");
+      if (words) await page.type("#f-confirm", words);
+      if (await page.$("#f-reason[required]")) await page.type("#f-reason", "On again");
+      await click(page, confirm);
+      await ended(page);
+      const n = await addsUp(page, all);
+      resumed += n.succeeded;
+      left = count - n.succeeded;
+    }
+    is("left of what was to be resumed", left, 0);
+    is("scheduled again", await total(page, scheduled), before + resumed);
+    is("still paused", await total(page, paused), marked - resumed);
     none("complaints", page.faults);
   });
 

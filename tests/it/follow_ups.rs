@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 gateway_on_both_engines!(
     a_retry_makes_exactly_what_failed_and_may_go_through,
     what_a_job_has_paused_is_resumed_and_nothing_else,
+    a_pause_is_taken_back_at_once,
     earlier_times_are_restored,
     a_resume_is_taken_back,
     there_is_nothing_to_follow_a_job_that_runs_or_is_clean,
@@ -170,6 +171,27 @@ async fn what_a_job_has_paused_is_resumed_and_nothing_else(engine: Engine) {
     assert_eq!(status(&app, &ids[1]).await, "draft", "its time has passed: nothing is published unasked");
     assert_eq!(status(&app, &ids[2]).await, "scheduled");
     assert_eq!(status(&app, &ids[3]).await, "draft", "another job has paused it");
+}
+
+/// Before the mirror has read what the job changed: its own change is not taken for somebody else's.
+async fn a_pause_is_taken_back_at_once(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let ids = scheduled(&app, &ann, &[1, 2, 3, 4, 5]).await;
+    let mut browser = Browser::login(&app).await;
+    for _ in 0..3 {
+        let ticked: Vec<String> = ids.iter().map(|id| format!("{}:{id}", ann.id)).collect();
+        let mut fields = vec![("action", "pause"), ("scope", "ticked")];
+        fields.extend(ticked.iter().map(|t| ("post", t.as_str())));
+        app.sweep(&app.ws, &ann.id).await;
+        let answer =
+            browser.submit(&format!("/w/{}/posts", app.ws), &format!("/w/{}/plans", app.ws), &fields).await;
+        let (job, counts) = confirmed(&app, &mut browser, answer).await;
+        assert_eq!(counts.succeeded, 5, "{counts:?}");
+        let answer = follow(&app, &mut browser, &job, "undo").await;
+        let (_, counts) = confirmed(&app, &mut browser, answer).await;
+        assert_eq!(counts, Counts { succeeded: 5, ..Counts::default() });
+    }
 }
 
 async fn earlier_times_are_restored(engine: Engine) {
