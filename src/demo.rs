@@ -304,6 +304,7 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
             item: None,
             fence: None,
             claim: None,
+            keep_backup: false,
             patience: Patience::DOOR,
         };
         // Whatever upstream says is history as well.

@@ -2,6 +2,7 @@
 //! intent, call, durable outcome. No audit, no call; and what is in doubt is recorded as in doubt.
 
 mod answers;
+mod backups;
 mod change;
 mod order;
 mod posts;
@@ -47,6 +48,8 @@ pub struct Caller {
     pub fence: Option<Fence>,
     /// The idempotency key under which the call is made.
     pub claim: Option<Claim>,
+    /// Whether a job keeps a copy of each post that it deletes.
+    pub keep_backup: bool,
     pub patience: Patience,
 }
 

@@ -13,3 +13,7 @@ CREATE TABLE plan_parents (
   plan_id TEXT PRIMARY KEY REFERENCES plans(id) ON DELETE CASCADE, job_id TEXT NOT NULL REFERENCES jobs(id), purpose TEXT NOT NULL
 );
 CREATE INDEX plan_parents_of_job ON plan_parents (job_id);
+-- Posts as they were just before a job deleted them, encrypted.
+CREATE TABLE post_backups (
+  job_id TEXT NOT NULL REFERENCES jobs(id), n BIGINT NOT NULL, sealed BYTEA NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (job_id, n)
+);

@@ -13,3 +13,7 @@ CREATE TABLE plan_parents (
   plan_id TEXT PRIMARY KEY REFERENCES plans(id) ON DELETE CASCADE, job_id TEXT NOT NULL REFERENCES jobs(id), purpose TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX plan_parents_of_job ON plan_parents (job_id);
+-- Posts as they were just before a job deleted them, encrypted.
+CREATE TABLE post_backups (
+  job_id TEXT NOT NULL REFERENCES jobs(id), n INTEGER NOT NULL, sealed BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (job_id, n)
+) STRICT, WITHOUT ROWID;

@@ -34,6 +34,11 @@ impl UpdateError {
 }
 
 impl Update {
+    /// Whether it does nothing but turn the post into a draft.
+    pub fn only_pauses(&self) -> bool {
+        self.status == Some(PostStatus::Draft) && self.scheduled_at.is_none()
+    }
+
     /// An update of our own making.
     pub fn new(status: Option<PostStatus>, scheduled_at: Option<Millis>) -> Self {
         let mut body = Map::new();

@@ -18,7 +18,7 @@ use crate::{
     store::{self, leases::Fence, operations::ItemResult},
 };
 use hand::{Hand, TRIES, Taken, wait};
-use item::{ItemEnd, PutOff, run_item};
+use item::{ItemEnd, PutOff, passes_freeze, run_item};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     task::{JoinError, JoinHandle, JoinSet},
@@ -34,7 +34,7 @@ const FETCH: usize = 256;
 /// What the operator asks for is seen within this time.
 const LOOK: Duration = Duration::from_millis(200);
 /// Whether the operator may still do this is asked so often.
-const RIGHTS: Duration = Duration::from_secs(5);
+const RIGHTS: Duration = Duration::from_secs(1);
 /// A pause when upstream cannot be reached: items stay as they are.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(3);
 
@@ -300,9 +300,9 @@ impl Work {
 
     /// The items wait, for the key, the breaker or an unfreeze.
     fn may_begin(&self, now: Instant) -> bool {
-        let Run { app, account, .. } = &self.run;
+        let Run { app, account, job, .. } = &self.run;
         now >= self.hold
-            && account.workspace.frozen.is_none()
+            && (account.workspace.frozen.is_none() || passes_freeze(job))
             && app.upstream.ready(&account.endpoint).is_ok()
     }
 

@@ -10,8 +10,17 @@ use crate::{
         workspaces::Workspace,
     },
     store,
+    upstream::Patience,
 };
-use std::collections::HashMap;
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+/// How long a follow-up waits for the mirror, and how many tenants are read at once for it.
+const CATCH_UP: Duration = Duration::from_secs(3);
+const AT_ONCE: usize = 4;
 
 /// A follow-up that makes sense now.
 pub struct Offer {
@@ -70,6 +79,7 @@ pub async fn make(
     purpose: Purpose,
     created_by: &str,
 ) -> Result<Plan, Error> {
+    catch_up(app, job).await?;
     let (action, posts) = match purpose {
         Purpose::Retry => (job.action, again(app, job).await?),
         Purpose::Undo => {
@@ -89,6 +99,27 @@ pub async fn make(
     let plan = planning::make(app, request, Selection::Listed { posts, source: Source::Job }).await?;
     app.db.link_plan(&plan.id, &job.id, purpose).await?;
     Ok(plan)
+}
+
+/// Reads the tenants again that the mirror has not read since the job's end: what the job itself has changed would be taken
+/// for somebody else's change. As far as that goes while somebody waits; what is left is skipped as changed, and listed.
+async fn catch_up(app: &App, job: &Job) -> store::Result<()> {
+    let (Some(account), Some(ended)) = (app.access.account(&job.workspace_id), job.ended_at) else {
+        return Ok(());
+    };
+    let tenants: BTreeSet<String> =
+        app.db.job_tenants(&job.id).await?.into_iter().map(|(tenant, ..)| tenant).collect();
+    let reading = stream::iter(tenants).for_each_concurrent(AT_ONCE, |tenant| {
+        let account = account.clone();
+        async move {
+            let age = app.clock.now() - ended;
+            if let Err(error) = app.mirror.ensure_fresh(&account, &tenant, age, Patience::DOOR).await {
+                tracing::info!(tenant, %error, "a tenant could not be read again before a follow-up");
+            }
+        }
+    });
+    let _ = tokio::time::timeout(CATCH_UP, reading).await;
+    Ok(())
 }
 
 /// What failed for a reason that passes, each with the time it was to get.

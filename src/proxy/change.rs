@@ -47,6 +47,8 @@ pub(super) struct Change {
     pub shown: Vec<(&'static str, Value)>,
     pub was: Vec<(&'static str, Value)>,
     pub reason: Option<String>,
+    /// What is kept of the post, to be encrypted and stored with the intent.
+    pub backup: Option<String>,
 }
 
 /// What a usable answer does to our own data.
@@ -98,6 +100,7 @@ impl Road {
         if let Some(claim) = &caller.claim {
             opening.push(Effect::Claim { claim: claim.clone(), op_id: op_id.clone() });
         }
+        opening.extend(self.backup(caller, &change)?);
         opening.push(Effect::Open(Box::new(operation)));
         match self.audit.record(vec![intent], opening).await {
             Ok(()) => {}

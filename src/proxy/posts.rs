@@ -1,7 +1,7 @@
 //! Deleting and updating a post: the policy before the intent, and what a success does to the mirror.
 
 use super::{
-    Caller, Changed, Read, Refusal, Road,
+    Caller, Changed, Read, Refusal, Road, backups,
     change::{Change, Settled},
 };
 use crate::{
@@ -67,6 +67,7 @@ impl Road {
             snapshot: Some(snapshot),
             call: self.call(caller, Method::Delete, &["delete-post", post_id]),
             reason: reason.map(str::to_owned),
+            backup: caller.keep_backup.then(|| backups::copy(mirrored.as_ref(), &reply)),
         };
         let gone = self.gone_effects(caller, &change);
         self.change(caller, change, |reply, _, _| Settled {
@@ -89,7 +90,11 @@ impl Road {
         if !ids::is_object_id(post_id) {
             return Err(Refusal::InvalidId);
         }
-        self.standing(caller, None)?;
+        match self.standing(caller, None) {
+            // What keeps a job's post from going out is what the freeze is for.
+            Err(Refusal::Frozen(_)) if caller.item.is_some() && update.only_pauses() => {}
+            standing => standing?,
+        }
         self.after_earlier_update(caller, post_id).await?;
         self.turns(caller, 1).await;
         if !publish_now {
@@ -137,6 +142,7 @@ impl Road {
             snapshot,
             call,
             reason: reason.map(str::to_owned),
+            backup: None,
         };
         let place = caller
             .tenant

@@ -50,6 +50,7 @@ impl Road {
             shown: vec![("username", username.into()), ("displayName", display_name.into())],
             was: Vec::new(),
             reason: None,
+            backup: None,
         };
         let workspace_id = caller.account.workspace.id.clone();
         let mut created = None;
@@ -79,6 +80,7 @@ impl Road {
             shown: Vec::new(),
             was: Vec::new(),
             reason: None,
+            backup: None,
         };
         let gone = self.gone_effects(caller, &change);
         let changed = self
@@ -117,6 +119,7 @@ impl Road {
             shown: vec![("expiresInDays", days.into()), ("rotate", rotate.into())],
             was: Vec::new(),
             reason: None,
+            backup: None,
         };
         let mut link = None;
         let changed = self

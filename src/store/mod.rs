@@ -12,6 +12,7 @@ pub mod keys;
 pub mod leases;
 pub mod operations;
 pub mod plans;
+pub mod post_backups;
 pub mod posts;
 pub mod reveals;
 pub mod sessions;

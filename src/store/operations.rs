@@ -53,6 +53,14 @@ pub enum Effect {
         result: ItemResult,
         at: Millis,
     },
+    /// A copy of the post that a job is about to delete.
+    Backup {
+        job_id: String,
+        n: i64,
+        /// Encrypted.
+        sealed: Vec<u8>,
+        at: Millis,
+    },
     /// The post no longer exists.
     PostGone {
         workspace_id: String,
@@ -182,6 +190,7 @@ impl Tx {
                 .await
                 .map(drop)
             }
+            Effect::Backup { job_id, n, sealed, at } => self.keep_backup(job_id, *n, sealed, *at).await,
             Effect::PostGone { workspace_id, tenant_id, post_id } => {
                 for text in [
                     "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",

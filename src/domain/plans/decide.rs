@@ -50,7 +50,8 @@ pub fn decide(
     if around.tenant_detached {
         return Err(TenantDetached);
     }
-    if around.tenant_frozen {
+    // A pause is what a freeze calls for: its scheduled posts go out all the same.
+    if around.tenant_frozen && action != BulkAction::Pause {
         return Err(TenantFrozen);
     }
     if around.locked {

@@ -18,7 +18,7 @@ use crate::{
         jobs::{ItemState, Job, JobItem, retryable},
         times,
     },
-    store,
+    envelope, store,
     store::plans::Show,
 };
 use bytes::Bytes;
@@ -27,6 +27,8 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 /// Between two looks at the counters: at most two events a second (ui.md §2.4).
 const LOOK: Duration = Duration::from_millis(500);
+/// Copies of posts read at a time.
+const BACKUPS: i64 = 100;
 /// A comment keeps proxies from closing a silent stream.
 const PING: u32 = 30;
 
@@ -158,6 +160,56 @@ pub async fn results_ndjson(visit: Visit) -> Result<Answer, Error> {
         Ok(bytes)
     })
     .await
+}
+
+/// The copies that were taken before each delete, one a line.
+pub async fn backup(visit: Visit) -> Result<Answer, Error> {
+    let job = job_of(&visit).await?;
+    let name = format!("gatehouse-job-{}-backup.ndjson", job.id);
+    let app = visit.app.clone();
+    let place = app.gate.download()?;
+    let (chunks, body): (_, Body) = channel();
+    visit.app.runtime.spawn(async move {
+        let _place = place;
+        let mut from = 0;
+        loop {
+            let page = match copies(&app, &job, from).await {
+                Ok(page) => page,
+                Err(error) => {
+                    let _ = chunks.send(Err(error)).await;
+                    return;
+                }
+            };
+            let Some((last, _)) = page.last() else { return };
+            from = last + 1;
+            let chunk: String = page.into_iter().map(|(_, line)| line + "\n").collect();
+            if chunks.send(Ok(Bytes::from(chunk))).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(download(&name, "application/x-ndjson", body))
+}
+
+/// The next copies, opened, with what became of their items.
+async fn copies(app: &App, job: &Job, from: i64) -> io::Result<Vec<(i64, String)>> {
+    let backups = app.db.backups(&job.id, from, BACKUPS).await.map_err(io::Error::other)?;
+    let (Some(first), Some(last)) = (backups.first(), backups.last()) else { return Ok(Vec::new()) };
+    let items =
+        app.db.job_items(&job.id, None, first.0, last.0 - first.0 + 1).await.map_err(io::Error::other)?;
+    let items: HashMap<i64, JobItem> = items.into_iter().map(|item| (item.n, item)).collect();
+    let line = |(n, sealed, at): (i64, Vec<u8>, Millis)| {
+        let text = app.road.open_backup(&job.id, n, &sealed).map_err(io::Error::other)?;
+        let copy: Value = serde_json::from_str(envelope::expose(&text))?;
+        let item = items.get(&n);
+        let line = json!({
+            "n": n, "taken": times::to_iso(at),
+            "tenant": item.map(|i| &i.tenant_id), "postGroupId": item.map(|i| &i.post_id),
+            "state": item.map(|i| i.state.as_str()), "listed": copy["listed"], "post": copy["post"],
+        });
+        Ok((n, line.to_string()))
+    };
+    backups.into_iter().map(line).collect()
 }
 
 async fn results(

@@ -57,6 +57,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
     let (parent, children) = follow_ups::family(&visit, &job).await?;
     let page = JobPage {
         shell,
+        backups: match job.action {
+            BulkAction::Delete => present::count(app.db.count_backups(&job.id).await?),
+            _ => present::count(0),
+        },
         parent,
         children,
         follow_ups: follow_ups::buttons(&visit, &job).await?,
@@ -156,7 +160,7 @@ pub fn summary(app: &App, job: &Job) -> String {
 /// What keeps a running job from going on, if anything does.
 fn waits_for(app: &App, job: &Job) -> Option<&'static str> {
     let account = app.access.account(&job.workspace_id)?;
-    if account.workspace.frozen.is_some() {
+    if account.workspace.frozen.is_some() && job.action != BulkAction::Pause {
         return Some("Waiting: the workspace is frozen. The job goes on when it is unfrozen.");
     }
     match app.upstream.ready(&account.endpoint) {

@@ -101,6 +101,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/jobs/{id}/events", w(Read), bulk::events),
         page("/w/{ws}/jobs/{id}/results.csv", w(Read), bulk::results_csv),
         page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
+        page("/w/{ws}/jobs/{id}/backup.ndjson", w(Operate), bulk::backup),
         form("/w/{ws}/jobs/{id}/follow", w(Operate), follow_ups::create),
         form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),

@@ -74,7 +74,9 @@ pub fn flash(word: &str) -> Option<Banner> {
         "workspace_added" => "Workspace added. Its tenants were imported; their posts are being mirrored.",
         "key_replaced" => "The upstream key was verified and replaced.",
         "policy_set" => "Delete policy changed.",
-        "frozen" => "Frozen. Calls are refused with 423 from now on.",
+        "frozen" => {
+            "Frozen. Calls are refused with 423 from now on. Scheduled posts still go out: pause them below if they must not."
+        }
         "unfrozen" => "Unfrozen. Calls are let through again.",
         "imported" => "Managed users imported.",
         "tenant_added" => "Tenant created.",

@@ -344,6 +344,7 @@ impl Visit {
             item: None,
             fence: None,
             claim: None,
+            keep_backup: false,
             patience: Patience::DOOR,
         })
     }

@@ -51,6 +51,7 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
         item: None,
         fence: None,
         claim: None,
+        keep_backup: false,
         patience: Patience::DOOR,
     };
     let (user, older) = (given(call, "x-postpost-user-id"), given(call, "x-publora-user-id"));

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         audit::{Draft, Outcome},
         ids,
-        jobs::{ItemState, JobItem},
+        jobs::{ItemState, Job, JobItem},
         operations::OpState,
         plans::{BulkAction, DUE_SOON, PastDue, SkipReason},
         posts::PostStatus,
@@ -65,7 +65,9 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
     match app.access.tenant(&account.workspace.id, &item.tenant_id) {
         None => return skip(SkipReason::TenantDetached).await,
         Some(standing) if standing.detached => return skip(SkipReason::TenantDetached).await,
-        Some(standing) if standing.frozen.is_some() => return skip(SkipReason::TenantFrozen).await,
+        Some(standing) if standing.frozen.is_some() && !passes_freeze(job) => {
+            return skip(SkipReason::TenantFrozen).await;
+        }
         Some(_) => {}
     }
     // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
@@ -105,6 +107,7 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         item: Some((job.id.clone(), item.n)),
         fence: Some(fence.clone()),
         claim: None,
+        keep_backup: job.options.keep_backup,
         patience: Patience::BACKGROUND,
     };
     let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
@@ -127,6 +130,11 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         }
     };
     judge(run, item, result).await
+}
+
+/// A freeze stops what would go out; a pause does that as well.
+pub(super) fn passes_freeze(job: &Job) -> bool {
+    job.action == BulkAction::Pause
 }
 
 /// Leaves an item alone, with the reason.

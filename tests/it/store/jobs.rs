@@ -18,7 +18,19 @@ use gatehouse::{
     },
 };
 
-both_engines!(states, lists, fairness, items_by_state, ask, cancel, stop, put_off, failures, figures);
+both_engines!(
+    states,
+    lists,
+    fairness,
+    items_by_state,
+    ask,
+    cancel,
+    stop,
+    put_off,
+    failures,
+    backups,
+    figures
+);
 
 /// A job over `posts` posts of tenant 1 and two of tenant 2.
 async fn job(db: &Db, workspace_id: &str, posts: usize) -> Job {
@@ -282,6 +294,24 @@ async fn failures(db: Db) {
     assert_eq!(in_a_row(20).await, 2);
     end(&db, &job, 4, ItemState::Gone, None, NOW + 7).await;
     assert_eq!(in_a_row(20).await, 0);
+}
+
+async fn backups(db: Db) {
+    let acme = populated(&db, 2).await;
+    let job = job(&db, &acme, 3).await;
+    let keep = async |n: i64, sealed: &[u8], at| {
+        let effect = Effect::Backup { job_id: job.id.clone(), n, sealed: sealed.to_vec(), at };
+        let writer = Writer::start(db.clone(), Clock::default(), Default::default());
+        writer.record(vec![], vec![effect]).await.unwrap();
+    };
+    keep(2, b"c", NOW).await;
+    keep(0, b"a", NOW).await;
+    keep(0, b"newer", NOW + 1).await;
+    let all = [(0, b"newer".to_vec(), NOW + 1), (2, b"c".to_vec(), NOW)];
+    assert_eq!(db.backups(&job.id, 0, 9).await.unwrap(), all);
+    assert_eq!(db.backups(&job.id, 0, 1).await.unwrap(), all[..1]);
+    assert_eq!(db.backups(&job.id, 1, 9).await.unwrap(), all[1..]);
+    assert_eq!((db.count_backups(&job.id).await.unwrap(), db.count_backups("none").await.unwrap()), (2, 0));
 }
 
 async fn figures(db: Db) {

@@ -114,6 +114,8 @@ pub struct JobPage {
     pub finished: Option<Moment>,
     /// The audit entries of this job.
     pub audit_url: String,
+    /// How many copies of posts were taken before they were deleted.
+    pub backups: Count,
     pub parent: Option<Link>,
     pub children: Vec<Link>,
     pub can_pause: bool,

@@ -294,6 +294,7 @@ pub fn jobs(s: &Sample, add: &mut Add) {
         started: s.at("15 Mar 2026, 14:33:10 UTC", "4 min ago"),
         finished: None,
         audit_url: "/w/w1/audit?job=j1".into(),
+        backups: Count(1190),
         parent: s.opt(Link::new(s.t("Job 141"), "/w/w1/jobs/141")),
         children: vec![],
         can_pause: true,
