@@ -6,6 +6,7 @@ mod bulk;
 mod dashboard;
 mod errors;
 mod form;
+mod freshness;
 mod jobs;
 mod keys;
 mod login;
