@@ -394,7 +394,7 @@ impl Mirror {
     ) -> Result<crate::upstream::types::PostPage, RefreshError> {
         let workspace_id = &account.workspace.id;
         if let Some(lane) = manner.lane {
-            self.pacing.turn(workspace_id, lane).await;
+            self.pacing.turns(workspace_id, lane, 1).await;
         }
         let request_id = ids::new_id();
         let result = self

@@ -281,11 +281,11 @@ impl Road {
         }
     }
 
-    /// Background work waits for its workspace's turn before each call; somebody who waits for an answer does not. Always
+    /// Background work waits for a turn of its workspace for each call; somebody who waits for an answer does not. Always
     /// before an intent: a call must follow its intent at once.
-    async fn turn(&self, caller: &Caller) {
+    async fn turns(&self, caller: &Caller, calls: u32) {
         if caller.patience == Patience::BACKGROUND {
-            self.pacing.turn(&caller.account.workspace.id, Lane::Jobs).await;
+            self.pacing.turns(&caller.account.workspace.id, Lane::Jobs, calls).await;
         }
     }
 

@@ -38,7 +38,11 @@
     if (!page || !root.isConnected) return;
     for (const old of $$("[data-fresh]", root)) {
       const fresh = $("[data-fresh=" + old.dataset.fresh + "]", page);
-      if (fresh && !old.contains(document.activeElement)) old.replaceWith(document.importNode(fresh, true));
+      if (!fresh || old.contains(document.activeElement)) continue;
+      const node = document.importNode(fresh, true);
+      const box = $("details", node);
+      if (box && $("details[open]", old)) box.open = true;
+      old.replaceWith(node);
     }
   });
 
@@ -50,7 +54,6 @@
     const over = new Set(["completed", "completed_with_errors", "cancelled", "stopped", "failed"]);
     let source = null, timer = null, errors = 0, seq = -1, ended = false;
     let tablesAt = Date.now(), spokenAt = 0, spokenQuarter = -1, state = root.dataset.state;
-    const seen = new Set();
 
     const show = (text, kind) => { chip.textContent = text; chip.className = "live js-only " + kind; };
     const duration = (seconds) => seconds < 90 ? Math.round(seconds) + " s"
@@ -79,7 +82,9 @@
       if (data.secondsLeft > 0) pace.push("about " + duration(data.secondsLeft) + " left");
       $("[data-job-pace]", root).textContent = pace.join(" · ");
       document.title = over.has(data.state) ? title : "(" + percent + "%) " + title;
-      for (const failure of data.failures || []) fault(failure);
+      const line = $("[data-job-summary]", root);
+      line.textContent = data.summary || "";
+      line.hidden = !data.summary;
       const quarter = Math.floor(percent / 25);
       const now = Date.now();
       const changed = data.state !== state;
@@ -99,25 +104,6 @@
         stop();
         redraw(root, (fresh) => { old.abort(); if (fresh.dataset.events) job(fresh); });
       }
-    };
-    const fault = (failure) => {
-      const key = failure.tenant + ":" + failure.post + ":" + failure.code;
-      if (seen.has(key)) return;
-      seen.add(key);
-      const list = $("[data-fresh-failures]", root);
-      if (!list) return;
-      const item = document.createElement("li");
-      const head = document.createElement("p");
-      const code = document.createElement("code");
-      code.textContent = failure.code;
-      head.append(code, " ", failure.tenant, " · ", failure.post);
-      const text = document.createElement("p");
-      text.className = "muted wrap";
-      text.textContent = failure.message || "";
-      item.append(head, text);
-      list.prepend(item);
-      while (list.children.length > 20) list.lastElementChild.remove();
-      $("[data-failures]", root).hidden = false;
     };
     const stop = () => {
       if (source) source.close();

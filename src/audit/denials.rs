@@ -13,7 +13,7 @@ use std::{
 
 /// Refusals of one caller that are entries of their own at once, and the time in milliseconds after which there may be one
 /// more. With the summaries, one a minute, a caller makes at most 10,000 entries a day, some 10 MiB.
-const BURST: i64 = 100;
+const BURST: i64 = 500;
 const REFILL: Millis = 10 * SECOND;
 /// What is counted is written down after this long at the latest.
 const SUMMARY: Millis = MINUTE;
@@ -101,16 +101,16 @@ mod tests {
         let (now, denials) = (60 * MINUTE, Denials::default());
         let entries =
             |key, tenant, calls| (0..calls).filter(|_| denials.is_entry(&refusal(key, tenant), now)).count();
-        assert_eq!(entries("a", "t", 1_000), 100);
-        assert_eq!(entries("b", "t", 100), 100, "each caller has a bound of its own");
+        assert_eq!(entries("a", "t", 1_000), 500);
+        assert_eq!(entries("b", "t", 500), 500, "each caller has a bound of its own");
         assert!(denials.summaries(now, false).is_empty(), "not before its minute");
         assert_eq!(entries("a", "u", 5), 0);
         let summaries = denials.summaries(now + 2 * MINUTE, false);
         assert_eq!(summaries.len(), 1);
-        assert_eq!(summaries[0].after["refusals"], 905);
+        assert_eq!(summaries[0].after["refusals"], 505);
         assert_eq!((summaries[0].workspace.as_deref(), &summaries[0].tenant), (Some("w"), &None));
         assert!(denials.summaries(now + 4 * MINUTE, true).is_empty(), "each is stated once");
-        denials.summaries(now + 60 * MINUTE, false);
+        denials.summaries(now + 120 * MINUTE, false);
         assert!(denials.0.lock().unwrap().is_empty(), "nobody is kept for ever");
     }
 }

@@ -17,12 +17,14 @@ words! {
         Paused = "paused",
         Completed = "completed",
         Cancelled = "cancelled",
+        /// By the gateway: too many failures in a row.
+        Stopped = "stopped",
     }
 }
 
 impl JobState {
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Cancelled)
+        matches!(self, Self::Completed | Self::Cancelled | Self::Stopped)
     }
 }
 
@@ -46,6 +48,16 @@ words! {
         /// Sent, but not answered. The reconciler settles it.
         Unknown = "unknown",
         Cancelled = "cancelled",
+    }
+}
+
+words! {
+    /// Why a plan was made from the items of an earlier job.
+    Purpose {
+        /// What failed and may go through now.
+        Retry = "retry",
+        /// What was done is turned back.
+        Undo = "undo",
     }
 }
 
@@ -124,5 +136,41 @@ pub struct JobItem {
     /// The time upstream gave, which may differ from the one asked for (`contract.md` trap 3).
     pub granted_at: Option<Millis>,
     pub op_id: Option<String>,
+    /// Calls made for it.
+    pub attempts: i64,
     pub ended_at: Option<Millis>,
+}
+
+/// Whether trying again can help: what failed for a reason that passes. What PostPost refused for what it is, fails again.
+pub fn retryable(code: &str) -> bool {
+    matches!(
+        code,
+        "not_applied"
+            | "rate_limited"
+            | "tenant_unreadable"
+            | "upstream_unreachable"
+            | "upstream_timeout"
+            | "upstream_reset"
+            | "upstream_redirect"
+            | "upstream_bad_reply"
+            | "breaker_open"
+            | "overloaded"
+            | "http_408"
+            | "http_429"
+    ) || code.strip_prefix("http_").is_some_and(|status| status.len() == 3 && status.starts_with('5'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_can_be_tried_again() {
+        for code in ["http_500", "http_503", "http_429", "not_applied", "rate_limited", "tenant_unreadable"] {
+            assert!(retryable(code), "{code}");
+        }
+        for code in ["http_400", "http_403", "http_5", "POST_LIMIT_REACHED", "", "delete_blocked"] {
+            assert!(!retryable(code), "{code}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! `summary` what a plan comes to.
 
 mod actions;
+mod checks;
 mod decide;
 mod ladder;
 mod moves;
@@ -12,7 +13,7 @@ pub use actions::{BulkAction, SkipReason};
 pub use decide::{Circumstances, DUE_SOON, Turn, decide};
 pub use ladder::{Demands, Proof, START_DELAY, demands, typed_matches};
 pub use moves::{Fold, Move, NoTarget, Weekday, local_time, shift, zone};
-pub use summary::{Difference, Summary, TOP_TENANTS};
+pub use summary::{Difference, SOON, Summary, TOP_TENANTS};
 
 use crate::{
     clock::{DAY, MINUTE, Millis},

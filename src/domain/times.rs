@@ -1,7 +1,7 @@
 //! Times on the wire and on the page. PostPost's forms are in `contract.md`; ours are ISO 8601 UTC with milliseconds.
 
 use crate::clock::Millis;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 /// `2026-03-15T14:00:00.000Z`. A time outside the years 0 to 9999 prints as the nearest bound.
 pub fn to_iso(at: Millis) -> String {
@@ -48,6 +48,23 @@ pub fn to_local_utc(at: Millis) -> String {
     to_iso(at)[..16].to_owned()
 }
 
+/// What a `datetime-local` field shows for a time in a zone; in UTC if there is no such zone.
+pub fn to_local(at: Millis, zone: &str) -> String {
+    let (stamp, zone) = in_zone(at, zone);
+    zone.to_datetime(stamp).strftime("%Y-%m-%dT%H:%M").to_string()
+}
+
+/// A time as the zone's clocks show it: `Mon 30 Mar 2026, 09:00 CEST`.
+pub fn shown_in(at: Millis, zone: &str) -> String {
+    let (stamp, zone) = in_zone(at, zone);
+    stamp.to_zoned_datetime(zone).strftime("%a %-d %b %Y, %H:%M %Z").to_string()
+}
+
+fn in_zone(at: Millis, zone: &str) -> (Timestamp, TimeZone) {
+    let stamp = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    (stamp, TimeZone::get(zone).unwrap_or(TimeZone::UTC))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +99,13 @@ mod tests {
         assert_eq!(from_local_utc("2026-03-15T10:00"), Some(ten));
         assert_eq!(to_local_utc(ten), "2026-03-15T10:00");
         assert!(to_iso(i64::MAX).starts_with("9999"));
+    }
+
+    #[test]
+    fn in_zones() {
+        let at = 1_773_568_800_000;
+        assert_eq!(to_local(at, "Asia/Kathmandu"), "2026-03-15T15:45");
+        assert_eq!(shown_in(at, "Europe/Berlin"), "Sun 15 Mar 2026, 11:00 CET");
+        assert_eq!(shown_in(at, "Nowhere"), "Sun 15 Mar 2026, 10:00 UTC");
     }
 }

@@ -2,7 +2,7 @@
 //! page in `admin`. What must not be shown is logged once, with the request id.
 
 use super::{Answer, call::header};
-use crate::{access, audit::Unavailable, domain::Invalid, proxy::Refusal, store, upstream};
+use crate::{access, audit::Unavailable, domain::Invalid, jobs::planning, proxy::Refusal, store, upstream};
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -260,6 +260,24 @@ impl From<Unavailable> for Error {
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<planning::Error> for Error {
+    fn from(error: planning::Error) -> Self {
+        let invalid = |text: String| Self::Invalid(Invalid::new("post", text));
+        match error {
+            planning::Error::Empty => invalid("Select at least one post".into()),
+            planning::Error::TooMany(count) => invalid(format!(
+                "{count} posts are too many for one job; the most is 50,000. Narrow the filters"
+            )),
+            planning::Error::Unknown(missing) => {
+                let listed: Vec<&str> = missing.iter().take(10).map(|(_, post)| post.as_str()).collect();
+                let (count, listed) = (missing.len(), listed.join(", "));
+                invalid(format!("{count} of the selected posts are not there: {listed}. Select again"))
+            }
+            planning::Error::Store(error) => Self::Store(error),
+        }
     }
 }
 

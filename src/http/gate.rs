@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -34,6 +34,8 @@ const WAITING: usize = 2;
 const DOWNLOADS: usize = 32;
 /// Live views of jobs: an event stream each.
 const LIVE: usize = 256;
+/// And of one session: a browser opens six connections to an origin over HTTP/1.1, and the seventh tab would wait for ever.
+const LIVE_PER_SESSION: usize = 4;
 /// Bytes of bodies in memory, of the doors for programs and of the pages, in KiB.
 const BODIES: usize = 64 << 10;
 /// The same of log-ins, whose forms have a few hundred bytes each.
@@ -93,6 +95,7 @@ pub struct Gate {
     shares: Arc<Shares>,
     downloads: Arc<Semaphore>,
     live: Arc<Semaphore>,
+    views: Arc<Views>,
     door_bodies: Arc<Semaphore>,
     page_bodies: Arc<Semaphore>,
     log_in_bodies: Arc<Semaphore>,
@@ -119,6 +122,7 @@ impl Gate {
             shares: Arc::default(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             live: Arc::new(Semaphore::new(LIVE)),
+            views: Arc::default(),
             door_bodies: Arc::new(Semaphore::new(BODIES)),
             page_bodies: Arc::new(Semaphore::new(BODIES)),
             log_in_bodies: Arc::new(Semaphore::new(LOG_IN_BODIES)),
@@ -182,9 +186,10 @@ impl Gate {
         self.downloads.clone().try_acquire_owned().map_err(|_| self.shed("downloads"))
     }
 
-    /// A place for a live view.
-    pub fn live_view(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.live.clone().try_acquire_owned().map_err(|_| self.shed("live_views"))
+    /// A place for a live view of a session. Its oldest one has to go if it has too many.
+    pub fn live_view(&self, session_id: &str) -> Result<LiveView, Error> {
+        let place = self.live.clone().try_acquire_owned().map_err(|_| self.shed("live_views"))?;
+        Ok(LiveView { _place: place, seat: self.views.open(session_id), views: self.views.clone() })
     }
 
     /// Keeps a refused caller waiting for a moment.
@@ -204,6 +209,53 @@ impl Gate {
     fn shed(&self, reason: &str) -> Error {
         self.metrics.shed(reason);
         Error::Overloaded
+    }
+}
+
+/// The live views of each session, oldest first. Each is told to go when its place is needed.
+#[derive(Default)]
+struct Views(Mutex<HashMap<String, Vec<Arc<Notify>>>>);
+
+impl Views {
+    fn open(&self, session_id: &str) -> (String, Arc<Notify>) {
+        let mut views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = views.entry(session_id.to_owned()).or_default();
+        if open.len() >= LIVE_PER_SESSION {
+            open.remove(0).notify_one();
+        }
+        let told = Arc::new(Notify::new());
+        open.push(told.clone());
+        (session_id.to_owned(), told)
+    }
+
+    fn close(&self, (session_id, told): &(String, Arc<Notify>)) {
+        let mut views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = views.get_mut(session_id) {
+            open.retain(|other| !Arc::ptr_eq(other, told));
+            if open.is_empty() {
+                views.remove(session_id);
+            }
+        }
+    }
+}
+
+/// A live view's place, until it is dropped.
+pub struct LiveView {
+    _place: OwnedSemaphorePermit,
+    seat: (String, Arc<Notify>),
+    views: Arc<Views>,
+}
+
+impl LiveView {
+    /// Returns when a newer view of the session needs the place.
+    pub async fn taken(&self) {
+        self.seat.1.notified().await;
+    }
+}
+
+impl Drop for LiveView {
+    fn drop(&mut self) {
+        self.views.close(&self.seat);
     }
 }
 

@@ -34,11 +34,12 @@ impl Door {
         }
     }
 
-    /// Largest body in bytes. Forms can tick thousands of rows.
+    /// Largest body in bytes. Forms can tick thousands of rows, and a plan can name 50,000 posts.
     pub fn body_max(self) -> usize {
         match self {
-            Self::Api | Self::Manage => 256 << 10,
+            Self::Api => 256 << 10,
             Self::Admin => 4 << 20,
+            Self::Manage => 8 << 20,
         }
     }
 

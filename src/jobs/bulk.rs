@@ -1,56 +1,42 @@
 //! The bulk runner: leased jobs, items in turn between tenants, each checked for drift just before its call. A killed
 //! process loses nothing and repeats nothing: an item leaves `pending` in the same transaction as its intent.
 
+mod hand;
+mod item;
+
 use crate::{
     access::Account,
     app::App,
-    audit::Unavailable,
-    clock::SECOND,
+    clock::Millis,
     domain::{
         admins::Right,
-        audit::{Draft, Outcome},
-        ids,
-        jobs::{ItemState, Job, JobItem, JobState, Wanted},
-        plans::{BulkAction, DUE_SOON, PastDue, SkipReason},
-        posts::PostStatus,
-        updates::Update,
+        audit::{Actor, ActorType},
+        jobs::{ItemState, Job, JobState, Wanted},
+        keys::KeyKind,
+        plans::SkipReason,
     },
-    mirror::RefreshError,
-    proxy::{Caller, Changed, Refusal},
-    store::{
-        self,
-        leases::Fence,
-        operations::{Effect, ItemResult},
-    },
-    upstream::{Patience, pacing::Lane, types::Failure},
+    store::{self, leases::Fence, operations::ItemResult},
 };
-use futures_util::{StreamExt, stream};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use hand::{Hand, TRIES, Taken, wait};
+use item::{ItemEnd, PutOff, run_item};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    task::{JoinError, JoinHandle, JoinSet},
+    time::Instant,
 };
-use tokio::task::JoinHandle;
 
-/// Items under way at once, per job.
-const IN_FLIGHT: usize = 8;
+/// Items under way at once, per job, where pacing is lifted.
+const IN_FLIGHT: usize = 64;
+/// And at a pace: so many keep it up with slow answers, and a pause need not wait for many.
+const IN_FLIGHT_PACED: usize = 8;
 /// Items fetched at a time.
-const BATCH: i64 = 40;
-/// How old the mirror may be for the drift check (design §7), in milliseconds.
-const DRIFT_AGE: i64 = 60 * SECOND;
+const FETCH: usize = 256;
+/// What the operator asks for is seen within this time.
+const LOOK: Duration = Duration::from_millis(200);
+/// Whether the operator may still do this is asked so often.
+const RIGHTS: Duration = Duration::from_secs(5);
 /// A pause when upstream cannot be reached: items stay as they are.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(3);
-
-/// Whether the rest of a batch should go on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    GoOn,
-    /// Upstream or the log is away; try the same items again later.
-    BackOff,
-}
 
 /// The worker: one job of a workspace at a time, the workspaces side by side.
 pub async fn run(app: Arc<App>) {
@@ -58,7 +44,7 @@ pub async fn run(app: Arc<App>) {
     let mut active: HashMap<String, JoinHandle<()>> = HashMap::new();
     while !*stopping.borrow() {
         active.retain(|_, task| !task.is_finished());
-        match app.db.unfinished_jobs().await {
+        match app.db.due_jobs(app.clock.now()).await {
             Ok(jobs) => {
                 for job in jobs {
                     // The oldest of a workspace comes first; the others wait for it.
@@ -95,7 +81,7 @@ async fn work(app: Arc<App>, job: Job) {
         }
     };
     let id = job.id.clone();
-    let ended = match advance(&app, job, &fence).await {
+    let ended = match advance(&app, &job, &fence).await {
         Ok(ended) => ended,
         Err(store::Error::Fenced) => {
             app.leases.note_lost(&fence, "job");
@@ -116,177 +102,324 @@ async fn work(app: Arc<App>, job: Job) {
 
 /// Whether the job has ended or paused, so that another one's turn has come. Else it waits for something, and is looked
 /// at again in the next round.
-async fn advance(app: &Arc<App>, job: Job, fence: &Fence) -> store::Result<bool> {
-    loop {
-        // Read again each time: the operator may have asked for something else.
-        let Some(job) = app.db.job(&job.workspace_id, &job.id).await? else { return Ok(true) };
-        // The heartbeat keeps the lease; another holder's is seen here at the latest.
-        let held = app.leases.take(&fence.name).await?;
-        if *app.stopping.borrow() || job.state.is_final() || held.as_ref() != Some(fence) {
-            return Ok(job.state.is_final());
-        }
-        match job.wanted {
-            Wanted::Cancel => {
-                app.db.finish_job(fence, &job, JobState::Cancelled, app.clock.now()).await?;
-                return Ok(true);
-            }
-            Wanted::Pause => {
-                app.db
-                    .set_job_state(
-                        fence,
-                        &job.id,
-                        &[JobState::Queued, JobState::Running],
-                        JobState::Paused,
-                        app.clock.now(),
-                    )
-                    .await?;
-                return Ok(true);
-            }
-            Wanted::Run if job.state == JobState::Running => {}
-            Wanted::Run => {
-                app.db
-                    .set_job_state(
-                        fence,
-                        &job.id,
-                        &[JobState::Queued, JobState::Paused],
-                        JobState::Running,
-                        app.clock.now(),
-                    )
-                    .await?;
-            }
-        }
-        let items = app.db.next_items(&job.id, BATCH).await?;
-        if items.is_empty() {
-            // What another process left running is the reconciler's; the job ends when that is settled.
-            if job.counts.running > 0 {
-                return Ok(false);
-            }
-            app.db.finish_job(fence, &job, JobState::Completed, app.clock.now()).await?;
-            return Ok(true);
-        }
-        // Not in the picture yet or any more: the next round looks again, instead of this loop going round at once.
-        let Some(account) = app.access.account(&job.workspace_id) else { return Ok(false) };
-        if run_batch(&Run { app, account: &account, job: &job, fence }, items).await? == Flow::BackOff {
-            tokio::time::sleep(UNREACHABLE_PAUSE.min(app.config.tuning.tick * 3)).await;
-        }
+async fn advance(app: &Arc<App>, job: &Job, fence: &Fence) -> store::Result<bool> {
+    // Read again: the operator may have asked for something else.
+    let Some(job) = app.db.job(&job.workspace_id, &job.id).await? else { return Ok(true) };
+    if *app.stopping.borrow() || job.state.is_final() {
+        return Ok(job.state.is_final());
     }
+    let verdict = match job.wanted {
+        Wanted::Cancel => Verdict::Cancel,
+        Wanted::Pause => Verdict::Pause,
+        Wanted::Run => {
+            let waits = [JobState::Queued, JobState::Paused];
+            if waits.contains(&job.state) {
+                app.db.set_job_state(fence, &job.id, &waits, JobState::Running, app.clock.now()).await?;
+            }
+            // Not in the picture yet or any more: the next round looks again.
+            let Some(account) = app.access.account(&job.workspace_id) else { return Ok(false) };
+            let run = Run { app: app.clone(), account, job: Arc::new(job.clone()), fence: fence.clone() };
+            let mut work = Work::new(run);
+            let verdict = work.go_on().await;
+            // Whatever happens: an item dropped half-way would have to be settled by the reconciler.
+            let drained = work.drain().await;
+            app.pacing.set_pace(&job.workspace_id, app.config.tuning.pace);
+            let verdict = verdict?;
+            drained?;
+            verdict
+        }
+    };
+    let now: Millis = app.clock.now();
+    match verdict {
+        Verdict::Leave => return Ok(false),
+        Verdict::Pause => {
+            let runs = [JobState::Queued, JobState::Running];
+            app.db.set_job_state(fence, &job.id, &runs, JobState::Paused, now).await?;
+        }
+        Verdict::Cancel => app.db.finish_job(fence, &job, JobState::Cancelled, None, now).await?,
+        Verdict::Stop(why) => app.db.finish_job(fence, &job, JobState::Stopped, Some(&why), now).await?,
+        Verdict::Complete => app.db.finish_job(fence, &job, JobState::Completed, None, now).await?,
+    }
+    Ok(true)
+}
+
+/// How work on a job ends for now.
+enum Verdict {
+    Pause,
+    Cancel,
+    /// Too much has failed, with the reason.
+    Stop(String),
+    Complete,
+    /// Nothing more can be done at the moment; the next round looks again.
+    Leave,
 }
 
 /// A job being worked on by the holder of its lease.
-struct Run<'a> {
-    app: &'a Arc<App>,
-    account: &'a Arc<Account>,
-    job: &'a Job,
-    fence: &'a Fence,
+#[derive(Clone)]
+struct Run {
+    app: Arc<App>,
+    account: Arc<Account>,
+    job: Arc<Job>,
+    fence: Fence,
 }
 
-impl Run<'_> {
-    /// Leaves an item alone, with the reason.
-    async fn skip(&self, item: &JobItem, reason: SkipReason) -> store::Result<ItemEnd> {
-        let now = self.app.clock.now();
-        let (code, text) = (reason.as_str(), reason.text());
-        self.app.db.skip_item(self.fence, &self.job.id, item.n, code, text, now).await?;
-        Ok(ItemEnd::Done)
-    }
+/// Work on one job, from the start of the runner to its verdict.
+struct Work {
+    run: Run,
+    hand: Hand,
+    under_way: JoinSet<(Taken, store::Result<ItemEnd>)>,
+    at_once: usize,
+    stop_after: i64,
+    /// The wait before a first new try.
+    pause: Duration,
+    /// Nothing begins before.
+    hold: Instant,
+    looked: Option<Instant>,
+    rights_looked: Option<Instant>,
+    /// Failures seen since the last success.
+    failures: i64,
+    /// Something was left in doubt, and may be found to have failed.
+    doubts: bool,
 }
 
-async fn run_batch(run: &Run<'_>, items: Vec<JobItem>) -> store::Result<Flow> {
-    let Run { app, account, job, fence } = *run;
-    // The items wait, for the key, the breaker or an unfreeze.
-    if account.workspace.frozen.is_some() || app.upstream.ready(&account.endpoint).is_err() {
-        return Ok(Flow::BackOff);
+impl Work {
+    fn new(run: Run) -> Self {
+        let tuning = run.app.config.tuning;
+        let options = &run.job.options;
+        let pace = match options.rate {
+            Some(rate) => Duration::from_secs(1) / rate.max(1),
+            None => tuning.pace,
+        };
+        run.app.pacing.set_pace(&run.job.workspace_id, pace);
+        let at_once = match pace {
+            Duration::ZERO => IN_FLIGHT,
+            pace => (Duration::from_secs(1).as_millis() / pace.as_millis().max(1)) as usize,
+        };
+        let stop_after = i64::from(options.stop_after.max(1));
+        Self {
+            run,
+            hand: Hand::default(),
+            under_way: JoinSet::new(),
+            at_once: at_once.clamp(IN_FLIGHT_PACED, IN_FLIGHT),
+            stop_after,
+            pause: UNREACHABLE_PAUSE.min(tuning.tick * 3),
+            hold: Instant::now(),
+            looked: None,
+            rights_looked: None,
+            failures: 0,
+            // Of before a restart.
+            doubts: true,
+        }
     }
-    if !still_allowed(app, job).await? {
-        app.db
-            .ask_job(&crate::domain::audit::Actor::system("bulk"), job, Wanted::Cancel, app.clock.now())
-            .await?;
-        return Ok(Flow::GoOn);
-    }
-    let batch = Batch::default();
-    let mut running = stream::iter(items)
-        .map(|item| {
-            let batch = &batch;
-            async move {
-                if *app.stopping.borrow() || batch.leaves_out(&item.tenant_id) {
-                    return Ok(());
-                }
-                // What the operator asks for holds from the next item on.
-                if app.db.job_wanted(&job.id).await? != Wanted::Run {
-                    batch.halt();
-                    return Ok(());
-                }
-                let tenant = item.tenant_id.clone();
-                match run_item(run, item).await {
-                    Ok(ItemEnd::Done) => Ok(()),
-                    Ok(ItemEnd::TryLater) => {
-                        batch.halt();
-                        batch.back_off();
-                        Ok(())
-                    }
-                    Ok(ItemEnd::ItemLater) => {
-                        batch.back_off();
-                        Ok(())
-                    }
-                    Ok(ItemEnd::TenantLater) => {
-                        batch.leave(&tenant);
-                        batch.back_off();
-                        Ok(())
-                    }
-                    Ok(ItemEnd::Limited) => {
-                        // `contract.md` trap 4: further attempts can make upstream write to the owner.
-                        batch.leave(&tenant);
-                        let code = SkipReason::LimitReached.as_str();
-                        app.db.skip_tenant(fence, &job.id, &tenant, code, app.clock.now()).await.map(drop)
-                    }
-                    Err(error) => {
-                        batch.halt();
-                        Err(error)
-                    }
+
+    async fn go_on(&mut self) -> store::Result<Verdict> {
+        let mut stopping = self.run.app.stopping.clone();
+        loop {
+            if let Some(verdict) = self.look().await? {
+                return Ok(verdict);
+            }
+            let now = Instant::now();
+            self.hand.wake(now);
+            if self.may_begin(now) {
+                self.fetch().await?;
+                while self.under_way.len() < self.at_once
+                    && let Some(taken) = self.hand.next(now)
+                {
+                    self.begin(taken);
                 }
             }
-        })
-        .buffer_unordered(IN_FLIGHT);
-    // Drained to its end whatever happens: an item dropped half-way would have to be settled by the reconciler.
-    let mut result = Ok(());
-    while let Some(ended) = running.next().await {
-        result = result.and(ended);
+            if self.hand.is_empty() && self.hand.is_drained() {
+                match self.end().await? {
+                    Some(verdict) => return Ok(verdict),
+                    None => continue,
+                }
+            }
+            // What is due but may not begin is looked at again, not waited for.
+            let wake = self.hand.next_due().filter(|due| *due > now).unwrap_or(now + LOOK).min(now + LOOK);
+            tokio::select! {
+                Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => {
+                    self.take(ended).await?;
+                    while let Some(ended) = self.under_way.try_join_next() {
+                        self.take(ended).await?;
+                    }
+                }
+                () = tokio::time::sleep_until(wake) => {}
+                _ = stopping.changed() => {}
+            }
+            if self.failures >= self.stop_after
+                && let Some(verdict) = self.too_many_failures().await?
+            {
+                return Ok(verdict);
+            }
+        }
     }
-    drop(running);
-    result.map(|()| if batch.delayed.load(Ordering::Relaxed) { Flow::BackOff } else { Flow::GoOn })
+
+    /// Waits for what is under way.
+    async fn drain(&mut self) -> store::Result<()> {
+        let mut result = Ok(());
+        while let Some(ended) = self.under_way.join_next().await {
+            result = result.and(self.take(ended).await);
+        }
+        result
+    }
+
+    /// What the operator asks for, and whether this process may go on at all.
+    async fn look(&mut self) -> store::Result<Option<Verdict>> {
+        let Run { app, job, fence, .. } = &self.run;
+        if *app.stopping.borrow() {
+            return Ok(Some(Verdict::Leave));
+        }
+        let due = |at: Option<Instant>, every| at.is_none_or(|at| at.elapsed() >= every);
+        if !due(self.looked, LOOK) {
+            return Ok(None);
+        }
+        self.looked = Some(Instant::now());
+        // The heartbeat keeps the lease; another holder's is seen here at the latest.
+        if app.leases.take(&fence.name).await?.as_ref() != Some(fence) {
+            return Ok(Some(Verdict::Leave));
+        }
+        match app.db.job_wanted(&job.id).await? {
+            Wanted::Run => {}
+            Wanted::Pause => return Ok(Some(Verdict::Pause)),
+            Wanted::Cancel => return Ok(Some(Verdict::Cancel)),
+        }
+        let Some(account) = app.access.account(&job.workspace_id) else { return Ok(Some(Verdict::Leave)) };
+        if due(self.rights_looked, RIGHTS) {
+            if !still_allowed(app, job).await? {
+                app.db.ask_job(&Actor::system("bulk"), job, Wanted::Cancel, app.clock.now()).await?;
+                return Ok(Some(Verdict::Cancel));
+            }
+            self.rights_looked = Some(Instant::now());
+        }
+        self.run.account = account;
+        if self.doubts || self.failures > 0 {
+            return self.too_many_failures().await;
+        }
+        Ok(None)
+    }
+
+    /// The items wait, for the key, the breaker or an unfreeze.
+    fn may_begin(&self, now: Instant) -> bool {
+        let Run { app, account, .. } = &self.run;
+        now >= self.hold
+            && account.workspace.frozen.is_none()
+            && app.upstream.ready(&account.endpoint).is_ok()
+    }
+
+    async fn fetch(&mut self) -> store::Result<()> {
+        if self.hand.wants_more() {
+            let limit = self.hand.len() + FETCH;
+            let Run { app, job, .. } = &self.run;
+            let items = app.db.next_items(&job.id, &self.hand.left_alone(), limit as i64).await?;
+            let all = items.len() < limit;
+            self.hand.fill(items, all);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, taken: Taken) {
+        let run = self.run.clone();
+        self.under_way.spawn(async move {
+            let end = run_item(&run, &taken.item, taken.again).await;
+            (taken, end)
+        });
+    }
+
+    /// Nothing is in hand. What another process left running is the reconciler's; the job ends when that is settled.
+    async fn end(&mut self) -> store::Result<Option<Verdict>> {
+        self.hand.look_again();
+        self.fetch().await?;
+        if !self.hand.is_empty() {
+            return Ok(None);
+        }
+        let Run { app, job, .. } = &self.run;
+        let job = app.db.job(&job.workspace_id, &job.id).await?;
+        let left = job.is_some_and(|job| job.counts.running + job.counts.pending > 0);
+        Ok(Some(if left { Verdict::Leave } else { Verdict::Complete }))
+    }
+
+    /// Whether the failures are too many: counted from what is stored, which also knows of before a restart.
+    async fn too_many_failures(&mut self) -> store::Result<Option<Verdict>> {
+        let Run { app, job, .. } = &self.run;
+        self.failures = app.db.failures_in_a_row(&job.id, self.stop_after).await?;
+        let stop = || Verdict::Stop(format!("{} failures in a row", self.stop_after));
+        Ok((self.failures >= self.stop_after).then(stop))
+    }
+
+    /// What came of an item, and what follows for the others.
+    async fn take(&mut self, ended: Result<(Taken, store::Result<ItemEnd>), JoinError>) -> store::Result<()> {
+        let (mut taken, end) = ended.map_err(|error| {
+            tracing::error!(job = self.run.job.id, %error, "work on an item ended half-way");
+            store::Error::Corrupt("an item's work ended half-way".into())
+        })?;
+        let Run { app, job, fence, .. } = &self.run;
+        let now = Instant::now();
+        self.hand.put_down(&taken.item);
+        match end? {
+            ItemEnd::Ended(state) => {
+                match state {
+                    ItemState::Succeeded | ItemState::Gone => self.failures = 0,
+                    ItemState::Failed => self.failures += 1,
+                    ItemState::Unknown => self.doubts = true,
+                    _ => {}
+                }
+                self.hand.note_read(&taken.item.tenant_id);
+            }
+            ItemEnd::Wait => {
+                self.hold = self.hold.max(now + self.pause);
+                self.hand.keep_for_later(taken, now + self.pause);
+            }
+            ItemEnd::AfterAnother => self.hand.keep_for_later(taken, now + self.pause),
+            ItemEnd::PutOff(PutOff { code, message, hold, tried }) => {
+                self.hold = self.hold.max(now + hold.unwrap_or_default());
+                taken.tries += 1;
+                if taken.tries < TRIES {
+                    app.db.put_item_off(fence, &job.id, taken.item.n, code, &message, tried).await?;
+                    let at = now + wait(self.pause, taken.tries);
+                    self.hand.keep_for_later(taken, at);
+                } else {
+                    let message = format!("{message}; given up after {TRIES} tries");
+                    let end = failed(code, message);
+                    app.db.end_item(fence, &job.id, taken.item.n, &end, app.clock.now()).await?;
+                    self.failures += 1;
+                }
+            }
+            ItemEnd::TenantUnread(said) => {
+                if !self.hand.note_unread(&taken.item.tenant_id, now, self.pause) {
+                    let message = format!("The tenant's posts could not be read, {TRIES} times: {said}");
+                    let end = failed("tenant_unreadable", message);
+                    let (tenant, now) = (&taken.item.tenant_id, app.clock.now());
+                    app.db.end_tenants_items(fence, &job.id, tenant, &end, now).await?;
+                }
+            }
+            ItemEnd::Limited => {
+                self.failures += 1;
+                let code = Some(SkipReason::LimitReached.as_str().to_owned());
+                let end = ItemResult { state: ItemState::Skipped, code, message: None, granted_at: None };
+                let (tenant, now) = (&taken.item.tenant_id, app.clock.now());
+                app.db.end_tenants_items(fence, &job.id, tenant, &end, now).await?;
+                self.hand.leave(tenant);
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What the items of a batch tell each other.
-#[derive(Default)]
-struct Batch {
-    halted: AtomicBool,
-    delayed: AtomicBool,
-    left: Mutex<HashSet<String>>,
-}
-
-impl Batch {
-    /// No further item is begun.
-    fn halt(&self) {
-        self.halted.store(true, Ordering::Relaxed);
-    }
-
-    /// What could not be done is tried again after a pause.
-    fn back_off(&self) {
-        self.delayed.store(true, Ordering::Relaxed);
-    }
-
-    /// No further item of this tenant is begun.
-    fn leave(&self, tenant_id: &str) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id.to_owned());
-    }
-
-    fn leaves_out(&self, tenant_id: &str) -> bool {
-        self.halted.load(Ordering::Relaxed)
-            || self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant_id)
-    }
+fn failed(code: &str, message: String) -> ItemResult {
+    let message = Some(message.chars().take(300).collect());
+    ItemResult { state: ItemState::Failed, code: Some(code.to_owned()), message, granted_at: None }
 }
 
 /// Rights are looked up at the time of the work, not only when it was asked for (security.md item 30).
 async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
+    if job.actor.kind() == ActorType::Key {
+        let key = app.db.key(&job.workspace_id, &job.actor.id).await?;
+        return Ok(key.is_some_and(|key| {
+            key.kind == KeyKind::Workspace
+                && key.is_live(app.clock.now())
+                && key.scopes.has(job.action.scope())
+        }));
+    }
     let Some((admin, _)) = app.db.admin(&job.actor.id).await? else { return Ok(false) };
     if admin.disabled_at.is_some() {
         return Ok(false);
@@ -294,159 +427,4 @@ async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
     let roles = app.db.roles(&admin.id).await?;
     Ok(admin.instance_owner
         || roles.iter().any(|(w, role)| *w == job.workspace_id && role.may(Right::Operate)))
-}
-
-enum ItemEnd {
-    Done,
-    /// Upstream or the log is away.
-    TryLater,
-    /// What became of an earlier change of this post is not known yet.
-    ItemLater,
-    /// This tenant's posts cannot be read right now.
-    TenantLater,
-    /// A limit of the tenant's plan.
-    Limited,
-}
-
-async fn run_item(run: &Run<'_>, item: JobItem) -> store::Result<ItemEnd> {
-    let Run { app, account, job, fence } = *run;
-    let skip = |reason| run.skip(&item, reason);
-    match app.access.tenant(&account.workspace.id, &item.tenant_id) {
-        None => return skip(SkipReason::TenantDetached).await,
-        Some(standing) if standing.detached => return skip(SkipReason::TenantDetached).await,
-        Some(standing) if standing.frozen.is_some() => return skip(SkipReason::TenantFrozen).await,
-        Some(_) => {}
-    }
-    // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
-    match app.mirror.ensure_fresh(account, &item.tenant_id, DRIFT_AGE, Patience::BACKGROUND).await {
-        Ok(()) => {}
-        // Detached at PostPost itself; our own import has not noticed yet.
-        Err(RefreshError::Upstream(Failure::Refused(reply))) if reply.status == 403 => {
-            return skip(SkipReason::TenantDetached).await;
-        }
-        Err(_) => return Ok(ItemEnd::TenantLater),
-    }
-    let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
-        return missing(run, &item).await;
-    };
-    let post = mirrored.post;
-    let changed = post.status != item.expected_status
-        || post.scheduled_at != item.expected_at
-        || post.updated_at != item.expected_updated_at;
-    if changed {
-        return skip(SkipReason::Changed).await;
-    }
-    if job.action == BulkAction::Resume && mirrored.pause.is_none() {
-        return skip(SkipReason::NotPausedByUs).await;
-    }
-    // It may have taken long to come to this post, and a time that passes on the way upstream publishes at once.
-    let gives_time = matches!(job.action, BulkAction::Resume | BulkAction::Reschedule);
-    if gives_time && item.target_at.is_some_and(|at| at <= app.clock.now() + DUE_SOON) {
-        return skip(SkipReason::PastTime).await;
-    }
-    let caller = Caller {
-        actor: job.actor.clone(),
-        account: account.clone(),
-        tenant: Some(item.tenant_id.clone()),
-        request_id: ids::new_id(),
-        client: None,
-        item: Some((job.id.clone(), item.n)),
-        fence: Some(fence.clone()),
-        claim: None,
-        patience: Patience::BACKGROUND,
-    };
-    let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
-    let result = match job.action {
-        BulkAction::Delete => app.road.delete_post(&caller, &item.post_id, reason).await,
-        BulkAction::Pause => {
-            let update = Update::new(Some(PostStatus::Draft), None);
-            app.road.update_post(&caller, &item.post_id, &update, false, reason).await
-        }
-        BulkAction::Resume => {
-            let moved = item.target_at.filter(|at| post.scheduled_at != Some(*at));
-            let update = Update::new(Some(PostStatus::Scheduled), moved);
-            // The plan gave it no time only where the operator chose to publish what is past due.
-            let publish_now = item.target_at.is_none() && job.options.past_due == PastDue::PublishNow;
-            app.road.update_post(&caller, &item.post_id, &update, publish_now, reason).await
-        }
-        BulkAction::Reschedule => {
-            let update = Update::new(None, item.target_at);
-            app.road.update_post(&caller, &item.post_id, &update, false, reason).await
-        }
-    };
-    judge(run, &item, result).await
-}
-
-/// Turns the road's answer into the item's end. Outcomes of calls that were made are on record already, in the
-/// transaction of their entry; here are only those of calls that were not made.
-async fn judge(run: &Run<'_>, item: &JobItem, result: Result<Changed, Refusal>) -> store::Result<ItemEnd> {
-    let Run { app, account, .. } = *run;
-    let workspace = &account.workspace.id;
-    let refusal = match result {
-        Ok(changed) => {
-            let pushed_back = (changed.reply.status == 429)
-                .then(|| changed.reply.asked_to_wait().unwrap_or(Duration::from_secs(1)));
-            app.pacing.note(workspace, pushed_back);
-            let limited = changed.reply.status == 403 && changed.reply.error_code().is_some();
-            return Ok(match changed.reply.status {
-                429 => ItemEnd::TryLater,
-                _ if limited => ItemEnd::Limited,
-                _ => ItemEnd::Done,
-            });
-        }
-        Err(refusal) => refusal,
-    };
-    let skip = |reason| run.skip(item, reason);
-    match refusal {
-        Refusal::DeleteBlocked("published" | "partially_published") => skip(SkipReason::Published).await,
-        Refusal::DeleteBlocked(_) => skip(SkipReason::Processing).await,
-        Refusal::PastTime => skip(SkipReason::PastTime).await,
-        Refusal::NotManaged => skip(SkipReason::TenantDetached).await,
-        Refusal::Store(error) => Err(error),
-        // On record as running or unknown; the reconciler settles it.
-        Refusal::Unknown { .. } | Refusal::BadReply { .. } => {
-            app.pacing.note(workspace, Some(Duration::ZERO));
-            Ok(ItemEnd::Done)
-        }
-        // The item is pending, or pending again: nothing reached upstream, or nothing but the key was refused.
-        Refusal::Upstream(_) | Refusal::Suspended | Refusal::Frozen(_) | Refusal::Audit(_) => {
-            Ok(ItemEnd::TryLater)
-        }
-        Refusal::Unsettled { .. } | Refusal::Taken => Ok(ItemEnd::ItemLater),
-        Refusal::InvalidId | Refusal::ScopeMissing(_) => skip(SkipReason::Changed).await,
-    }
-}
-
-/// The refreshed mirror does not hold the post any more. Upstream has the last word.
-async fn missing(run: &Run<'_>, item: &JobItem) -> store::Result<ItemEnd> {
-    let Run { app, account, .. } = *run;
-    app.pacing.turn(&account.workspace.id, Lane::Jobs).await;
-    let (user, request_id) = (Some(item.tenant_id.as_str()), ids::new_id());
-    let found = app
-        .upstream
-        .get_post(&account.endpoint, user, &item.post_id, &request_id, Patience::BACKGROUND)
-        .await;
-    match found {
-        Ok(None) => note_gone(run, item).await,
-        Ok(Some(_)) => run.skip(item, SkipReason::Changed).await,
-        Err(_) => Ok(ItemEnd::TenantLater),
-    }
-}
-
-/// Upstream does not know the post: the item ends as gone, with its entry.
-async fn note_gone(run: &Run<'_>, item: &JobItem) -> store::Result<ItemEnd> {
-    let Run { app, job, fence, .. } = *run;
-    let action = if job.action == BulkAction::Delete { "post.delete" } else { "post.update" };
-    let mut entry = Draft::new(&job.actor, action, Outcome::Gone)
-        .workspace(&job.workspace_id)
-        .tenant(Some(&item.tenant_id))
-        .target("post", &item.post_id);
-    entry.job_id = Some(job.id.clone());
-    let result = ItemResult { state: ItemState::Gone, code: None, message: None, granted_at: None };
-    let effect = Effect::Item { job_id: job.id.clone(), n: item.n, result, at: app.clock.now() };
-    match app.audit.record(vec![entry], vec![Effect::Fence(fence.clone()), effect]).await {
-        Ok(()) => Ok(ItemEnd::Done),
-        Err(Unavailable::Store(store::Error::Fenced)) => Err(store::Error::Fenced),
-        Err(_) => Ok(ItemEnd::TryLater),
-    }
 }

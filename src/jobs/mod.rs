@@ -3,6 +3,7 @@
 
 pub mod bulk;
 mod figures;
+pub mod follow_ups;
 pub mod planning;
 pub mod reconciler;
 mod refused_keys;

@@ -218,7 +218,7 @@ async fn look(app: &App, account: &Account, operation: &Operation) -> Finding {
 async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<Finding, Failure> {
     let user = operation.tenant_id.as_deref();
     let request_id = ids::new_id();
-    app.pacing.turn(&operation.workspace_id, Lane::Jobs).await;
+    app.pacing.turns(&operation.workspace_id, Lane::Jobs, 1).await;
     let found = app
         .upstream
         .get_post(&account.endpoint, user, &operation.target, &request_id, Patience::BACKGROUND)
@@ -255,7 +255,7 @@ async fn twins(app: &App, operation: &Operation) -> Result<Vec<Operation>, Failu
 async fn updated(app: &App, account: &Account, operation: &Operation) -> Result<Finding, Failure> {
     let tenant = operation.tenant_id.as_deref();
     for page in 1.. {
-        app.pacing.turn(&operation.workspace_id, Lane::Jobs).await;
+        app.pacing.turns(&operation.workspace_id, Lane::Jobs, 1).await;
         let sort = ("updatedAt", "desc");
         let listed = app
             .upstream

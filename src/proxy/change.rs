@@ -62,12 +62,16 @@ impl Road {
     pub(super) async fn change(
         &self,
         caller: &Caller,
-        change: Change,
+        mut change: Change,
         settle: impl FnOnce(&Reply, &str, Millis) -> Settled,
     ) -> Result<Changed, Refusal> {
         // What would not be sent needs no intent. An open breaker leaves no entry, as a failed look-up leaves none.
         self.upstream.ready(&caller.account.endpoint)?;
         let op_id = ids::new_id();
+        // A job has no request of its own to name: PostPost's log and ours are joined by the operation.
+        if caller.item.is_some() {
+            change.call.request_id.clone_from(&op_id);
+        }
         let begun = self.clock.now();
         let operation = Operation {
             id: op_id.clone(),

@@ -40,8 +40,7 @@ impl Road {
             return Err(Refusal::InvalidId);
         }
         // Both turns now: nothing may lie between the look-up and the delete that it decides about.
-        self.turn(caller).await;
-        self.turn(caller).await;
+        self.turns(caller, 2).await;
         let reply = self.read(caller, Read::GetPost(post_id.to_owned())).await?;
         if reply.status == 404 {
             return self.note_gone(caller, post_id, reply).await;
@@ -92,7 +91,7 @@ impl Road {
         }
         self.standing(caller, None)?;
         self.after_earlier_update(caller, post_id).await?;
-        self.turn(caller).await;
+        self.turns(caller, 1).await;
         if !publish_now {
             let on_record = match update.needs_time_on_record() {
                 true => match self.time_on_record(caller, post_id).await? {
@@ -269,9 +268,12 @@ impl Road {
     async fn note_refused(&self, caller: &Caller, post_id: &str, reply: Reply) -> Result<Changed, Refusal> {
         // A job's item waits while upstream is busy or away; what it documents as its own failure ends the item.
         let hopeless = caller.item.is_some() && reply.status == 500;
-        let later = reply.status >= 500 || caller.item.is_some() && reply.status == 429;
-        if later && !hopeless {
+        if reply.status >= 500 && !hopeless {
             return Err(unusable(&reply));
+        }
+        // Nothing to write down: the item comes again, when PostPost says.
+        if caller.item.is_some() && reply.status == 429 {
+            return Ok(Changed { reply, state: OpState::Refused, granted_at: None, op_id: String::new() });
         }
         self.note_unsent(caller, post_id, reply, OpState::Refused, Vec::new()).await
     }

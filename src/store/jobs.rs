@@ -1,13 +1,12 @@
-//! Jobs and their items. Counts are always taken from the items, never kept beside them.
+//! Jobs from confirmed plan to end. Counts are always taken from the items (`job_items`), never kept beside them.
 
 use super::{Db, Error, Json, Result, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
         audit::{Actor, Draft},
-        jobs::{Counts, ItemState, Job, JobItem, JobState, Wanted},
+        jobs::{Counts, ItemState, Job, JobState, Wanted},
         plans::{BulkAction, Plan, PlanOptions},
-        posts::PostStatus,
     },
 };
 
@@ -28,27 +27,17 @@ struct JobRow {
     ended_at: Option<i64>,
 }
 
-#[derive(sqlx::FromRow)]
-struct ItemRow {
-    n: i64,
-    tenant_id: String,
-    post_id: String,
-    expected_status: String,
-    expected_at: Option<i64>,
-    expected_updated_at: i64,
-    target_at: Option<i64>,
-    state: String,
-    code: Option<String>,
-    message: Option<String>,
-    granted_at: Option<i64>,
-    op_id: Option<String>,
-    ended_at: Option<i64>,
+/// Which jobs to list; what is empty does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    pub states: Vec<JobState>,
+    pub action: Option<BulkAction>,
+    /// Who has made the plan.
+    pub actor: Option<String>,
 }
 
 const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, starts_at, \
     started_at, ended_at FROM jobs WHERE ";
-const ITEM: &str = "SELECT n, tenant_id, post_id, expected_status, expected_at, expected_updated_at, target_at, state, code, \
-    message, granted_at, op_id, ended_at FROM job_items WHERE job_id = ";
 
 impl Db {
     /// Makes the job of a plan: its items are exactly the plan's posts, those to be skipped already so. A plan makes
@@ -98,17 +87,20 @@ impl Db {
             .bind(&plan.workspace_id)
             .run()
             .await?;
-        // A post that another job has taken since the preview is left to that job.
+        // A post that another job has taken since the preview is left to that job. Each tenant's first post has its place
+        // before anybody's second.
         tx.sql(
             "INSERT INTO job_items (job_id, n, workspace_id, tenant_id, post_id, expected_status, expected_at,
-               expected_updated_at, target_at, state, code, ended_at)
+               expected_updated_at, target_at, state, code, ended_at, place)
              SELECT $1, i.n, $2, i.tenant_id, i.post_id, i.status, i.scheduled_at, i.updated_at, i.target_at,
                CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN 'pending' ELSE 'skipped' END,
                CASE WHEN i.skip IS NULL AND l.post_id IS NOT NULL THEN 'locked' ELSE i.skip END,
-               CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END
-             FROM plan_items i LEFT JOIN job_items l ON l.workspace_id = $2 AND l.tenant_id = i.tenant_id
-               AND l.post_id = i.post_id AND l.state IN ('pending', 'running', 'unknown')
-             WHERE i.plan_id = $4",
+               CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END,
+               ROW_NUMBER() OVER (ORDER BY i.turn, i.n)
+             FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY n) AS turn FROM plan_items
+                   WHERE plan_id = $4) AS i
+               LEFT JOIN job_items l ON l.workspace_id = $2 AND l.tenant_id = i.tenant_id
+               AND l.post_id = i.post_id AND l.state IN ('pending', 'running', 'unknown')",
         )
         .bind(job_id)
         .bind(&plan.workspace_id)
@@ -151,14 +143,46 @@ impl Db {
     }
 
     /// A workspace's jobs, the newest first, from before the given id.
-    pub async fn jobs(&self, workspace_id: &str, before: Option<&str>, limit: i64) -> Result<Vec<Job>> {
+    pub async fn jobs(
+        &self,
+        workspace_id: &str,
+        filter: &JobFilter,
+        before: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        let mut sql = self.read(JOB).push("workspace_id = ").arg(workspace_id).and("id <", before);
+        if !filter.states.is_empty() {
+            sql = sql.push(" AND state IN ").list(filter.states.iter().map(|s| s.as_str()));
+        }
+        sql = sql.and("action =", filter.action.map(BulkAction::as_str));
+        if let Some(actor) = &filter.actor {
+            sql = sql.push(" AND plan_id IN (SELECT id FROM plans WHERE created_by = ").arg(actor).push(")");
+        }
+        let rows: Vec<JobRow> = sql.push(" ORDER BY id DESC LIMIT ").arg(limit).all().await?;
+        self.with_counts(rows).await
+    }
+
+    /// Who has started jobs of a workspace: (id, address or id).
+    pub async fn job_actors(&self, workspace_id: &str) -> Result<Vec<(String, String)>> {
+        self.read(
+            "SELECT DISTINCT p.created_by, COALESCE(a.email, p.created_by)
+             FROM jobs j JOIN plans p ON p.id = j.plan_id LEFT JOIN admins a ON a.id = p.created_by
+             WHERE j.workspace_id = $1 ORDER BY 2",
+        )
+        .bind(workspace_id)
+        .all()
+        .await
+    }
+
+    /// Jobs that the runner has something to do for now, the oldest first: not those that are paused, nor those whose time
+    /// has not come, unless they are to be paused or cancelled.
+    pub async fn due_jobs(&self, now: Millis) -> Result<Vec<Job>> {
         let rows: Vec<JobRow> = self
             .read(JOB)
-            .push("workspace_id = ")
-            .arg(workspace_id)
-            .and("id <", before)
-            .push(" ORDER BY id DESC LIMIT ")
-            .arg(limit)
+            .push("state IN ('queued', 'running', 'paused') AND NOT (state = 'paused' AND wanted = 'pause')")
+            .push(" AND (starts_at IS NULL OR wanted <> 'run' OR starts_at <= ")
+            .arg(now)
+            .push(") ORDER BY id")
             .all()
             .await?;
         self.with_counts(rows).await
@@ -225,18 +249,33 @@ impl Db {
         Ok(changed == 1)
     }
 
-    /// Ends a job and writes down how.
-    pub async fn finish_job(&self, fence: &Fence, job: &Job, state: JobState, now: Millis) -> Result<()> {
+    /// Ends a job and writes down how, with `why` where it was not asked for. What had not begun is cancelled.
+    pub async fn finish_job(
+        &self,
+        fence: &Fence,
+        job: &Job,
+        state: JobState,
+        why: Option<&str>,
+        now: Millis,
+    ) -> Result<()> {
         let mut tx = self.begin_fenced(fence).await?;
-        if state == JobState::Cancelled {
-            tx.sql("UPDATE job_items SET state = 'cancelled', ended_at = $2 WHERE job_id = $1 AND state = 'pending'")
-                .bind(&job.id)
-                .bind(now)
-                .run()
-                .await?;
+        if state != JobState::Completed {
+            let code = (state == JobState::Stopped).then(|| state.as_str());
+            tx.sql(
+                "UPDATE job_items SET state = 'cancelled', code = $2, message = NULL, ended_at = $3
+                 WHERE job_id = $1 AND state = 'pending'",
+            )
+            .bind(&job.id)
+            .bind(code)
+            .bind(now)
+            .run()
+            .await?;
         }
         let changed = tx
-            .sql("UPDATE jobs SET state = $2, ended_at = $3 WHERE id = $1 AND state NOT IN ('completed', 'cancelled')")
+            .sql(
+                "UPDATE jobs SET state = $2, ended_at = $3
+                 WHERE id = $1 AND state NOT IN ('completed', 'cancelled', 'stopped')",
+            )
             .bind(&job.id)
             .bind(state.as_str())
             .bind(now)
@@ -253,6 +292,9 @@ impl Db {
         let mut entry =
             Draft::done(&job.actor, "job.end").workspace(&job.workspace_id).target("job", &job.id);
         entry = entry.set("state", state.as_str());
+        if let Some(why) = why {
+            entry = entry.set("why", why);
+        }
         for (state, count) in rows {
             entry = entry.set(&state, count);
         }
@@ -290,125 +332,6 @@ impl Db {
         let word: String = self.read("SELECT wanted FROM jobs WHERE id = $1").bind(id).value().await?;
         Wanted::parse(&word).ok_or_else(|| Error::Corrupt("job's wanted state".into()))
     }
-
-    /// A job's items in order, from number `from` on, optionally those in one state.
-    pub async fn job_items(
-        &self,
-        job_id: &str,
-        state: Option<ItemState>,
-        from: i64,
-        limit: i64,
-    ) -> Result<Vec<JobItem>> {
-        let rows: Vec<ItemRow> = self
-            .read(ITEM)
-            .arg(job_id)
-            .and("state =", state.map(ItemState::as_str))
-            .and("n >=", Some(from))
-            .push(" ORDER BY n LIMIT ")
-            .arg(limit)
-            .all()
-            .await?;
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Pending items, as fair between tenants as the order of their numbers allows: each tenant's first, then each
-    /// tenant's second.
-    pub async fn next_items(&self, job_id: &str, limit: i64) -> Result<Vec<JobItem>> {
-        let rows: Vec<ItemRow> = self
-            .read(
-                "SELECT n, tenant_id, post_id, expected_status, expected_at, expected_updated_at, target_at, state, code,
-                   message, granted_at, op_id, ended_at
-                 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY n) AS turn FROM job_items
-                       WHERE job_id = $1 AND state = 'pending') AS waiting
-                 ORDER BY turn, n LIMIT $2",
-            )
-            .bind(job_id)
-            .bind(limit)
-            .all()
-            .await?;
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Per tenant and state: how many items of a job.
-    pub async fn job_tenants(&self, job_id: &str) -> Result<Vec<(String, String, i64)>> {
-        self.read("SELECT tenant_id, state, COUNT(*) FROM job_items WHERE job_id = $1 GROUP BY tenant_id, state ORDER BY 1, 2")
-            .bind(job_id)
-            .all()
-            .await
-    }
-
-    /// Skip reasons and error codes of a job: (state, code, count).
-    pub async fn job_codes(&self, job_id: &str) -> Result<Vec<(String, Option<String>, i64)>> {
-        self.read(
-            "SELECT state, code, COUNT(*) FROM job_items WHERE job_id = $1 AND state IN ('skipped', 'failed')
-             GROUP BY state, code ORDER BY 3 DESC, 2",
-        )
-        .bind(job_id)
-        .all()
-        .await
-    }
-
-    /// The failures that ended last.
-    pub async fn latest_failures(&self, job_id: &str, limit: i64) -> Result<Vec<JobItem>> {
-        let rows: Vec<ItemRow> = self
-            .read(ITEM)
-            .arg(job_id)
-            .push(" AND state = 'failed' ORDER BY ended_at DESC, n DESC LIMIT ")
-            .arg(limit)
-            .all()
-            .await?;
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Leaves an item alone, with the reason. Only if it is still pending.
-    pub async fn skip_item(
-        &self,
-        fence: &Fence,
-        job_id: &str,
-        n: i64,
-        code: &str,
-        message: &str,
-        now: Millis,
-    ) -> Result<()> {
-        let mut tx = self.begin_fenced(fence).await?;
-        tx.sql(
-            "UPDATE job_items SET state = 'skipped', code = $3, message = $4, ended_at = $5
-             WHERE job_id = $1 AND n = $2 AND state = 'pending'",
-        )
-        .bind(job_id)
-        .bind(n)
-        .bind(code)
-        .bind(message)
-        .bind(now)
-        .run()
-        .await?;
-        tx.commit().await
-    }
-
-    /// Leaves all of a tenant's remaining items of a job alone.
-    pub async fn skip_tenant(
-        &self,
-        fence: &Fence,
-        job_id: &str,
-        tenant_id: &str,
-        code: &str,
-        now: Millis,
-    ) -> Result<u64> {
-        let mut tx = self.begin_fenced(fence).await?;
-        let skipped = tx
-            .sql(
-                "UPDATE job_items SET state = 'skipped', code = $3, ended_at = $4
-             WHERE job_id = $1 AND tenant_id = $2 AND state = 'pending'",
-            )
-            .bind(job_id)
-            .bind(tenant_id)
-            .bind(code)
-            .bind(now)
-            .run()
-            .await?;
-        tx.commit().await?;
-        Ok(skipped)
-    }
 }
 
 impl JobRow {
@@ -432,29 +355,6 @@ impl JobRow {
             started_at: self.started_at,
             ended_at: self.ended_at,
             counts: total,
-        })
-    }
-}
-
-impl TryFrom<ItemRow> for JobItem {
-    type Error = Error;
-
-    fn try_from(row: ItemRow) -> Result<Self> {
-        Ok(Self {
-            expected_status: PostStatus::parse(&row.expected_status)
-                .ok_or_else(|| Error::Corrupt("post status".into()))?,
-            state: ItemState::parse(&row.state).ok_or_else(|| Error::Corrupt("item state".into()))?,
-            n: row.n,
-            tenant_id: row.tenant_id,
-            post_id: row.post_id,
-            expected_at: row.expected_at,
-            expected_updated_at: row.expected_updated_at,
-            target_at: row.target_at,
-            code: row.code,
-            message: row.message,
-            granted_at: row.granted_at,
-            op_id: row.op_id,
-            ended_at: row.ended_at,
         })
     }
 }

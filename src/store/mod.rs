@@ -4,7 +4,9 @@
 pub mod admins;
 pub mod audit;
 pub mod facts;
+pub mod follow_ups;
 pub mod idempotency;
+pub mod job_items;
 pub mod jobs;
 pub mod keys;
 pub mod leases;

@@ -167,7 +167,8 @@ impl Tx {
                 let ended =
                     !matches!(result.state, ItemState::Pending | ItemState::Running | ItemState::Unknown);
                 self.sql(
-                    "UPDATE job_items SET state = $3, code = $4, message = $5, granted_at = $6, ended_at = $7
+                    "UPDATE job_items SET state = $3, code = $4, message = $5, granted_at = $6, ended_at = $7,
+                       attempts = attempts + CASE WHEN state = 'pending' THEN 1 ELSE 0 END
                      WHERE job_id = $1 AND n = $2 AND state IN ('pending', 'running', 'unknown')",
                 )
                 .bind(job_id)
@@ -248,7 +249,10 @@ impl Tx {
     async fn open_operation(&mut self, o: &Operation) -> Result<()> {
         if let Some((job_id, n)) = &o.item {
             let taken = self
-                .sql("UPDATE job_items SET state = 'running', op_id = $3 WHERE job_id = $1 AND n = $2 AND state = 'pending'")
+                .sql(
+                    "UPDATE job_items SET state = 'running', op_id = $3, attempts = attempts + 1
+                     WHERE job_id = $1 AND n = $2 AND state = 'pending'",
+                )
                 .bind(job_id)
                 .bind(*n)
                 .bind(&o.id)

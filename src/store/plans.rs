@@ -4,7 +4,7 @@ use super::{Db, Error, Json, Result, Tx};
 use crate::{
     clock::Millis,
     domain::{
-        plans::{BulkAction, Difference, Plan, PlanItem, PlanOptions, SkipReason, Source, Summary},
+        plans::{BulkAction, Difference, Plan, PlanItem, PlanOptions, SOON, SkipReason, Source, Summary},
         posts::PostStatus,
     },
 };
@@ -45,18 +45,22 @@ struct ItemRow {
 
 const ITEM: &str = "SELECT n, tenant_id, post_id, content, status, platforms, scheduled_at, updated_at, wanted_at, \
     target_at, skip FROM plan_items WHERE plan_id = ";
+const ACTED: &str = " AND skip IS NULL";
 
 /// Which of a plan's posts to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Show {
+pub enum Show<'a> {
     All,
     /// Those that would be acted on.
     Acted,
     Skipped(SkipReason),
+    /// Those of a tenant that would be acted on; the following likewise.
+    Tenant(&'a str),
+    Platform(&'a str),
+    Status(PostStatus),
+    /// Scheduled within ten minutes of the preview.
+    Soon,
 }
-
-/// Counts of a plan: (tenant, platforms, status, skip reason, count).
-pub type PlanGroup = (String, String, String, Option<String>, i64);
 
 impl Db {
     /// Stores a plan with its posts, or replaces one that has not been confirmed. `false` if it has been.
@@ -116,27 +120,41 @@ impl Db {
     pub async fn plan_items(
         &self,
         plan_id: &str,
-        show: Show,
+        show: Show<'_>,
         from: i64,
         limit: i64,
     ) -> Result<Vec<PlanItem>> {
         let sql = self.read(ITEM).arg(plan_id).and("n >=", Some(from));
         let sql = match show {
             Show::All => sql,
-            Show::Acted => sql.push(" AND skip IS NULL"),
+            Show::Acted => sql.push(ACTED),
             Show::Skipped(reason) => sql.and("skip =", Some(reason.as_str())),
+            Show::Tenant(id) => sql.push(ACTED).and("tenant_id =", Some(id)),
+            Show::Platform(name) => {
+                let name = format!("%, {name},%");
+                sql.push(ACTED).push(" AND ', ' || platforms || ',' LIKE ").arg(name)
+            }
+            Show::Status(status) => sql.push(ACTED).and("status =", Some(status.as_str())),
+            Show::Soon => sql
+                .push(ACTED)
+                .push(" AND status = 'scheduled' AND scheduled_at > ")
+                .push("(SELECT created_at FROM plans WHERE id = plan_id) AND scheduled_at <= ")
+                .push("(SELECT created_at FROM plans WHERE id = plan_id) + ")
+                .arg(SOON),
         };
         let rows: Vec<ItemRow> = sql.push(" ORDER BY n LIMIT ").arg(limit).all().await?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// All of a plan, counted.
-    pub async fn plan_groups(&self, plan_id: &str) -> Result<Vec<PlanGroup>> {
+    /// Posts that would be acted on per tenant, the most first: (tenant, count).
+    pub async fn plan_tenants(&self, plan_id: &str, skip: i64, limit: i64) -> Result<Vec<(String, i64)>> {
         self.read(
-            "SELECT tenant_id, platforms, status, skip, COUNT(*) FROM plan_items WHERE plan_id = $1
-             GROUP BY tenant_id, platforms, status, skip",
+            "SELECT tenant_id, COUNT(*) FROM plan_items WHERE plan_id = $1 AND skip IS NULL
+             GROUP BY tenant_id ORDER BY 2 DESC, 1 LIMIT $2 OFFSET $3",
         )
         .bind(plan_id)
+        .bind(limit)
+        .bind(skip)
         .all()
         .await
     }

@@ -101,6 +101,14 @@ impl Db {
         Ok(())
     }
 
+    /// Notes that the person of a session has just given the password again.
+    pub async fn prove_session(&self, actor: &Actor, id: &str, now: Millis) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.sql("UPDATE sessions SET authenticated_at = $2 WHERE id = $1").bind(id).bind(now).run().await?;
+        tx.append(now, &[&Draft::done(actor, "admin.prove").target("session", id)]).await?;
+        tx.commit().await
+    }
+
     /// Ends one of an admin's sessions. `false` if there is no such session.
     pub async fn end_session(
         &self,

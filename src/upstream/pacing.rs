@@ -29,6 +29,8 @@ pub struct Pacing {
 struct Road {
     next: Instant,
     interval: Duration,
+    /// The interval at full speed.
+    full: Duration,
     /// Whoever waits in a lane stands in its queue, and only the first of it asks for a turn. So two lanes with work
     /// alternate, however many wait in each.
     queues: [Arc<tokio::sync::Mutex<()>>; 2],
@@ -45,31 +47,40 @@ impl Pacing {
         self.interval
     }
 
-    /// Waits for the next turn of one of the workspace's lanes.
-    pub async fn turn(&self, workspace_id: &str, lane: Lane) {
-        if self.interval.is_zero() {
+    /// Gives a workspace a full speed of its own: the time between two of its calls; zero lifts its pacing.
+    pub fn set_pace(&self, workspace_id: &str, interval: Duration) {
+        self.with_road(workspace_id, |road| {
+            if road.full != interval {
+                (road.full, road.interval) = (interval, interval);
+            }
+        });
+    }
+
+    /// Waits for so many turns of one of the workspace's lanes that follow each other, and returns with the last. Taken
+    /// one by one, many callers would all wait for their first turns, and then make all their calls in half the time.
+    pub async fn turns(&self, workspace_id: &str, lane: Lane, n: u32) {
+        let (full, queue) =
+            self.with_road(workspace_id, |road| (road.full, road.queues[lane as usize].clone()));
+        if full.is_zero() {
             return;
         }
-        let queue = self.with_road(workspace_id, |road| road.queues[lane as usize].clone());
         let _first = queue.lock().await;
         let at = self.with_road(workspace_id, |road| {
-            let at = road.next.max(Instant::now());
-            road.next = at + road.interval;
-            at
+            road.next = road.next.max(Instant::now()) + road.interval * n;
+            road.next - road.interval
         });
         tokio::time::sleep_until(at.into()).await;
     }
 
     /// Tells how a call went: `pushed_back` is a 429 (with what upstream asked us to wait) or a slow answer.
     pub fn note(&self, workspace_id: &str, pushed_back: Option<Duration>) {
-        let full = self.interval;
         self.with_road(workspace_id, |road| match pushed_back {
             Some(wait) => {
-                road.interval = (road.interval * 2).min(SLOWEST.max(full));
+                road.interval = (road.interval * 2).min(SLOWEST.max(road.full));
                 road.next = road.next.max(Instant::now() + wait);
             }
             // Additive increase of the rate is, near the full rate, a small fixed cut of the interval.
-            None => road.interval = road.interval.saturating_sub(full / 20).max(full),
+            None => road.interval = road.interval.saturating_sub(road.full / 20).max(road.full),
         });
     }
 
@@ -78,6 +89,7 @@ impl Pacing {
         let road = roads.entry(workspace_id.to_owned()).or_insert_with(|| Road {
             next: Instant::now(),
             interval: self.interval,
+            full: self.interval,
             queues: Default::default(),
         });
         f(road)
@@ -93,13 +105,55 @@ mod tests {
         let pacing = Pacing::new(Duration::from_millis(20));
         let begun = Instant::now();
         for _ in 0..5 {
-            pacing.turn("w", Lane::Jobs).await;
+            pacing.turns("w", Lane::Jobs, 1).await;
         }
         assert!(begun.elapsed() >= Duration::from_millis(80));
         pacing.note("w", Some(Duration::from_millis(100)));
         let begun = Instant::now();
-        pacing.turn("w", Lane::Jobs).await;
+        pacing.turns("w", Lane::Jobs, 1).await;
         assert!(begun.elapsed() >= Duration::from_millis(90));
+    }
+
+    /// Ten callers who need two turns each are spread over all twenty.
+    #[tokio::test]
+    async fn turns_that_belong_together_follow_each_other() {
+        let pacing = Arc::new(Pacing::new(Duration::from_millis(10)));
+        let begun = Instant::now();
+        let callers: Vec<_> = (0..10)
+            .map(|_| {
+                let pacing = pacing.clone();
+                tokio::spawn(async move {
+                    pacing.turns("w", Lane::Jobs, 2).await;
+                    begun.elapsed().as_millis()
+                })
+            })
+            .collect();
+        let mut at = Vec::new();
+        for caller in callers {
+            at.push(caller.await.unwrap());
+        }
+        at.sort_unstable();
+        for (n, at) in at.iter().enumerate() {
+            assert!(*at >= n as u128 * 20 + 10, "the caller {n} after {at} ms");
+        }
+        assert!(at[0] < 110, "the first does not wait for the others: {at:?}");
+    }
+
+    #[tokio::test]
+    async fn a_workspace_can_have_a_pace_of_its_own() {
+        let pacing = Pacing::new(Duration::ZERO);
+        pacing.set_pace("w", Duration::from_millis(20));
+        let begun = Instant::now();
+        for _ in 0..5 {
+            pacing.turns("w", Lane::Jobs, 1).await;
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(80));
+        pacing.set_pace("w", Duration::ZERO);
+        let begun = Instant::now();
+        for _ in 0..100 {
+            pacing.turns("w", Lane::Jobs, 1).await;
+        }
+        assert!(begun.elapsed() < Duration::from_millis(80), "{:?}", begun.elapsed());
     }
 
     /// How many of so many turns each lane has, if so many callers of each want as many as they can have.
@@ -111,7 +165,7 @@ mod tests {
             let (pacing, told) = (pacing.clone(), told.clone());
             callers.spawn(async move {
                 loop {
-                    pacing.turn("w", lane).await;
+                    pacing.turns("w", lane, 1).await;
                     let _ = told.send(lane);
                 }
             });

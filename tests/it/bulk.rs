@@ -1,19 +1,23 @@
 //! Bulk work as an operator does it, without JavaScript: select, preview, confirm, watch.
 
 use crate::{
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        jobs::{delete_job, delete_job_at, deletions, ended},
+    },
     testapp::{Browser, TestApp, hidden},
 };
 use gatehouse::{
     clock::DAY,
     domain::{
-        jobs::{Counts, JobState},
+        jobs::{Counts, ItemState, JobState, retryable},
         times,
     },
+    store::jobs::JobFilter,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 gateway_on_both_engines!(
     a_job_does_exactly_what_its_plan_showed,
@@ -25,14 +29,19 @@ gateway_on_both_engines!(
     background_calls_keep_their_pace,
     a_frozen_workspace_does_not_hold_up_another,
     a_tenant_detached_at_postpost_is_left_out,
+    failures_in_a_row_stop_the_job,
+    a_success_between_failures_lets_the_job_go_on,
+    what_postpost_keeps_putting_off_fails_in_the_end,
+    a_tenant_that_cannot_be_read_does_not_hold_the_job_up,
+    nothing_is_sent_before_a_jobs_time,
 );
 
 /// The id at the end of a location such as `/w/…/jobs/{id}?done=…`.
-fn last_id(location: &str) -> String {
+pub fn last_id(location: &str) -> String {
     location.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-async fn finished(app: &TestApp, job: &str) -> Counts {
+pub async fn finished(app: &TestApp, job: &str) -> Counts {
     app.until("the job ends", || async {
         app.app().db.job(&app.ws, job).await.unwrap().unwrap().state == JobState::Completed
     })
@@ -41,13 +50,13 @@ async fn finished(app: &TestApp, job: &str) -> Counts {
 }
 
 /// Makes a plan from a form of the posts list and returns its page's address.
-async fn plan(browser: &mut Browser, ws: &str, fields: &[(&str, &str)]) -> String {
+pub async fn plan(browser: &mut Browser, ws: &str, fields: &[(&str, &str)]) -> String {
     let answer = browser.submit(&format!("/w/{ws}/posts"), &format!("/w/{ws}/plans"), fields).await;
     assert_eq!(answer.status, 303, "{}", answer.text);
     answer.header("location").to_owned()
 }
 
-async fn confirm(browser: &mut Browser, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
+pub async fn confirm(browser: &mut Browser, plan: &str, fields: &[(&str, &str)]) -> crate::testapp::Answer {
     let page = browser.get(plan).await;
     let digest = hidden(&page.text, "digest");
     let mut all = vec![("digest", digest.as_str())];
@@ -143,7 +152,7 @@ async fn a_double_click_makes_one_job(engine: Engine) {
         )
         .await;
     assert_eq!(last_id(first.header("location")), last_id(third.header("location")));
-    assert_eq!(app.app().db.jobs(&app.ws, None, 10).await.unwrap().len(), 1);
+    assert_eq!(app.app().db.jobs(&app.ws, &JobFilter::default(), None, 10).await.unwrap().len(), 1);
 }
 
 async fn pausing_and_resuming_never_publishes_unasked(engine: Engine) {
@@ -168,6 +177,10 @@ async fn pausing_and_resuming_never_publishes_unasked(engine: Engine) {
         if !options.is_empty() {
             let answer = browser.submit(&plan, &format!("{plan}/options"), options).await;
             assert_eq!(answer.status, 303, "{}", answer.text);
+        }
+        // A pause of a few posts of one tenant needs no preview: that was its job.
+        if action == "pause" {
+            return finished(&app, &last_id(&plan)).await;
         }
         let answer = confirm(&mut browser, &plan, &[("reason", "")]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
@@ -279,7 +292,7 @@ async fn a_limit_error_stops_that_tenants_part_only(engine: Engine) {
 }
 
 async fn background_calls_keep_their_pace(engine: Engine) {
-    let interval = std::time::Duration::from_millis(25);
+    let interval = Duration::from_millis(25);
     let app = TestApp::spawn_with(engine, |config| config.tuning.pace = interval).await;
     let ann = app.tenant("ann").await;
     app.posts(&ann.id, (0..20).map(|_| json!({ "status": "draft" })).collect()).await;
@@ -294,6 +307,132 @@ async fn background_calls_keep_their_pace(engine: Engine) {
     let (elapsed, calls) = (begun.elapsed(), app.calls().await);
     println!("{calls} calls in {elapsed:?}, one per {interval:?} allowed");
     assert!(calls >= 40 && elapsed >= interval * (calls as u32 - 2), "{calls} calls in {elapsed:?}");
+}
+
+/// A job that deletes all there is, and its state when it has ended.
+async fn delete_all(app: &TestApp, posts: usize) -> (String, JobState, Counts) {
+    let mut browser = Browser::login(app).await;
+    let plan =
+        plan(&mut browser, &app.ws, &[("action", "delete"), ("scope", "matching"), ("filter", "")]).await;
+    let typed = format!("delete {posts}");
+    let answer = confirm(&mut browser, &plan, &[("confirm", &typed), ("reason", "x")]).await;
+    let id = last_id(answer.header("location"));
+    let job = async || app.app().db.job(&app.ws, &id).await.unwrap().unwrap();
+    app.until("the job ends", || async { job().await.state.is_final() }).await;
+    let job = job().await;
+    (id, job.state, job.counts)
+}
+
+async fn failures_in_a_row_stop_the_job(engine: Engine) {
+    let app = TestApp::spawn_with(engine, |config| config.tuning.pace = Duration::from_millis(1)).await;
+    let tenants = [app.tenant("ann").await, app.tenant("bob").await];
+    for tenant in &tenants {
+        app.posts(&tenant.id, (0..60).map(|_| json!({ "status": "draft" })).collect()).await;
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let failed = json!({ "error": "Failed to delete post group" });
+    app.faults(json!([{ "match": { "method": "DELETE" }, "status": 500, "body": failed }])).await;
+    let (id, state, counts) = delete_all(&app, 120).await;
+    assert_eq!((state, counts.total()), (JobState::Stopped, 120), "{counts:?}");
+    // Those under way with the twentieth may have failed as well: eight of each tenant.
+    assert!((20..=20 + 16).contains(&counts.failed), "{counts:?}");
+    assert_eq!(counts.cancelled, 120 - counts.failed, "{counts:?}");
+    let cancelled = app.app().db.job_items(&id, Some(ItemState::Cancelled), 0, 200).await.unwrap();
+    assert!(cancelled.iter().all(|item| item.code.as_deref() == Some("stopped")));
+    let mut browser = Browser::login(&app).await;
+    let page = browser.get(&format!("/w/{}/jobs/{id}", app.ws)).await;
+    assert!(page.text.contains("Stopped after 20 failures in a row."), "{}", page.text);
+    let end = app.entries().await.into_iter().find(|e| e["action"] == "job.end").unwrap();
+    assert_eq!(end["jobId"], id.as_str(), "{end}");
+}
+
+async fn a_success_between_failures_lets_the_job_go_on(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, (0..80).map(|_| json!({ "status": "draft" })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let delete = json!({ "method": "DELETE" });
+    let body = json!({ "error": "Failed to delete post group" });
+    // Half of them, so that twenty in a row are one chance in tens of thousands.
+    app.faults(json!([{ "match": delete, "probability": 0.4, "status": 500, "body": body }])).await;
+    let (_, state, counts) = delete_all(&app, 80).await;
+    assert_eq!((state, counts.total(), counts.cancelled), (JobState::Completed, 80, 0), "{counts:?}");
+    assert!(counts.failed > 10 && counts.succeeded > 10, "{counts:?}");
+}
+
+async fn what_postpost_keeps_putting_off_fails_in_the_end(engine: Engine) {
+    let app = TestApp::spawn_with(engine, |config| config.tuning.tick = Duration::from_millis(5)).await;
+    let ann = app.tenant("ann").await;
+    let ids = app.posts(&ann.id, (0..4).map(|_| json!({ "status": "draft" })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    // One at its look-up, one at its delete; the other two go through.
+    app.faults(json!([
+        { "match": { "path": format!("/api/v1/get-post/{}", ids[0]) }, "retryAfter": 0 },
+        { "match": { "path": format!("/api/v1/delete-post/{}", ids[1]) }, "retryAfter": 0 },
+    ]))
+    .await;
+    let (id, state, counts) = delete_all(&app, 4).await;
+    assert_eq!(state, JobState::Completed);
+    assert_eq!(counts, Counts { succeeded: 2, failed: 2, ..Counts::default() });
+    let failed = app.app().db.job_items(&id, Some(ItemState::Failed), 0, 10).await.unwrap();
+    for item in failed {
+        assert_eq!(item.code.as_deref(), Some("rate_limited"));
+        assert!(retryable(item.code.as_deref().unwrap()) && item.attempts >= 7, "{item:?}");
+    }
+}
+
+async fn a_tenant_that_cannot_be_read_does_not_hold_the_job_up(engine: Engine) {
+    let app = TestApp::spawn_with(engine, |config| config.tuning.tick = Duration::from_millis(5)).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    for tenant in [&ann, &bob] {
+        app.posts(&tenant.id, (0..30).map(|_| json!({ "status": "draft" })).collect()).await;
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    app.clock.advance(2 * 60_000);
+    let body = json!({ "error": "Failed to list posts" });
+    app.faults(
+        json!([{ "match": { "path": "/api/v1/list-posts", "userId": ann.id }, "status": 400, "body": body }]),
+    )
+    .await;
+    let (id, state, counts) = delete_all(&app, 60).await;
+    assert_eq!(state, JobState::Completed, "one tenant does not stop the others");
+    assert_eq!(counts, Counts { succeeded: 30, failed: 30, ..Counts::default() });
+    let failed = app.app().db.job_items(&id, Some(ItemState::Failed), 0, 100).await.unwrap();
+    assert!(failed.iter().all(|i| i.code.as_deref() == Some("tenant_unreadable") && i.tenant_id == ann.id));
+    assert!(failed[0].message.as_ref().unwrap().contains("Failed to list posts"), "{:?}", failed[0]);
+}
+
+async fn nothing_is_sent_before_a_jobs_time(engine: Engine) {
+    let mut app = TestApp::spawn(engine).await;
+    let (ann, bob) = (app.tenant("ann").await, app.tenant("bob").await);
+    let mut ids = Vec::new();
+    for tenant in [&ann, &bob] {
+        ids.push(app.posts(&tenant.id, (0..6).map(|_| json!({ "status": "draft" })).collect()).await);
+        app.sweep(&app.ws, &tenant.id).await;
+    }
+    let at = Some(app.clock.now() + 30_000);
+    let later = delete_job_at(&app, &ann, &ids[0][..3], at).await;
+    let never = delete_job_at(&app, &ann, &ids[0][3..], at).await;
+    // It does not keep others waiting.
+    let now = delete_job(&app, &bob, &ids[1]).await;
+    assert_eq!(ended(&app, &now).await.succeeded, 6);
+    let mut browser = Browser::login(&app).await;
+    let page = browser.get(&format!("/w/{}/jobs/{later}", app.ws)).await;
+    assert!(page.text.contains("Starts in ") && page.text.contains("Cancel"), "{}", page.text);
+    let path = format!("/w/{}/jobs/{never}/cancel", app.ws);
+    assert_eq!(browser.submit(&path, &path, &[]).await.status, 303);
+    app.until("the one is cancelled", || async {
+        app.app().db.job(&app.ws, &never).await.unwrap().unwrap().state == JobState::Cancelled
+    })
+    .await;
+    app.restart().await;
+    let waiting = app.app().db.job(&app.ws, &later).await.unwrap().unwrap();
+    assert_eq!((waiting.state, waiting.counts.pending), (JobState::Queued, 3));
+    assert_eq!(deletions(&app).await.len(), 6);
+    app.clock.advance(31_000);
+    assert_eq!(ended(&app, &later).await.succeeded, 3);
+    let deleted = deletions(&app).await;
+    assert!(deleted.len() == 9 && ids[0][3..].iter().all(|id| !deleted.contains_key(id)));
 }
 
 async fn a_frozen_workspace_does_not_hold_up_another(engine: Engine) {

@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod bulk_door;
+mod bulk_throughput;
 mod conduct;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -12,10 +14,12 @@ mod disk;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod fault_matrix;
+mod follow_ups;
 mod health;
 mod hostile_bytes;
 mod idempotency;
 mod isolation;
+mod job_pages;
 mod kills;
 mod limits;
 mod load;
@@ -23,6 +27,7 @@ mod mirror;
 mod operations;
 mod outage;
 mod pages;
+mod plans;
 mod process;
 mod raw_http;
 mod refusals;

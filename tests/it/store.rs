@@ -7,6 +7,7 @@ mod audit;
 mod coverage;
 mod disk;
 mod facts;
+mod follow_ups;
 mod idempotency;
 mod jobs;
 mod keys;

@@ -1,6 +1,6 @@
 //! What bulk work does to posts, and why it leaves one alone, as words.
 
-use crate::domain::words;
+use crate::domain::{keys::Scope, words};
 
 words! {
     /// What bulk work does to posts.
@@ -8,6 +8,14 @@ words! {
 }
 
 impl BulkAction {
+    /// What a key needs to do this to posts.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Delete => Scope::PostsDelete,
+            Self::Pause | Self::Resume | Self::Reschedule => Scope::PostsUpdate,
+        }
+    }
+
     /// As the first word of a sentence.
     pub fn label(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Tenants that are named in a summary; the page of all tenants counts itself.
 pub const TOP_TENANTS: usize = 10;
 /// Posts due within this time may go out before a job reaches them.
-const SOON: Millis = 10 * MINUTE;
+pub const SOON: Millis = 10 * MINUTE;
 
 /// A plan's posts, counted. Breakdowns are of the posts that would be acted on, the largest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 32] = [
+const ACTIONS: [(&str, &str); 33] = [
     ("post.", "Posts: all"),
     ("post.delete", "post.delete"),
     ("post.update", "post.update"),
@@ -61,6 +61,7 @@ const ACTIONS: [(&str, &str); 32] = [
     ("auth.refuse", "auth.refuse"),
     ("admin.", "People: all"),
     ("admin.login", "admin.login"),
+    ("admin.prove", "admin.prove"),
     ("audit.export", "audit.export"),
 ];
 

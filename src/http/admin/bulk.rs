@@ -5,12 +5,19 @@ use super::{
         Answer, Body, Error, csv,
         export::{channel, download},
     },
-    jobs::{ResultLine, job_of, pace, state},
+    job_page::summary,
+    jobs::{job_of, pace, state},
+    post_filter::platform_label,
     visit::Visit,
 };
 use crate::{
     app::App,
-    domain::{admins::SESSION_IDLE, jobs::Job},
+    clock::Millis,
+    domain::{
+        admins::SESSION_IDLE,
+        jobs::{ItemState, Job, JobItem, retryable},
+        times,
+    },
     store,
     store::plans::Show,
 };
@@ -22,25 +29,19 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 const LOOK: Duration = Duration::from_millis(500);
 /// A comment keeps proxies from closing a silent stream.
 const PING: u32 = 30;
-/// Failures named in each update.
-const FAILURES: i64 = 20;
 
 /// Absolute counters: a reader that missed some updates needs none of them.
 async fn snapshot(app: &App, job: &Job) -> store::Result<Value> {
-    let failures = app.db.latest_failures(&job.id, FAILURES).await?;
-    let pace = pace(job, app.clock.now());
+    let pace = pace(app, job).await?;
     let c = &job.counts;
     Ok(json!({
-        "state": state(job),
+        "state": state(job, app.clock.now()),
         "total": c.total(), "pending": c.pending, "running": c.running, "succeeded": c.succeeded, "gone": c.gone,
         "skipped": c.skipped, "failed": c.failed, "unknown": c.unknown, "cancelled": c.cancelled,
         "ratePerSecond": pace.map(|(rate, _)| (rate * 10.0).round() / 10.0),
         "secondsLeft": pace.map(|(_, left)| left),
         "seq": c.ended() + c.unknown,
-        "failures": failures.iter().map(|item| json!({
-            "tenant": item.tenant_id, "post": item.post_id,
-            "code": item.code.as_deref().unwrap_or_default(), "message": item.message.as_deref().unwrap_or_default(),
-        })).collect::<Vec<_>>(),
+        "summary": summary(app, job),
     }))
 }
 
@@ -53,12 +54,11 @@ pub async fn progress(visit: Visit) -> Result<Answer, Error> {
 pub async fn events(visit: Visit) -> Result<Answer, Error> {
     let job = job_of(&visit).await?;
     let app = visit.app.clone();
-    let place = app.gate.live_view()?;
+    let view = app.gate.live_view(&visit.session.id)?;
     let (chunks, body) = channel();
     let (workspace_id, id, session_id) = (job.workspace_id, job.id, visit.session.id.clone());
     let admin_id = visit.admin.id.clone();
     app.clone().runtime.spawn(async move {
-        let _place = place;
         if chunks.send(Ok(Bytes::from_static(b"retry: 3000\n\n"))).await.is_err() {
             return;
         }
@@ -91,7 +91,12 @@ pub async fn events(visit: Visit) -> Result<Answer, Error> {
             if event.ends || *app.stopping.borrow() {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            // The page polls on when another tab of the same person has taken its place.
+            if tokio::time::timeout(LOOK, view.taken()).await.is_ok() {
+                let bye = Event { name: "bye", data: json!({}), ends: true };
+                let _ = chunks.send(Ok(Bytes::from(bye.text()))).await;
+                return;
+            }
         }
     });
     let mut answer = Answer::new(200, "text/event-stream", "")
@@ -217,4 +222,63 @@ async fn lines(app: &Arc<App>, job: &Job, from: i64) -> store::Result<Vec<Result
             }
         })
         .collect())
+}
+
+/// One line of a download: what was asked, what was got.
+struct ResultLine {
+    tenant_id: String,
+    tenant: String,
+    item: JobItem,
+    content: String,
+    platforms: String,
+}
+
+impl ResultLine {
+    const COLUMNS: [&'static str; 17] = [
+        "n",
+        "tenant_id",
+        "tenant",
+        "post_id",
+        "content",
+        "platforms",
+        "state",
+        "code",
+        "message",
+        "can_be_tried_again",
+        "attempts",
+        "status_before",
+        "time_before",
+        "time_asked",
+        "time_granted",
+        "ended",
+        "operation",
+    ];
+
+    fn fields(&self) -> [String; 17] {
+        let time = |at: Option<Millis>| at.map(times::to_iso).unwrap_or_default();
+        let platforms: Vec<String> =
+            self.platforms.split(", ").filter(|p| !p.is_empty()).map(platform_label).collect();
+        [
+            self.item.n.to_string(),
+            self.tenant_id.clone(),
+            self.tenant.clone(),
+            self.item.post_id.clone(),
+            self.content.clone(),
+            platforms.join(", "),
+            self.item.state.to_string(),
+            self.item.code.clone().unwrap_or_default(),
+            self.item.message.clone().unwrap_or_default(),
+            match (self.item.state, self.item.code.as_deref()) {
+                (ItemState::Failed, code) => retryable(code.unwrap_or_default()).to_string(),
+                _ => String::new(),
+            },
+            self.item.attempts.to_string(),
+            self.item.expected_status.to_string(),
+            time(self.item.expected_at),
+            time(self.item.target_at),
+            time(self.item.granted_at),
+            time(self.item.ended_at),
+            self.item.op_id.clone().unwrap_or_default(),
+        ]
+    }
 }

@@ -1,31 +1,51 @@
-//! Bulk jobs: the list, one job, and what can be asked of it. Live updates and downloads are in `bulk`.
+//! Bulk jobs: the list, and what can be asked of a job. Its page is in `job_page`, live updates and downloads in `bulk`.
 
 use super::{
     super::{Answer, Error},
-    post_filter::platform_label,
     present,
-    views::{
-        Badge, CancelPage, Count, Counters, FailureGroup, JobItem as ItemRow, JobListPage, JobPage, JobRow,
-        JobTenant, Pager, Tab,
-    },
+    views::{Badge, CancelPage, Choice, Count, Counters, JobListPage, JobRow, Pager},
     visit::Visit,
 };
 use crate::{
+    app::App,
     clock::{Millis, SECOND},
     domain::{
         ids,
-        jobs::{Counts, ItemState, Job, JobItem, JobState, Wanted},
-        plans::{BulkAction, SkipReason},
-        times,
+        jobs::{Counts, Job, JobState, Wanted},
+        plans::BulkAction,
+        words,
     },
-    store::plans::Show,
+    store::{self, jobs::JobFilter},
 };
-use std::collections::{BTreeMap, HashMap};
 
 const JOBS_PER_PAGE: i64 = 50;
-const ITEMS_PER_PAGE: i64 = 50;
-/// Tenants in a job's table.
-const TENANTS: usize = 50;
+/// The rate is that of the last so many milliseconds: what was paused or held up before says nothing about what is left.
+const RATE_WINDOW: i64 = 20 * SECOND;
+
+words! {
+    /// `?state=` of the list.
+    Show { Unfinished = "unfinished", Completed = "completed", Cancelled = "cancelled", Stopped = "stopped" }
+}
+
+impl Show {
+    fn states(self) -> &'static [JobState] {
+        match self {
+            Self::Unfinished => &[JobState::Queued, JobState::Running, JobState::Paused],
+            Self::Completed => &[JobState::Completed],
+            Self::Cancelled => &[JobState::Cancelled],
+            Self::Stopped => &[JobState::Stopped],
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Unfinished => "Not ended",
+            Self::Completed => "Completed",
+            Self::Cancelled => "Cancelled",
+            Self::Stopped => "Stopped",
+        }
+    }
+}
 
 /// "Delete 4,180 posts"
 pub fn title(job: &Job) -> String {
@@ -33,14 +53,16 @@ pub fn title(job: &Job) -> String {
 }
 
 /// The word pages and live updates use: between what was asked and what is so, and how it ended.
-pub fn state(job: &Job) -> &'static str {
+pub fn state(job: &Job, now: Millis) -> &'static str {
     match (job.state, job.wanted) {
         (JobState::Completed, _) if job.counts.failed + job.counts.unknown > 0 => "completed_with_errors",
         (JobState::Completed, _) => "completed",
         (JobState::Cancelled, _) => "cancelled",
+        (JobState::Stopped, _) => "stopped",
         (_, Wanted::Cancel) => "cancelling",
         (JobState::Paused, Wanted::Pause) => "paused",
         (_, Wanted::Pause) => "pausing",
+        (JobState::Queued, _) if job.starts_at.is_some_and(|at| at > now) => "starting",
         (JobState::Queued, _) => "queued",
         (JobState::Running | JobState::Paused, Wanted::Run) => "running",
     }
@@ -61,16 +83,19 @@ pub fn counters(counts: &Counts) -> Counters {
     }
 }
 
-/// Items a second since the start, and the seconds left at that rate.
-pub fn pace(job: &Job, now: Millis) -> Option<(f64, i64)> {
-    let begun = job.started_at?;
-    let worked = job.counts.succeeded + job.counts.gone + job.counts.failed + job.counts.unknown;
-    let elapsed = (now - begun).max(1) as f64 / SECOND as f64;
-    if job.state != JobState::Running || worked < 3 || elapsed < 1.0 {
-        return None;
+/// Items a second of late, and the seconds left at that rate.
+pub async fn pace(app: &App, job: &Job) -> store::Result<Option<(f64, i64)>> {
+    let (Some(begun), JobState::Running, Wanted::Run) = (job.started_at, job.state, job.wanted) else {
+        return Ok(None);
+    };
+    let now = app.clock.now();
+    let since = begun.max(now - RATE_WINDOW);
+    let ended = app.db.ended_since(&job.id, since).await?;
+    if ended < 3 || now - since < SECOND {
+        return Ok(None);
     }
-    let rate = worked as f64 / elapsed;
-    Some((rate, ((job.counts.pending + job.counts.running) as f64 / rate).ceil() as i64))
+    let rate = ended as f64 * SECOND as f64 / (now - since) as f64;
+    Ok(Some((rate, ((job.counts.pending + job.counts.running) as f64 / rate).ceil() as i64)))
 }
 
 pub fn row(job: &Job, workspace: &str, now: Millis) -> JobRow {
@@ -80,7 +105,7 @@ pub fn row(job: &Job, workspace: &str, now: Millis) -> JobRow {
         title: title(job),
         workspace: workspace.into(),
         actor: job.actor.name.clone(),
-        badge: Badge::job(state(job)),
+        badge: Badge::job(state(job, now)),
         counters: counters(&job.counts),
         started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
         duration: match job.started_at {
@@ -98,279 +123,60 @@ pub async fn job_of(visit: &Visit) -> Result<Job, Error> {
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let workspace = visit.workspace()?;
     let base = format!("/w/{}/jobs", workspace.id);
-    let before = visit.form.some("before").filter(|id| ids::is_own_id(id));
-    let mut jobs = visit.app.db.jobs(&workspace.id, before, JOBS_PER_PAGE + 1).await?;
+    let form = &visit.form;
+    let before = form.some("before").filter(|id| ids::is_own_id(id));
+    // A word that is none of ours is a mistake to see, not an empty list (ui.md P3).
+    let unknown = |what: &str| Error::bad("invalid_filter", format!("There is no such {what} to filter by"));
+    let show = form.some("state").map(|w| Show::parse(w).ok_or_else(|| unknown("state"))).transpose()?;
+    let action =
+        form.some("action").map(|w| BulkAction::parse(w).ok_or_else(|| unknown("action"))).transpose()?;
+    let actors = visit.app.db.job_actors(&workspace.id).await?;
+    let actor = form.some("actor").map(str::to_owned);
+    if actor.as_ref().is_some_and(|actor| !actors.iter().any(|(id, _)| id == actor)) {
+        return Err(unknown("person"));
+    }
+    let filter = JobFilter {
+        states: show.map(Show::states).unwrap_or_default().to_vec(),
+        action,
+        actor: actor.clone(),
+    };
+    let mut jobs = visit.app.db.jobs(&workspace.id, &filter, before, JOBS_PER_PAGE + 1).await?;
     let more = jobs.len() as i64 > JOBS_PER_PAGE;
     jobs.truncate(JOBS_PER_PAGE as usize);
-    let older = jobs.last().filter(|_| more).map(|job| format!("{base}?before={}", job.id));
+    let chosen: Vec<(&str, &str)> = [
+        ("state", show.map(Show::as_str)),
+        ("action", action.map(BulkAction::as_str)),
+        ("actor", actor.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| value.map(|value| (name, value)))
+    .collect();
+    let link = |before: Option<&str>| {
+        let pairs = chosen.iter().copied().chain(before.map(|id| ("before", id)));
+        let query = super::form::query_string(pairs);
+        if query.is_empty() { base.clone() } else { format!("{base}?{query}") }
+    };
+    let older = jobs.last().filter(|_| more).map(|job| link(Some(&job.id)));
     let now = visit.app.clock.now();
+    let any = || Choice::new("", "Any", false);
     let page = JobListPage {
         shell: visit.shell("Bulk jobs"),
         ws: workspace.id.clone(),
-        tabs: Vec::new(),
+        states: std::iter::once(any())
+            .chain(Show::ALL.iter().map(|s| Choice::new(s.as_str(), s.label(), show == Some(*s))))
+            .collect(),
+        actions: std::iter::once(any())
+            .chain(BulkAction::ALL.iter().map(|a| Choice::new(a.as_str(), a.label(), action == Some(*a))))
+            .collect(),
+        actors: std::iter::once(any())
+            .chain(actors.iter().map(|(id, name)| Choice::new(id, name, actor.as_ref() == Some(id))))
+            .collect(),
         result_line: "Newest first".into(),
-        filtered: before.is_some(),
+        filtered: before.is_some() || !chosen.is_empty(),
         rows: jobs.iter().map(|job| row(job, &workspace.name, now)).collect(),
-        pager: Pager::times(before.map(|_| base.clone()), older),
+        pager: Pager::times(before.map(|_| link(None)), older),
     };
     Ok(present::page(&page))
-}
-
-pub async fn show(visit: Visit) -> Result<Answer, Error> {
-    let job = job_of(&visit).await?;
-    let app = &visit.app;
-    let now = app.clock.now();
-    let base = format!("/w/{}/jobs/{}", job.workspace_id, job.id);
-    let result = visit.form.some("result").and_then(ItemState::parse);
-    let from = visit.form.get("from").parse().unwrap_or(0);
-    let mut items = app.db.job_items(&job.id, result, from, ITEMS_PER_PAGE + 1).await?;
-    let next = (items.len() as i64 > ITEMS_PER_PAGE).then(|| items.pop()).flatten();
-    let tenants = app.db.job_tenants(&job.id).await?;
-    let ids: Vec<&str> =
-        tenants.iter().map(|t| t.0.as_str()).chain(items.iter().map(|i| i.tenant_id.as_str())).collect();
-    let names = app.db.tenant_names(&job.workspace_id, &ids).await?;
-    let contents = contents(&visit, &job, &items).await?;
-    let word = state(&job);
-    let is_final = job.state.is_final();
-    let counters = counters(&job.counts);
-    let pace = pace(&job, now);
-    let mut shell = visit.shell(title(&job));
-    if !is_final {
-        shell.title_prefix = format!("({}%) ", counters.percent());
-    }
-    let refresh = visit.form.some("refresh").and_then(|v| v.parse().ok()).filter(|n| [5, 15, 60].contains(n));
-    shell.refresh = refresh.filter(|_| !is_final);
-    let link = |pairs: &[(&str, &str)]| {
-        let query = super::form::query_string(pairs.iter().copied());
-        if query.is_empty() { base.clone() } else { format!("{base}?{query}") }
-    };
-    let page = JobPage {
-        shell,
-        ws: job.workspace_id.clone(),
-        id: job.id.clone(),
-        title: title(&job),
-        state: word.into(),
-        badge: Badge::job(word),
-        is_final,
-        summary: summary(&job, word),
-        counters,
-        rate: pace.map(|(rate, _)| format!("{rate:.1}/s")).unwrap_or_default(),
-        time_left: pace
-            .map(|(_, left)| format!("about {}", present::span(left * SECOND)))
-            .unwrap_or_default(),
-        actor: job.actor.name.clone(),
-        reason: job.reason.clone(),
-        started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
-        finished: job.ended_at.map(|at| present::exact_moment(at, now)),
-        audit_url: if visit.may(crate::domain::admins::Right::Audit) {
-            format!("/w/{}/audit?job={}", job.workspace_id, job.id)
-        } else {
-            String::new()
-        },
-        can_pause: matches!(word, "queued" | "running"),
-        can_resume: matches!(word, "paused" | "pausing"),
-        can_cancel: !is_final && word != "cancelling",
-        refresh_tabs: refresh_tabs(refresh, &link),
-        tenants: tenant_rows(&tenants, &names, &job),
-        failures: failures(&visit, &job, &base).await?,
-        tabs: result_tabs(&job.counts, result, &link),
-        items: items.iter().map(|item| item_row(&job, item, &names, &contents, now)).collect(),
-        pager: {
-            let result = result.map(ItemState::as_str);
-            let page = |n: i64| {
-                let from = n.to_string();
-                let pairs: Vec<(&str, &str)> =
-                    result.map(|r| ("result", r)).into_iter().chain([("from", from.as_str())]).collect();
-                link(&pairs)
-            };
-            Pager::pages((from > 0).then(|| page(0)), next.map(|i| page(i.n)))
-        },
-        ..JobPage::default()
-    };
-    Ok(present::page(&page))
-}
-
-fn refresh_tabs(current: Option<u32>, link: &dyn Fn(&[(&str, &str)]) -> String) -> Vec<Tab> {
-    let tab = |label: &str, seconds: Option<u32>| Tab {
-        label: label.into(),
-        count: None,
-        url: match seconds {
-            Some(seconds) => link(&[("refresh", &seconds.to_string())]),
-            None => link(&[]),
-        },
-        current: current == seconds,
-    };
-    vec![
-        tab("Refresh now", None),
-        tab("Every 5 s", Some(5)),
-        tab("Every 15 s", Some(15)),
-        tab("Every 60 s", Some(60)),
-    ]
-}
-
-/// What happens now, or the whole outcome as a sentence.
-fn summary(job: &Job, word: &str) -> String {
-    let c = &job.counts;
-    let of = |n: i64, text: &str| (n > 0).then(|| format!("{} {text}", present::count(n)));
-    let parts: Vec<String> = [
-        of(c.succeeded, "done"),
-        of(c.gone, "already gone"),
-        of(c.skipped, "skipped"),
-        of(c.failed, "failed"),
-        of(c.unknown, "unknown"),
-        of(c.cancelled, "not touched"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    match word {
-        "pausing" => format!("Pausing, finishing {} in flight.", c.running),
-        "cancelling" => format!("Cancelling, finishing {} in flight.", c.running),
-        "queued" => "Waiting for its turn: one job of a workspace runs at a time.".into(),
-        "paused" => "Paused. Nothing is sent until you resume it.".into(),
-        "running" => String::new(),
-        _ => format!("{}.", parts.join(", ")),
-    }
-}
-
-fn tenant_rows(rows: &[(String, String, i64)], names: &HashMap<String, String>, job: &Job) -> Vec<JobTenant> {
-    let mut tenants: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (tenant, state, n) in rows {
-        if let Some(state) = ItemState::parse(state) {
-            tenants.entry(tenant).or_default().add(state, *n);
-        }
-    }
-    let mut tenants: Vec<_> = tenants.into_iter().collect();
-    tenants.sort_by_key(|(_, counts)| (-counts.failed, -counts.total()));
-    tenants
-        .into_iter()
-        .take(TENANTS)
-        .map(|(id, counts)| JobTenant {
-            name: names.get(id).cloned().unwrap_or_else(|| id.into()),
-            url: format!("/w/{}/tenants/{id}", job.workspace_id),
-            counters: counters(&counts),
-        })
-        .collect()
-}
-
-async fn failures(visit: &Visit, job: &Job, base: &str) -> Result<Vec<FailureGroup>, Error> {
-    let codes = visit.app.db.job_codes(&job.id).await?;
-    let samples = visit.app.db.latest_failures(&job.id, 50).await?;
-    Ok(codes
-        .into_iter()
-        .filter(|(state, ..)| state == "failed")
-        .map(|(_, code, n)| FailureGroup {
-            advice: advice(code.as_deref().unwrap_or_default()).into(),
-            sample: samples
-                .iter()
-                .find(|i| i.code == code)
-                .and_then(|i| i.message.clone())
-                .unwrap_or_default(),
-            code: code.unwrap_or_else(|| "unknown".into()),
-            count: present::count(n),
-            url: format!("{base}?result=failed"),
-        })
-        .collect())
-}
-
-/// What a code means and what to do.
-fn advice(code: &str) -> &'static str {
-    match code {
-        "upstream_unreachable" => {
-            "PostPost could not be reached: nothing happened. Select the posts again later."
-        }
-        "not_applied" => "PostPost did not answer and the change did not happen. Select the posts again.",
-        "http_429" => "PostPost asked to slow down. Select the posts again later.",
-        "http_500" => "PostPost failed and rolled the change back. Select the posts again.",
-        "http_400" => "PostPost refused the change; its words tell why.",
-        "http_403" => "PostPost does not allow it for this account.",
-        code if code.ends_with("_REACHED") || code.ends_with("_LIMIT") => {
-            "A limit of the PostPost plan. The tenant's other posts were left alone."
-        }
-        _ => "PostPost's own code; its words tell more.",
-    }
-}
-
-fn result_tabs(
-    counts: &Counts,
-    current: Option<ItemState>,
-    link: &dyn Fn(&[(&str, &str)]) -> String,
-) -> Vec<Tab> {
-    let mut tabs = vec![Tab {
-        label: "All".into(),
-        count: Some(present::count(counts.total())),
-        url: link(&[]),
-        current: current.is_none(),
-    }];
-    let listed = [
-        (ItemState::Succeeded, "Done", counts.succeeded),
-        (ItemState::Gone, "Already gone", counts.gone),
-        (ItemState::Skipped, "Skipped", counts.skipped),
-        (ItemState::Failed, "Failed", counts.failed),
-        (ItemState::Unknown, "Unknown", counts.unknown),
-        (ItemState::Cancelled, "Cancelled", counts.cancelled),
-        (ItemState::Pending, "Pending", counts.pending),
-    ];
-    for (state, label, n) in listed {
-        if n > 0 || current == Some(state) {
-            tabs.push(Tab {
-                label: label.into(),
-                count: Some(present::count(n)),
-                url: link(&[("result", state.as_str())]),
-                current: current == Some(state),
-            });
-        }
-    }
-    tabs
-}
-
-/// The posts' texts, from the plan: the mirror has forgotten what was deleted.
-async fn contents(
-    visit: &Visit,
-    job: &Job,
-    items: &[JobItem],
-) -> Result<HashMap<i64, (String, String)>, Error> {
-    let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(HashMap::new()) };
-    let limit = last.n - first.n + 1;
-    // A filtered tab can span a wide range of numbers; then only the ids are shown.
-    if limit > 5_000 {
-        return Ok(HashMap::new());
-    }
-    let planned = visit.app.db.plan_items(&job.plan_id, Show::All, first.n, limit).await?;
-    Ok(planned.into_iter().map(|p| (p.n, (p.content, p.platforms))).collect())
-}
-
-fn item_row(
-    job: &Job,
-    item: &JobItem,
-    names: &HashMap<String, String>,
-    contents: &HashMap<i64, (String, String)>,
-    now: Millis,
-) -> ItemRow {
-    let content = contents.get(&item.n).map(|(content, _)| content.clone()).unwrap_or_default();
-    let code = item.code.clone().unwrap_or_default();
-    let detail = match SkipReason::parse(&code) {
-        Some(reason) if item.state == ItemState::Skipped => reason.text().to_owned(),
-        _ => item.message.clone().unwrap_or_default(),
-    };
-    let time = |at: Millis| present::moment(at, now).absolute;
-    let times = match (item.target_at, item.granted_at) {
-        (Some(asked), Some(got)) if asked != got => format!("asked {}, got {}", time(asked), time(got)),
-        (_, Some(got)) if job.action != BulkAction::Delete => time(got),
-        _ => String::new(),
-    };
-    ItemRow {
-        post: item.post_id.clone(),
-        url: format!("/w/{}/posts/{}/{}", job.workspace_id, item.tenant_id, item.post_id),
-        content,
-        tenant: names.get(&item.tenant_id).cloned().unwrap_or_else(|| item.tenant_id.clone()),
-        badge: Badge::item(item.state.as_str()),
-        detail,
-        code: if item.state == ItemState::Failed { code } else { String::new() },
-        times,
-        attempts: u64::from(item.op_id.is_some()),
-        at: item.ended_at.map(|at| present::exact_moment(at, now)),
-    }
 }
 
 pub async fn pause(visit: Visit) -> Result<Answer, Error> {
@@ -416,54 +222,4 @@ pub async fn cancel_form(visit: Visit) -> Result<Answer, Error> {
         ),
     };
     Ok(present::page(&page))
-}
-
-/// One line of a download: what was asked, what was got.
-pub struct ResultLine {
-    pub tenant_id: String,
-    pub tenant: String,
-    pub item: JobItem,
-    pub content: String,
-    pub platforms: String,
-}
-
-impl ResultLine {
-    pub const COLUMNS: [&'static str; 14] = [
-        "n",
-        "tenant_id",
-        "tenant",
-        "post_id",
-        "content",
-        "platforms",
-        "state",
-        "code",
-        "message",
-        "status_before",
-        "time_before",
-        "time_asked",
-        "time_granted",
-        "ended",
-    ];
-
-    pub fn fields(&self) -> [String; 14] {
-        let time = |at: Option<Millis>| at.map(times::to_iso).unwrap_or_default();
-        let platforms: Vec<String> =
-            self.platforms.split(", ").filter(|p| !p.is_empty()).map(platform_label).collect();
-        [
-            self.item.n.to_string(),
-            self.tenant_id.clone(),
-            self.tenant.clone(),
-            self.item.post_id.clone(),
-            self.content.clone(),
-            platforms.join(", "),
-            self.item.state.to_string(),
-            self.item.code.clone().unwrap_or_default(),
-            self.item.message.clone().unwrap_or_default(),
-            self.item.expected_status.to_string(),
-            time(self.item.expected_at),
-            time(self.item.target_at),
-            time(self.item.granted_at),
-            time(self.item.ended_at),
-        ]
-    }
 }

@@ -214,11 +214,35 @@ fn login_page(app: &App, call: &Call, error: Option<(u16, String)>, email: &str,
 pub async fn login(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let form = check_pre_form(&app, &call)?;
     let (typed, next) = (form.get("email").trim(), form.get("next"));
-    let email = typed.to_lowercase();
+    match attempt(&app, call.ip, typed, form.get("password")).await? {
+        Attempt::Right(admin) => start_session(&app, &call, &admin, safe_next(next)).await,
+        Attempt::Wrong => {
+            let text = "E-mail or password is wrong".to_owned();
+            Ok(login_page(&app, &call, Some((401, text)), typed, next))
+        }
+        Attempt::TooMany(seconds) => {
+            let text = format!("Too many attempts. Try again in {seconds} seconds");
+            let answer = login_page(&app, &call, Some((429, text)), typed, next);
+            Ok(answer.with("retry-after", seconds.to_string()))
+        }
+    }
+}
+
+/// How an attempt with a password ended.
+pub enum Attempt {
+    Right(Box<Admin>),
+    Wrong,
+    /// Not even looked at; the next one may come in so many seconds.
+    TooMany(i64),
+}
+
+/// Checks a password, counts failures and slows further attempts down: at log-in, and where it is asked for again.
+pub async fn attempt(app: &Arc<App>, from: IpAddr, email: &str, password: &str) -> Result<Attempt, Error> {
+    let email = email.to_lowercase();
     let now = app.clock.now();
     let account = format!("account:{}", hex::encode(envelope::token_hash(&email)));
-    let here = format!("{account}:{}", call.ip);
-    let address = format!("address:{}", call.ip);
+    let here = format!("{account}:{from}");
+    let address = format!("address:{from}");
     // One after the other: many at once would all be let through before the first of them is counted.
     let _one = app.login.attempts.lock().await;
     let mut blocked = 0;
@@ -226,20 +250,17 @@ pub async fn login(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         blocked = blocked.max(app.db.login_blocked_until(subject).await?);
     }
     if blocked > now {
-        let seconds = (blocked - now) / SECOND + 1;
-        let text = format!("Too many attempts. Try again in {seconds} seconds");
-        let answer = login_page(&app, &call, Some((429, text)), typed, next);
-        return Ok(answer.with("retry-after", seconds.to_string()));
+        return Ok(Attempt::TooMany((blocked - now) / SECOND + 1));
     }
     let found = app.db.admin_by_email(&email).await?.filter(|(admin, _)| admin.disabled_at.is_none());
     let hash = found.as_ref().map(|(_, hash)| hash.clone());
-    if passwords::check(&app, form.get("password"), hash).await?
+    if passwords::check(app, password, hash).await?
         && let Some((admin, _)) = found
     {
         app.db.forget_login_failures(&here).await?;
-        return start_session(&app, &call, &admin, safe_next(next)).await;
+        return Ok(Attempt::Right(Box::new(admin)));
     }
-    app.login.note_refused_login(call.ip);
+    app.login.note_refused_login(from);
     let failures = app.db.note_login_failure(&here, now, WINDOW).await?;
     if failures >= FREE_FAILURES {
         // 1 s, 2 s, 4 s … up to 15 minutes; never for ever (security.md item 6).
@@ -253,8 +274,7 @@ pub async fn login(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     if app.db.note_login_failure(&address, now, MINUTE).await? >= ADDRESS_MAX {
         app.db.block_login(&address, now + MINUTE).await?;
     }
-    let text = "E-mail or password is wrong".to_owned();
-    Ok(login_page(&app, &call, Some((401, text)), typed, next))
+    Ok(Attempt::Wrong)
 }
 
 async fn start_session(app: &App, call: &Call, admin: &Admin, next: &str) -> Result<Answer, Error> {

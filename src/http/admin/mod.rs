@@ -5,14 +5,19 @@ mod audit;
 mod bulk;
 mod dashboard;
 mod errors;
+mod follow_ups;
 mod form;
 mod freshness;
+mod job_page;
 mod jobs;
 mod keys;
 mod login;
 mod operations;
 mod passwords;
+mod plan_files;
+mod plan_options;
 mod plan_page;
+mod plan_parts;
 mod plans;
 mod post_filter;
 mod posts;
@@ -84,13 +89,17 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/plans", w(Operate), plans::create),
         page("/w/{ws}/plans/{id}", w(Operate), plans::show),
         form("/w/{ws}/plans/{id}/options", w(Operate), plans::set_options),
+        form("/w/{ws}/plans/{id}/again", w(Operate), plans::again),
         form("/w/{ws}/plans/{id}/confirm", w(Operate), plans::confirm),
+        page("/w/{ws}/plans/{id}/tenants", w(Operate), plans::tenants),
+        page("/w/{ws}/plans/{id}/plan.csv", w(Operate), plan_files::csv),
         page("/w/{ws}/jobs", w(Read), jobs::list),
-        page("/w/{ws}/jobs/{id}", w(Read), jobs::show),
+        page("/w/{ws}/jobs/{id}", w(Read), job_page::show),
         page("/w/{ws}/jobs/{id}/progress.json", w(Read), bulk::progress),
         page("/w/{ws}/jobs/{id}/events", w(Read), bulk::events),
         page("/w/{ws}/jobs/{id}/results.csv", w(Read), bulk::results_csv),
         page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
+        form("/w/{ws}/jobs/{id}/follow", w(Operate), follow_ups::create),
         form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
         page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),

@@ -4,19 +4,26 @@
 use super::{
     super::{Answer, Error},
     form::Form,
+    login::{self, Attempt},
+    plan_options,
     plan_page::{self, Mistakes},
-    post_filter,
-    visit::Visit,
+    plan_parts, post_filter, present,
+    views::{Pager, PlanTenantsPage},
+    visit::{Visit, cookie},
 };
 use crate::{
     domain::{
-        Invalid, ids,
-        plans::{BulkAction, Move, PastDue, Plan, PlanOptions, shift, typed_matches},
-        times,
+        Invalid,
+        audit::{Draft, Outcome},
+        ids,
+        plans::{BulkAction, Plan, PlanOptions, typed_matches, zone},
     },
     jobs::planning::{self, Request, Selection},
 };
 use std::collections::HashSet;
+
+/// The zone a person chose last: a matter of the browser, like the looks.
+const ZONE_COOKIE: &str = "zone";
 
 /// Rows that can be left out of "all matching" (ui.md §2.1).
 const EXCLUDE_MAX: usize = 200;
@@ -44,12 +51,40 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let request = Request {
         workspace,
         action,
-        options: PlanOptions::default(),
+        options: first_options(&visit),
         filter_text: query.filter_text(),
         created_by: &visit.admin.id,
     };
-    let plan = planning::make(&visit.app, request, selection).await.map_err(explain)?;
-    Ok(Answer::see_other(&format!("/w/{}/plans/{}", workspace.id, plan.id)))
+    preview(&visit, request, selection).await
+}
+
+/// Makes the plan and leads to its page; a pause of a few posts of one tenant, which can be taken back, goes straight to
+/// its job (ui.md §2.3).
+pub async fn preview(visit: &Visit, request: Request<'_>, selection: Selection) -> Result<Answer, Error> {
+    let app = &visit.app;
+    let plan = planning::make(app, request, selection).await.map_err(explain)?;
+    if !plan_page::demands_of(&plan).preview && plan.summary.acted > 0 {
+        let job = app.db.confirm_plan(&visit.actor, &plan, &ids::new_id(), "", None, app.clock.now()).await?;
+        if let Some(job) = job {
+            app.jobs.ring();
+            return Ok(Answer::see_other(&job_url(&plan, &job)));
+        }
+    }
+    Ok(Answer::see_other(&plan_url(&plan)))
+}
+
+fn plan_url(plan: &Plan) -> String {
+    format!("/w/{}/plans/{}", plan.workspace_id, plan.id)
+}
+
+fn job_url(plan: &Plan, job: &str) -> String {
+    format!("/w/{}/jobs/{job}?done=job_started", plan.workspace_id)
+}
+
+/// The options a person starts with: the zone chosen last.
+pub fn first_options(visit: &Visit) -> PlanOptions {
+    let zone = cookie(&visit.call, ZONE_COOKIE).and_then(|name| zone(name).ok());
+    PlanOptions { zone: zone.unwrap_or_else(|| "UTC".into()), ..PlanOptions::default() }
 }
 
 fn post_ids(form: &Form, name: &str) -> Result<Vec<(String, String)>, Error> {
@@ -63,7 +98,7 @@ fn post_ids(form: &Form, name: &str) -> Result<Vec<(String, String)>, Error> {
         .collect()
 }
 
-fn explain(error: planning::Error) -> Error {
+pub(super) fn explain(error: planning::Error) -> Error {
     let invalid = |text: String| Error::Invalid(Invalid::new("post", text));
     match error {
         planning::Error::Empty => invalid("Select at least one post".into()),
@@ -84,7 +119,7 @@ fn explain(error: planning::Error) -> Error {
 
 /// The plan of the path: this workspace's, and only for the person who made it. Another person's plan is not theirs to
 /// confirm; they make their own.
-async fn plan_of(visit: &Visit) -> Result<Plan, Error> {
+pub async fn plan_of(visit: &Visit) -> Result<Plan, Error> {
     let plan = visit.app.db.plan(&visit.workspace()?.id, visit.own_id("id")?).await?;
     plan.filter(|p| p.created_by == visit.admin.id).ok_or(Error::NotFound)
 }
@@ -96,60 +131,36 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
 
 pub async fn set_options(visit: Visit) -> Result<Answer, Error> {
     let plan = plan_of(&visit).await?;
-    let options = match read_options(&visit, &plan) {
+    // A plan that was confirmed meanwhile shows its job.
+    if plan.job_id.is_some() {
+        return Ok(Answer::see_other(&plan_url(&plan)));
+    }
+    let options = match plan_options::read(&visit.form, &plan, visit.app.clock.now()) {
         Ok(options) => options,
         Err(invalid) => return plan_page::render(&visit, &plan, Mistakes::options(invalid)).await,
     };
-    // A plan that was confirmed meanwhile shows its job.
+    let zone = options.zone.clone();
     planning::remake(&visit.app, visit.workspace()?, &plan, options).await.map_err(explain)?;
-    Ok(Answer::see_other(&format!("/w/{}/plans/{}", plan.workspace_id, plan.id)))
+    let keep = format!("{ZONE_COOKIE}={zone}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000");
+    Ok(Answer::see_other(&plan_url(&plan)).with("set-cookie", keep))
 }
 
-fn read_options(visit: &Visit, plan: &Plan) -> Result<PlanOptions, Invalid> {
-    let form = &visit.form;
-    let mut options = plan.options.clone();
-    match plan.action {
-        BulkAction::Reschedule => {
-            options.moved = match form.get("mode") {
-                "shift" => {
-                    let amount = form.get("amount").trim();
-                    let amount = match form.get("sign") {
-                        "earlier" => format!("-{amount}"),
-                        _ => amount.to_owned(),
-                    };
-                    shift(&amount, form.get("unit"))?
-                }
-                "set" => {
-                    let at = times::from_local_utc(form.get("at").trim())
-                        .ok_or_else(|| Invalid::new("at", "Enter a date and time"))?;
-                    if at <= visit.app.clock.now() {
-                        return Err(Invalid::new(
-                            "at",
-                            "Choose a time in the future: a past one publishes at once",
-                        ));
-                    }
-                    Move::Set { at }
-                }
-                _ => return Err(Invalid::new("mode", "Choose how to move the posts")),
-            };
-        }
-        BulkAction::Resume => {
-            options.past_due = match form.get("past_due") {
-                "skip" => PastDue::Leave,
-                "publish_now" => PastDue::PublishNow,
-                _ => return Err(Invalid::new("past_due", "Choose what to do with them")),
-            };
-        }
-        BulkAction::Delete | BulkAction::Pause => {}
+/// The same selection, looked at anew.
+pub async fn again(visit: Visit) -> Result<Answer, Error> {
+    let plan = plan_of(&visit).await?;
+    if plan.job_id.is_some() {
+        return Ok(Answer::see_other(&plan_url(&plan)));
     }
-    Ok(options)
+    let query =
+        post_filter::read(&Form::from_text(&plan.filter)).map_err(|e| Error::bad("invalid_filter", e))?;
+    planning::again(&visit.app, visit.workspace()?, &plan, query.filter).await.map_err(explain)?;
+    Ok(Answer::see_other(&plan_url(&plan)))
 }
 
 pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
     let plan = plan_of(&visit).await?;
-    let jobs_url = |id: &str| format!("/w/{}/jobs/{id}?done=job_started", plan.workspace_id);
     if let Some(job) = &plan.job_id {
-        return Ok(Answer::see_other(&jobs_url(job)));
+        return Ok(Answer::see_other(&job_url(&plan, job)));
     }
     let demands = plan_page::demands_of(&plan);
     let reason = visit.form.get("reason").trim();
@@ -172,20 +183,74 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
     if plan.summary.acted == 0 {
         mistakes.whole = Some("No post of this plan would be changed".into());
     }
+    // Last, so that no mistake elsewhere costs an attempt.
+    if !mistakes.any()
+        && plan_page::needs_password(&visit, &demands)
+        && let Err(text) = prove(&visit).await?
+    {
+        mistakes.add("password", &text);
+    }
     if mistakes.any() {
         return plan_page::render(&visit, &plan, mistakes).await;
     }
     let app = &visit.app;
-    let job_id = ids::new_id();
     let now = app.clock.now();
     let earliest = demands.delayed.then(|| now + app.config.tuning.start_delay.as_millis() as i64);
     let starts_at = plan.options.starts_at.max(earliest);
-    match app.db.confirm_plan(&visit.actor, &plan, &job_id, reason, starts_at, now).await? {
+    match app.db.confirm_plan(&visit.actor, &plan, &ids::new_id(), reason, starts_at, now).await? {
         Some(job) => {
             app.jobs.ring();
-            Ok(Answer::see_other(&jobs_url(&job)))
+            Ok(Answer::see_other(&job_url(&plan, &job)))
         }
         // Expired, or previewed again with other options in another window: show what it is now.
-        None => Ok(Answer::see_other(&format!("/w/{}/plans/{}", plan.workspace_id, plan.id))),
+        None => Ok(Answer::see_other(&plan_url(&plan))),
     }
+}
+
+/// Takes the password of the form as proof that it is still the same person; `Err` is what to say if it is none.
+async fn prove(visit: &Visit) -> Result<Result<(), String>, Error> {
+    let app = &visit.app;
+    let password = visit.form.get("password");
+    if password.is_empty() {
+        return Ok(Err("Enter your password".into()));
+    }
+    match login::attempt(app, visit.call.ip, &visit.admin.email, password).await? {
+        Attempt::Right(_) => {
+            app.db.prove_session(&visit.actor, &visit.session.id, app.clock.now()).await?;
+            Ok(Ok(()))
+        }
+        Attempt::TooMany(seconds) => Ok(Err(format!("Too many attempts. Try again in {seconds} seconds"))),
+        Attempt::Wrong => {
+            let entry =
+                Draft::new(&visit.actor, "admin.prove", Outcome::Denied).target("session", &visit.session.id);
+            app.audit.record(vec![entry], Vec::new()).await?;
+            Ok(Err("This is not your password".into()))
+        }
+    }
+}
+
+/// Tenants on one page of a plan's tenants.
+const TENANTS: i64 = 100;
+
+/// All tenants of a plan, the ones with the most posts first.
+pub async fn tenants(visit: Visit) -> Result<Answer, Error> {
+    let plan = plan_of(&visit).await?;
+    let skip = visit.form.get("skip").parse().unwrap_or(0i64).max(0);
+    let mut counts = visit.app.db.plan_tenants(&plan.id, skip, TENANTS + 1).await?;
+    let more = counts.len() as i64 > TENANTS;
+    counts.truncate(TENANTS as usize);
+    let ids: Vec<&str> = counts.iter().map(|(id, _)| id.as_str()).collect();
+    let names = visit.app.db.tenant_names(&plan.workspace_id, &ids).await?;
+    let base = format!("{}/tenants", plan_url(&plan));
+    let page = PlanTenantsPage {
+        shell: visit.shell("Tenants of the plan"),
+        headline: plan_page::headline(&plan),
+        rows: plan_parts::tenant_rows(&counts, plan.summary.acted, &names, &plan_url(&plan)),
+        pager: Pager::pages(
+            (skip > 0).then(|| format!("{base}?skip={}", (skip - TENANTS).max(0))),
+            more.then(|| format!("{base}?skip={}", skip + TENANTS)),
+        ),
+        plan_url: plan_url(&plan),
+    };
+    Ok(present::page(&page))
 }

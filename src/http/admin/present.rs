@@ -86,6 +86,7 @@ pub fn flash(word: &str) -> Option<Banner> {
         "job_started" => "Confirmed. The job runs in the background; you can leave this page.",
         "pausing" => "Pausing after the items in flight.",
         "resumed" => "The job goes on.",
+        "nothing_left" => "None of these posts can be changed back or tried again any more.",
         "cancelling" => "Cancelling after the items in flight.",
         _ => return None,
     };

@@ -1,6 +1,9 @@
-//! The machine door: the audit log for auditors' programs, under an audit token.
+//! The machine door: the audit log for auditors' programs, under an audit token, and bulk work under a workspace key.
 
 mod audit;
+mod jobs;
+mod key;
+mod plans;
 
 use super::{Route, route};
 use crate::domain::audit::ExportFormat;
@@ -14,5 +17,14 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/manage/v1/audit.ndjson", "audit:read", |app, call| {
             audit::export(app, call, ExportFormat::Ndjson)
         }),
+        route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create),
+        route("GET", "/manage/v1/bulk/plans/{id}", "posts:read", plans::show),
+        route("GET", "/manage/v1/bulk/plans/{id}/items", "posts:read", plans::items),
+        route("POST", "/manage/v1/bulk/plans/{id}/apply", "the action's scope", plans::apply),
+        route("GET", "/manage/v1/bulk/jobs/{id}", "posts:read", jobs::show),
+        route("GET", "/manage/v1/bulk/jobs/{id}/items", "posts:read", jobs::items),
+        route("POST", "/manage/v1/bulk/jobs/{id}/pause", "the action's scope", jobs::pause),
+        route("POST", "/manage/v1/bulk/jobs/{id}/resume", "the action's scope", jobs::resume),
+        route("POST", "/manage/v1/bulk/jobs/{id}/cancel", "the action's scope", jobs::cancel),
     ]
 }

@@ -108,7 +108,7 @@ pub async fn forms(shared: Arc<Shared>, frozen: String, links: Vec<String>, mut 
 /// Confirms a job, watches it to its end, and makes the next.
 pub async fn jobs(shared: Arc<Shared>, tenant: String, mut chance: Chance) {
     while !shared.ended() {
-        let action = *chance.one(&["delete", "pause"]);
+        let action = *chance.one(&["delete", "reschedule"]);
         let known = shared.new_posts(&tenant, JOB_SIZE).await;
         let wanted: Vec<&super::door::Known> =
             known.iter().filter(|k| k.scheduled || action == "delete").collect();

@@ -9,12 +9,12 @@ use gatehouse::{
         plans::{Difference, Fold, Move, PastDue, Plan, PlanItem, PlanOptions, SkipReason, Summary, Weekday},
         posts::{Post, PostStatus},
     },
-    store::{Db, plans::Show},
+    store::{Db, jobs::JobFilter, plans::Show},
 };
 
 both_engines!(
     round_trip,
-    show_and_groups,
+    show_and_tenants,
     confirm,
     confirm_is_refused,
     confirmed_at_once_by_many,
@@ -27,7 +27,7 @@ fn posts(from: usize, to: usize) -> Vec<Post> {
     (from..=to).map(|n| post(1 + n % 2, n, PostStatus::Scheduled)).collect()
 }
 
-async fn items(db: &Db, plan: &Plan, show: Show) -> Vec<PlanItem> {
+async fn items(db: &Db, plan: &Plan, show: Show<'_>) -> Vec<PlanItem> {
     db.plan_items(&plan.id, show, 0, 1_000).await.unwrap()
 }
 
@@ -62,27 +62,31 @@ async fn round_trip(db: Db) {
     assert_eq!(items(&db, &plan, Show::All).await, []);
 }
 
-async fn show_and_groups(db: Db) {
+async fn show_and_tenants(db: Db) {
     let acme = populated(&db, 2).await;
     let (plan, mut all) = plan(&db, &acme, &posts(0, 5)).await;
     all[1].skip = Some(SkipReason::DueSoon);
     all[3].skip = Some(SkipReason::Published);
     all[3].target_at = Some(NOW);
     assert!(db.put_plan(&plan, &all).await.unwrap());
+    let (first, second) = (oid(1), oid(2));
     let numbers = async |show| items(&db, &plan, show).await.iter().map(|i| i.n).collect::<Vec<_>>();
     assert_eq!(items(&db, &plan, Show::All).await, all);
     assert_eq!(numbers(Show::Acted).await, [0, 2, 4, 5]);
     assert_eq!(numbers(Show::Skipped(SkipReason::DueSoon)).await, [1]);
     assert_eq!(numbers(Show::Skipped(SkipReason::Locked)).await, [0; 0]);
-    let mut groups = db.plan_groups(&plan.id).await.unwrap();
-    groups.sort();
-    let group = |tenant, skip: Option<&str>, count| {
-        (oid(tenant), "twitter".to_owned(), "scheduled".to_owned(), skip.map(str::to_owned), count)
-    };
-    assert_eq!(
-        groups,
-        [group(1, None, 3), group(2, None, 1), group(2, Some("due_soon"), 1), group(2, Some("published"), 1)]
-    );
+    assert_eq!(numbers(Show::Tenant(&first)).await, [0, 2, 4]);
+    assert_eq!(numbers(Show::Tenant(&second)).await, [5]);
+    assert_eq!(numbers(Show::Platform("twitter")).await, [0, 2, 4, 5]);
+    assert_eq!(numbers(Show::Platform("witter")).await, [0; 0]);
+    assert_eq!(numbers(Show::Status(PostStatus::Scheduled)).await, [0, 2, 4, 5]);
+    assert_eq!(numbers(Show::Status(PostStatus::Draft)).await, [0; 0]);
+    // The plan was made at `NOW`; its posts are due a minute after each other.
+    assert_eq!(numbers(Show::Soon).await, [2, 4, 5]);
+    let tenants = async |skip, limit| db.plan_tenants(&plan.id, skip, limit).await.unwrap();
+    assert_eq!(tenants(0, 10).await, [(oid(1), 3), (oid(2), 1)]);
+    assert_eq!(tenants(1, 10).await, [(oid(2), 1)]);
+    assert_eq!(tenants(0, 1).await, [(oid(1), 3)]);
 }
 
 async fn confirm(db: Db) {
@@ -134,7 +138,7 @@ async fn confirm_is_refused(db: Db) {
     assert_eq!(db.audit_head().await.unwrap().size, size);
     assert_eq!(db.confirm_plan(&actor(), &plan, "j", "", None, NOW).await.unwrap().as_deref(), Some("j"));
     assert_eq!(db.confirm_plan(&actor(), &plan, "k", "", None, NOW).await.unwrap().as_deref(), Some("j"));
-    assert_eq!(db.jobs(&acme, None, 10).await.unwrap().len(), 1);
+    assert_eq!(db.jobs(&acme, &JobFilter::default(), None, 10).await.unwrap().len(), 1);
 }
 
 async fn confirmed_at_once_by_many(db: Db) {
@@ -150,7 +154,7 @@ async fn confirmed_at_once_by_many(db: Db) {
         futures_util::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1, "one job, and everybody is told its id");
-    let jobs = db.jobs(&acme, None, 100).await.unwrap();
+    let jobs = db.jobs(&acme, &JobFilter::default(), None, 100).await.unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].counts, Counts { pending: 10, ..Default::default() });
 }

@@ -12,6 +12,7 @@ both_engines!(
     export_links,
     limit_of_five,
     touch_and_end,
+    proved,
     forms,
     fifty_claims_one_first,
     sweep,
@@ -49,6 +50,17 @@ async fn limit_of_five(db: Db) {
     assert_eq!(db.session_by_hash(&token_hash("s2")).await.unwrap(), None);
     assert_eq!(db.session_by_hash(&token_hash("s3")).await.unwrap(), Some(session(&admin, 3)));
     assert_eq!(last_entry(&db).await.action, "admin.login");
+}
+
+async fn proved(db: Db) {
+    let admin = first_admin(&db).await.id;
+    start(&db, &session(&admin, 1)).await;
+    start(&db, &session(&admin, 2)).await;
+    db.prove_session(&actor(), "s1", NOW + 100).await.unwrap();
+    let proved =
+        async |id: &str| db.session_by_hash(&token_hash(id)).await.unwrap().unwrap().authenticated_at;
+    assert_eq!((proved("s1").await, proved("s2").await), (NOW + 100, NOW + 2));
+    assert_eq!(last_entry(&db).await.action, "admin.prove");
 }
 
 async fn touch_and_end(db: Db) {

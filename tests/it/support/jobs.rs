@@ -15,6 +15,11 @@ use std::collections::BTreeMap;
 
 /// Starts a job that deletes these posts of the tenant, which must be in the mirror; its id.
 pub async fn delete_job(app: &TestApp, tenant: &Tenant, posts: &[String]) -> String {
+    delete_job_at(app, tenant, posts, None).await
+}
+
+/// The same, to begin at a time.
+pub async fn delete_job_at(app: &TestApp, tenant: &Tenant, posts: &[String], at: Option<i64>) -> String {
     let account = app.app().access.account(&app.ws).unwrap();
     let request = planning::Request {
         workspace: &account.workspace,
@@ -26,12 +31,7 @@ pub async fn delete_job(app: &TestApp, tenant: &Tenant, posts: &[String]) -> Str
     let all = posts.iter().map(|id| (tenant.id.clone(), id.clone())).collect();
     let plan = planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap();
     let job = ids::new_id();
-    app.app()
-        .db
-        .confirm_plan(&app.owner, &plan, &job, "spring", None, app.clock.now())
-        .await
-        .unwrap()
-        .unwrap();
+    app.app().db.confirm_plan(&app.owner, &plan, &job, "spring", at, app.clock.now()).await.unwrap().unwrap();
     app.app().jobs.ring();
     job
 }

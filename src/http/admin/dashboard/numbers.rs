@@ -13,6 +13,7 @@ use crate::{
         },
     },
     store::{
+        jobs::JobFilter,
         keys::{KeyFilter, KeyList},
         posts::{PostFilter, StatusFilter},
         tenants::TenantFilter,
@@ -92,7 +93,7 @@ pub(super) async fn attention(
     };
     let n = db.count_posts(ws, &overdue).await?;
     add("danger", n, ["scheduled post is overdue", "scheduled posts are overdue"], posts_url(ws, &overdue));
-    for job in db.jobs(ws, None, JOBS).await? {
+    for job in db.jobs(ws, &JobFilter::default(), None, JOBS).await? {
         if job.counts.failed > 0 && job.ended_at.is_some_and(|at| at > now - DAY) {
             let many = format!("items failed in the job \u{201c}{}\u{201d}", jobs::title(&job));
             let one = many.replacen("items", "item", 1);

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::forms::Choice;
 use super::parts::{Badge, Count, Link, Moment, Pager, Tab};
 use super::shell::Shell;
 
@@ -11,8 +12,10 @@ use super::shell::Shell;
 pub struct JobListPage {
     pub shell: Shell,
     pub ws: String,
-    /// `?state=` as tabs.
-    pub tabs: Vec<Tab>,
+    pub states: Vec<Choice>,
+    pub actions: Vec<Choice>,
+    /// Who has started jobs.
+    pub actors: Vec<Choice>,
     pub result_line: String,
     pub filtered: bool,
     pub rows: Vec<JobRow>,
@@ -116,12 +119,14 @@ pub struct JobPage {
     pub can_pause: bool,
     pub can_resume: bool,
     pub can_cancel: bool,
-    /// Retry and undo as previews: `POST …/plans` with `from_job` and `action`.
+    /// Retry and undo as previews.
     pub follow_ups: Vec<FollowUp>,
     /// `?refresh=` links with the one in force; printed without JavaScript only.
     pub refresh_tabs: Vec<Tab>,
     pub tenants: Vec<JobTenant>,
     pub failures: Vec<FailureGroup>,
+    /// The failures that ended last.
+    pub latest: Vec<Failure>,
     /// `?result=` as tabs.
     pub tabs: Vec<Tab>,
     pub items: Vec<JobItem>,
@@ -131,8 +136,8 @@ pub struct JobPage {
 /// A new plan made from the items of this job.
 #[derive(Clone, Debug, Default)]
 pub struct FollowUp {
-    /// Hidden field `action`: `retry`, `undo`.
-    pub action: &'static str,
+    /// `retry`, `undo`.
+    pub purpose: &'static str,
     /// "Retry 9 retryable…"
     pub text: String,
 }
@@ -148,11 +153,24 @@ pub struct JobTenant {
 pub struct FailureGroup {
     pub code: String,
     pub count: Count,
-    /// What the code means and what to do.
-    pub advice: String,
+    /// What the code means.
+    pub meaning: String,
+    /// Whether to try again.
+    pub advice: &'static str,
     /// One message, word for word.
     pub sample: String,
+    /// The id under which that one was sent, and what is known of it.
+    pub request: Option<Link>,
     pub url: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Failure {
+    pub code: String,
+    pub tenant: String,
+    pub post: String,
+    pub url: String,
+    pub message: String,
 }
 
 #[derive(Clone, Debug, Default)]

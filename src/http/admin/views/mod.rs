@@ -29,13 +29,16 @@ pub use dashboard::{Attention, DashboardPage, Step, Tile};
 pub use errors::ErrorPage;
 pub use forms::{Choice, ChoiceGroup, Field, Summary};
 pub use jobs::{
-    CancelPage, Counters, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
+    CancelPage, Counters, Failure, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
 };
 pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage, SecretPage};
 pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};
-pub use plans::{Breakdown, BreakdownRow, PlanItem, PlanOptions, PlanPage, PlanState, SkipRow};
+pub use plans::{
+    Breakdown, BreakdownRow, Callout, PlanItem, PlanOptions, PlanPage, PlanState, PlanTenantsPage, PlanTimes,
+    SkipRow,
+};
 pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};

@@ -31,8 +31,10 @@ pub struct PlanPage {
     pub expires: Moment,
     /// Posts that will be acted on.
     pub count: Count,
+    /// "Since the last preview: +7 −2, 3 changed." Empty: not previewed before.
+    pub difference_line: String,
     /// Red, only when true.
-    pub callouts: Vec<String>,
+    pub callouts: Vec<Callout>,
     /// By tenant, platform, status.
     pub breakdowns: Vec<Breakdown>,
     /// First and last scheduled time.
@@ -43,6 +45,7 @@ pub struct PlanPage {
     pub tabs: Vec<Tab>,
     pub items: Vec<PlanItem>,
     pub pager: Pager,
+    pub csv_url: String,
     pub error: Option<String>,
     /// Some: this has to be typed: `delete 4180`.
     pub typed: Option<String>,
@@ -66,11 +69,15 @@ impl PlanPage {
     pub fn summary(&self) -> Summary {
         let mut fields = Vec::new();
         if self.is_open() {
-            match &self.options {
-                PlanOptions::Reschedule { amount, at, .. } => fields.extend([amount, at]),
-                PlanOptions::Resume { past_due, late, .. } if late.0 > 0 => fields.push(past_due),
-                PlanOptions::Resume { .. } | PlanOptions::None => {}
+            let o = &self.options;
+            match &o.times {
+                PlanTimes::Reschedule { mode, amount, at, day, time, .. } => {
+                    fields.extend([mode, amount, at, &o.first, &o.every, day, time, &o.zone]);
+                }
+                PlanTimes::Resume { past_due, .. } => fields.extend([past_due, &o.first, &o.every, &o.zone]),
+                PlanTimes::None => fields.push(&o.zone),
             }
+            fields.extend([&o.rate, &o.stop_after, &o.start]);
             if self.count.0 > 0 {
                 fields.push(&self.reason);
                 fields.extend(self.typed.is_some().then_some(&self.confirm));
@@ -93,36 +100,88 @@ impl PlanPage {
 pub enum PlanState {
     #[default]
     Open,
-    /// Older than 15 minutes: the posts have to be selected again, in this list.
-    Expired { again_url: String },
+    /// Older than 15 minutes: it has to be previewed again.
+    Expired,
     /// Already confirmed: the job that does it.
     Confirmed { job: String },
 }
 
-/// Form `POST …/options`, per action.
+/// Form `POST …/options`.
 #[derive(Clone, Debug, Default)]
-pub enum PlanOptions {
+pub struct PlanOptions {
+    pub times: PlanTimes,
+    /// "first": `YYYY-MM-DDTHH:MM` in the zone; the first time of a spread
+    pub first: Field,
+    /// "every": minutes between two posts of a spread
+    pub every: Field,
+    /// "zone": an IANA name
+    pub zone: Field,
+    /// "fold": empty, `earlier` or `later`
+    pub folds: Vec<Choice>,
+    /// "rate": calls a second; empty: the workspace's pace
+    pub rate: Field,
+    /// "stop_after": failures in a row
+    pub stop_after: Field,
+    /// "start": like "first"; empty: at once
+    pub start: Field,
+}
+
+impl PlanOptions {
+    /// Whether something is wrong in the part that is folded away.
+    pub fn running_is_wrong(&self) -> bool {
+        [&self.rate, &self.stop_after, &self.start].iter().any(|field| field.error.is_some())
+    }
+}
+
+/// What can be chosen about times, per action.
+#[expect(clippy::large_enum_variant, reason = "a page has one of it")]
+#[derive(Clone, Debug, Default)]
+pub enum PlanTimes {
     #[default]
     None,
     Reschedule {
-        /// "mode": `shift` or `set`
+        /// "mode": `listed shift set spread weekday`
+        mode: Field,
         modes: Vec<Choice>,
         /// "amount": a whole number
         amount: Field,
-        /// "unit": `minutes hours days`
+        /// "unit": `minutes hours days weeks`
         units: Vec<Choice>,
         /// "sign": `later` or `earlier`
         signs: Vec<Choice>,
-        /// "at": `YYYY-MM-DDTHH:MM`, UTC
+        /// "at": like "first"
         at: Field,
+        /// "day": `monday` to `sunday`
+        day: Field,
+        days: Vec<Choice>,
+        /// "time": `HH:MM`
+        time: Field,
     },
     Resume {
-        /// "past_due": `skip`, `publish_now` or `shift`
-        choices: Vec<Choice>,
+        /// "past_due": `leave shift spread publish_now`
         past_due: Field,
-        /// Posts whose time has passed.
-        late: Count,
+        choices: Vec<Choice>,
+        /// Posts that stay paused, because their time has passed or they have none.
+        left: Count,
     },
+}
+
+/// Something that must not be overlooked, and the posts it is about.
+#[derive(Clone, Debug, Default)]
+pub struct Callout {
+    pub text: String,
+    pub url: String,
+}
+
+/// `/w/{ws}/plans/{id}/tenants`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "plans/tenants.html")]
+pub struct PlanTenantsPage {
+    pub shell: Shell,
+    pub plan_url: String,
+    pub headline: String,
+    pub rows: Vec<BreakdownRow>,
+    pub pager: Pager,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -164,8 +223,11 @@ pub struct PlanItem {
     pub platforms: String,
     pub badge: Badge,
     pub old_time: Option<Moment>,
+    /// In the plan's zone. Empty: that is UTC.
+    pub old_local: String,
     /// None: the time stays.
     pub new_time: Option<Moment>,
+    pub new_local: String,
     /// Why it is skipped. Empty: it is acted on.
     pub skip: String,
 }

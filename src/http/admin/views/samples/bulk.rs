@@ -145,8 +145,20 @@ pub fn plans(s: &Sample, add: &mut Add) {
         platforms: s.t("X, LinkedIn"),
         badge: Badge::post("scheduled"),
         old_time: (i != 3).then(|| s.at("15 Mar 2026, 18:30 UTC", "in 3 h")),
+        old_local: s.t("Sun 15 Mar 2026, 19:30 CET"),
+        new_local: s.t("Mon 16 Mar 2026, 19:30 CET"),
         new_time: (i != 4).then(|| s.at("16 Mar 2026, 18:30 UTC", "in 27 h")),
         skip: if i == 4 { s.t("time in the past") } else { String::new() },
+    };
+    let options = |times| PlanOptions {
+        times,
+        first: s.field("first", "2026-03-16T09:00"),
+        every: s.field("every", "30"),
+        zone: s.field("zone", "Europe/Berlin"),
+        folds: s.choices(&[("", "leave such posts out"), ("earlier", "the first is meant")]),
+        rate: s.field("rate", ""),
+        stop_after: s.field("stop_after", "20"),
+        start: s.field("start", ""),
     };
     let page = |action| PlanPage {
         shell: s.shell("Preview: delete 4,180 posts", "/w/w1/plans/p1"),
@@ -160,7 +172,11 @@ pub fn plans(s: &Sample, add: &mut Add) {
         mirror_line: s.t("The mirror was 40 s old."),
         expires: s.at("15 Mar 2026, 14:47:05 UTC", ""),
         count: s.n(4180),
-        callouts: s.rows(1, |_| s.t("18 of these publish within 10 minutes.")),
+        difference_line: s.t("Since the last preview: +7 −2, 3 changed."),
+        callouts: s.rows(1, |_| Callout {
+            text: s.t("18 of these posts publish within 10 minutes."),
+            url: "?show=soon".into(),
+        }),
         breakdowns: vec![
             breakdown("Tenant", ["Blue Bakery", "Harbour Cycles", "Øst Kaffe & Te"]),
             breakdown("Platform", ["X", "LinkedIn", "Instagram"]),
@@ -174,9 +190,11 @@ pub fn plans(s: &Sample, add: &mut Add) {
             count: Count(66),
             url: "?show=published".into(),
         }),
+        options: options(PlanTimes::None),
         tabs: s.tabs(&[("To do", 4180), ("Skipped", 132)]),
         items: s.rows(8, item),
         pager: Pager::pages(None, s.opt("?after=20".into())),
+        csv_url: "/w/w1/plans/p1/plan.csv".into(),
         error: s.whole_error(),
         typed: s.opt(s.t("delete 4180")),
         confirm: s.field("confirm", ""),
@@ -190,31 +208,44 @@ pub fn plans(s: &Sample, add: &mut Add) {
         ..PlanPage::default()
     };
     add("plan-delete", &page("delete"));
-    let options = PlanOptions::Reschedule {
+    let times = PlanTimes::Reschedule {
+        mode: s.field("mode", ""),
         modes: s.choices(&[("shift", "Shift each time"), ("set", "Set one time for all")]),
         amount: s.field("amount", "1"),
         units: s.choices(&[("days", "days"), ("hours", "hours"), ("minutes", "minutes")]),
         signs: s.choices(&[("later", "later"), ("earlier", "earlier")]),
         at: s.field("at", ""),
+        day: s.field("day", ""),
+        days: s.choices(&[("monday", "Monday"), ("tuesday", "Tuesday")]),
+        time: s.field("time", "09:00"),
     };
     let headline = s.t("Reschedule 812 posts of 6 tenants.");
     let submit = s.t("Reschedule 812 posts");
-    add("plan-reschedule", &PlanPage { options, headline, submit, ..page("reschedule") });
-    let options = PlanOptions::Resume {
+    add("plan-reschedule", &PlanPage { options: options(times), headline, submit, ..page("reschedule") });
+    let times = PlanTimes::Resume {
         choices: s.choices(&[
-            ("skip", "Skip them"),
-            ("shift", "Shift to tomorrow"),
-            ("publish_now", "Publish now"),
+            ("leave", "Leave them paused"),
+            ("shift", "Shift all by the length of their pause"),
+            ("publish_now", "Publish them now"),
         ]),
         past_due: s.field("past_due", ""),
-        late: s.n(41),
+        left: s.n(41),
     };
     let headline = s.t("Resume 812 posts of 6 tenants.");
-    add("plan-resume", &PlanPage { options, headline, submit: "Resume 812 posts".into(), ..page("resume") });
-    let state = PlanState::Expired { again_url: s.t("/w/w1/posts?select=matching") };
-    add("plan-expired", &PlanPage { state, ..page("delete") });
+    let submit = "Resume 812 posts".into();
+    add("plan-resume", &PlanPage { options: options(times), headline, submit, ..page("resume") });
+    add("plan-expired", &PlanPage { state: PlanState::Expired, ..page("delete") });
     let state = PlanState::Confirmed { job: s.t("j1") };
     add("plan-confirmed", &PlanPage { state, ..page("pause") });
+    let all = breakdown("Tenant", ["Blue Bakery", "Harbour Cycles", "Øst Kaffe & Te"]);
+    let tenants = PlanTenantsPage {
+        shell: s.shell("Tenants of the plan", "/w/w1/plans/p1/tenants"),
+        plan_url: "/w/w1/plans/p1".into(),
+        headline: s.t("Delete 4,180 posts of 23 tenants."),
+        rows: all.rows,
+        pager: Pager::pages(None, s.opt("?skip=100".into())),
+    };
+    add("plan-tenants", &tenants);
 }
 
 pub fn jobs(s: &Sample, add: &mut Add) {
@@ -223,7 +254,11 @@ pub fn jobs(s: &Sample, add: &mut Add) {
         &JobListPage {
             shell: s.shell("Bulk jobs", "/w/w1/jobs"),
             ws: "w1".into(),
-            tabs: s.tabs(&[("All", 142), ("Running", 1), ("Paused", 1), ("Finished", 140)]),
+            states: s.rows(3, |i| {
+                Choice::new(["", "unfinished", "stopped"][i], ["Any", "Not ended", "Stopped"][i], i == 1)
+            }),
+            actions: s.rows(2, |i| Choice::new(["", "delete"][i], ["Any", "Delete"][i], false)),
+            actors: s.rows(2, |i| Choice::new(["", "a1"][i], s.t(["Any", "ada@agency.example"][i]), false)),
             result_line: s.opt(s.t("1 to 7 of 142 · newest first")).unwrap_or_default(),
             filtered: s.sort == Sort::Hostile,
             rows: s.job_rows(7),
@@ -266,9 +301,19 @@ pub fn jobs(s: &Sample, add: &mut Add) {
         failures: s.rows(2, |i| FailureGroup {
             code: s.t(["PLATFORM_AUTH_EXPIRED", "UNKNOWN_ERROR"][i]),
             count: Count([9, 3][i]),
-            advice: s.t("The tenant has to reconnect this account: send a connection link."),
+            meaning: s.t("The tenant has to reconnect this account: send a connection link."),
+            advice: ["Trying again would most likely fail the same way.", "Can be tried again."][i],
             sample: s.t("The access token has expired."),
+            request: (i == 0)
+                .then(|| Link::new(s.t("0199c2f0-1c5e-7a31-9d5e-3f6f1a2b3c4d"), "/w/w1/operations/o1")),
             url: "?result=failed".into(),
+        }),
+        latest: s.rows(2, |_| Failure {
+            code: s.t("PLATFORM_AUTH_EXPIRED"),
+            tenant: s.t("Blue Bakery"),
+            post: s.t("507f1f77bcf86cd799439011"),
+            url: "/w/w1/posts/t1/p1".into(),
+            message: s.t("The access token has expired."),
         }),
         tabs: s.tabs(&[("All", 4180), ("Done", 1190), ("Skipped", 22), ("Failed", 12), ("Unknown", 0)]),
         items: s.rows(6, |i| JobItem {
@@ -297,7 +342,7 @@ pub fn jobs(s: &Sample, add: &mut Add) {
             finished: Some(s.at("15 Mar 2026, 14:47:31 UTC", "2 min ago")),
             can_pause: false,
             can_cancel: false,
-            follow_ups: vec![FollowUp { action: "retry", text: "Retry 9 retryable…".into() }],
+            follow_ups: vec![FollowUp { purpose: "retry", text: "Retry 9 retryable…".into() }],
             ..page()
         },
     );

@@ -1,0 +1,71 @@
+//! Which keys open the machine door's bulk half: a workspace key with the scope of what is asked for. A tenant key and an
+//! audit token open nothing here.
+
+use super::super::{Call, Error, credentials};
+use crate::{
+    access::Account,
+    app::App,
+    domain::{
+        audit::{Actor, Draft, Outcome},
+        keys::{Key, KeyKind, Scope},
+        plans::BulkAction,
+    },
+    proxy::Refusal,
+};
+use std::sync::Arc;
+
+/// A program that has been let in.
+pub struct Program {
+    pub key: Arc<Key>,
+    pub actor: Actor,
+    pub account: Arc<Account>,
+}
+
+impl Program {
+    /// Lets the call in if its key may do at least something here.
+    pub async fn admit(app: &App, call: &Call) -> Result<Self, Error> {
+        let key = credentials::key(app, call).await?;
+        let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
+        app.access.note_use(&key.id, &call.ip.to_string());
+        let program = Self { actor: credentials::actor(&key, call), key, account };
+        if program.key.kind != KeyKind::Workspace {
+            program.deny(app, "key_kind").await?;
+            let text = "Bulk work needs a workspace key".into();
+            return Err(Error::Forbidden { code: "key_kind", text });
+        }
+        program.needs(app, Scope::PostsRead).await?;
+        Ok(program)
+    }
+
+    /// Lets it go on if its key may do this to posts, and nobody has frozen the workspace.
+    pub async fn may(&self, app: &App, action: BulkAction) -> Result<(), Error> {
+        self.needs(app, action.scope()).await?;
+        if let Some(frozen) = &self.account.workspace.frozen {
+            self.deny(app, "frozen").await?;
+            return Err(Refusal::Frozen(frozen.reason.clone()).into());
+        }
+        Ok(())
+    }
+
+    async fn needs(&self, app: &App, scope: Scope) -> Result<(), Error> {
+        if self.key.scopes.has(scope) {
+            return Ok(());
+        }
+        self.deny(app, "scope_missing").await?;
+        Err(Refusal::ScopeMissing(scope).into())
+    }
+
+    /// What this workspace does not have is refused as not there, and noted.
+    pub async fn not_found(&self, app: &App) -> Result<Error, Error> {
+        self.deny(app, "not_found").await?;
+        Ok(Error::NotFound)
+    }
+
+    async fn deny(&self, app: &App, code: &str) -> Result<(), Error> {
+        let draft = Draft::new(&self.actor, "access.refuse", Outcome::Denied)
+            .workspace(&self.account.workspace.id)
+            .tenant(self.key.tenant_id.as_deref())
+            .set("code", code);
+        app.audit.deny(draft).await.map_err(Error::from)
+    }
+}

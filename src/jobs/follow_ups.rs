@@ -1,0 +1,138 @@
+//! What can be made of a job that has ended: another try of what failed for a reason that passes, or the way back. Each is
+//! a plan like any other, with its preview; what has succeeded is never sent again.
+
+use super::planning::{self, Error, Listed, Request, Selection};
+use crate::{
+    app::App,
+    domain::{
+        jobs::{ItemState, Job, JobItem, Purpose, retryable},
+        plans::{BulkAction, Move, PLAN_MAX, PastDue, Plan, PlanOptions, Source},
+        workspaces::Workspace,
+    },
+    store,
+};
+use std::collections::HashMap;
+
+/// A follow-up that makes sense now.
+pub struct Offer {
+    pub purpose: Purpose,
+    /// What would be done to the posts.
+    pub action: BulkAction,
+    /// How many posts, where it is known without a look at each.
+    pub count: Option<i64>,
+}
+
+/// What undoes an action, if anything does (ui.md §2.5).
+pub fn inverse(action: BulkAction) -> Option<BulkAction> {
+    match action {
+        BulkAction::Pause => Some(BulkAction::Resume),
+        BulkAction::Resume => Some(BulkAction::Pause),
+        BulkAction::Reschedule => Some(BulkAction::Reschedule),
+        BulkAction::Delete => None,
+    }
+}
+
+/// What is offered on the page of a job. Nothing before it has ended.
+pub async fn offers(app: &App, job: &Job) -> store::Result<Vec<Offer>> {
+    let mut offers = Vec::new();
+    if !job.state.is_final() {
+        return Ok(offers);
+    }
+    let codes = app.db.job_codes(&job.id).await?;
+    let again = codes
+        .iter()
+        .filter(|(state, code, _)| state == "failed" && code.as_deref().is_some_and(retryable))
+        .map(|(.., n)| n)
+        .sum();
+    if again > 0 {
+        offers.push(Offer { purpose: Purpose::Retry, action: job.action, count: Some(again) });
+    }
+    if let Some(action) = inverse(job.action).filter(|_| job.counts.succeeded > 0) {
+        let count = match job.action {
+            BulkAction::Pause => Some(app.db.still_paused_by(&job.id).await?.len() as i64),
+            _ => None,
+        };
+        if count != Some(0) {
+            offers.push(Offer { purpose: Purpose::Undo, action, count });
+        }
+    }
+    Ok(offers)
+}
+
+/// Makes the plan of a follow-up. Posts that are not in the mirror any more are left out.
+///
+/// # Errors
+/// [`Error::Empty`] when there is nothing to do, or nothing any more.
+pub async fn make(
+    app: &App,
+    workspace: &Workspace,
+    job: &Job,
+    purpose: Purpose,
+    created_by: &str,
+) -> Result<Plan, Error> {
+    let (action, posts) = match purpose {
+        Purpose::Retry => (job.action, again(app, job).await?),
+        Purpose::Undo => {
+            let action = inverse(job.action).ok_or(Error::Empty)?;
+            (action, back(app, job).await?)
+        }
+    };
+    let options = PlanOptions {
+        // Each to its own time: where it was to go, or where it was.
+        moved: Move::Listed,
+        // The way back never publishes; another try does what was confirmed.
+        past_due: if purpose == Purpose::Retry { job.options.past_due } else { PastDue::Leave },
+        starts_at: None,
+        ..job.options.clone()
+    };
+    let request = Request { workspace, action, options, filter_text: String::new(), created_by };
+    let plan = planning::make(app, request, Selection::Listed { posts, source: Source::Job }).await?;
+    app.db.link_plan(&plan.id, &job.id, purpose).await?;
+    Ok(plan)
+}
+
+/// What failed for a reason that passes, each with the time it was to get.
+async fn again(app: &App, job: &Job) -> Result<Vec<Listed>, Error> {
+    let mut items = app.db.job_items(&job.id, Some(ItemState::Failed), 0, PLAN_MAX as i64).await?;
+    items.retain(|item| item.code.as_deref().is_some_and(retryable));
+    let known = known(app, job, &items).await?;
+    items.retain(|item| known.contains_key(&place(item)));
+    Ok(items.into_iter().map(|item| listed(&item, item.target_at)).collect())
+}
+
+/// What was done and still is as this job has left it, each with the time it had before.
+async fn back(app: &App, job: &Job) -> Result<Vec<Listed>, Error> {
+    if job.action == BulkAction::Pause {
+        let paused = app.db.still_paused_by(&job.id).await?;
+        let listed = |(tenant_id, post_id)| Listed { tenant_id, post_id, wanted_at: None };
+        return Ok(paused.into_iter().map(listed).collect());
+    }
+    let mut items = app.db.job_items(&job.id, Some(ItemState::Succeeded), 0, PLAN_MAX as i64).await?;
+    let known = known(app, job, &items).await?;
+    items.retain(|item| match known.get(&place(item)) {
+        None => false,
+        // Somebody has moved it since: that time is theirs.
+        Some(at) => job.action != BulkAction::Reschedule || *at == item.granted_at.or(item.target_at),
+    });
+    let before = |item: &JobItem| item.expected_at.filter(|_| job.action == BulkAction::Reschedule);
+    Ok(items.into_iter().map(|item| listed(&item, before(&item))).collect())
+}
+
+/// The times of those posts that are in the mirror.
+async fn known(
+    app: &App,
+    job: &Job,
+    items: &[JobItem],
+) -> store::Result<HashMap<(String, String), Option<i64>>> {
+    let ids: Vec<_> = items.iter().map(place).collect();
+    let posts = app.db.posts_by_id(&job.workspace_id, &ids).await?;
+    Ok(posts.into_iter().map(|p| ((p.post.tenant_id, p.post.id), p.post.scheduled_at)).collect())
+}
+
+fn place(item: &JobItem) -> (String, String) {
+    (item.tenant_id.clone(), item.post_id.clone())
+}
+
+fn listed(item: &JobItem, wanted_at: Option<i64>) -> Listed {
+    Listed { tenant_id: item.tenant_id.clone(), post_id: item.post_id.clone(), wanted_at }
+}
