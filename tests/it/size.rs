@@ -79,6 +79,10 @@ async fn pages_of_a_large_workspace(engine: Engine) {
                     let begun = Instant::now();
                     let shown = browser.get(&path).await;
                     times.push(begun.elapsed());
+                    // Where fewer posts match than stand before the middle, the way leads back to the list.
+                    if !place.is_empty() && shown.status == 303 {
+                        continue;
+                    }
                     assert_eq!(shown.status, 200, "{path}: {}", shown.text);
                     let known = shown.text.contains("sorted by") || shown.text.contains("No post matches");
                     assert!(known, "{path}: {}", shown.text);
