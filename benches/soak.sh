@@ -10,6 +10,8 @@
 #   GATEHOUSE_TEST_LEASE       lease of the two replicas in seconds                   default (the program's own)
 #   GATEHOUSE_OUTAGE_SECONDS   length of each outage                                  300
 #   GATEHOUSE_LOAD_SECONDS     length of each load                                    30
+#   GATEHOUSE_SIZE             posts of the large workspace                           500000
+#   GATEHOUSE_CASES            sequences of changes the mirror follows                200
 #   GATEHOUSE_BIN              the program under test                                 a release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,6 +22,8 @@ export GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-500}
 export GATEHOUSE_TEST_LEASE=${GATEHOUSE_TEST_LEASE:-default}
 export GATEHOUSE_OUTAGE_SECONDS=${GATEHOUSE_OUTAGE_SECONDS:-300}
 export GATEHOUSE_LOAD_SECONDS=${GATEHOUSE_LOAD_SECONDS:-30}
+export GATEHOUSE_SIZE=${GATEHOUSE_SIZE:-500000}
+export GATEHOUSE_CASES=${GATEHOUSE_CASES:-200}
 export GATEHOUSE_TEST_POSTGRES=required
 
 # name; tests, as nextest filters them; seconds it may take
@@ -33,6 +37,8 @@ failpoints;      test(/failpoint/);                          1800
 idempotency;     test(/^idempotency::/);                     600
 outages;         test(/^(conduct|outage)::/);                5400
 load;            test(/^load::/);                            1800
+mirror;          test(/^mirror::/);                          1200
+size;            test(/^size::/);                            1800
 slow clients;    test(/^slow_clients::/);                    600
 corpora;         test(/^(raw_http|hostile_bytes)::/);        300
 stops;           test(/^(stopping|disk|database_outage)::/); 900

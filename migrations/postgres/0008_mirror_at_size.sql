@@ -2,3 +2,18 @@
 ALTER TABLE tenants ADD COLUMN read_to BIGINT;
 ALTER TABLE tenants ADD COLUMN due_at BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX tenants_due ON tenants (workspace_id, due_at, id) WHERE detached_at IS NULL;
+-- Lists of half a million posts: what filters ask for stands in the index that is walked.
+DROP INDEX posts_by_scheduled;
+CREATE INDEX posts_by_scheduled ON posts
+  (workspace_id, (COALESCE(scheduled_at, 9007199254740991)), id, tenant_id, status, platform_names);
+CREATE INDEX posts_by_status ON posts
+  (workspace_id, status, (COALESCE(scheduled_at, 9007199254740991)), id, tenant_id, platform_names);
+CREATE INDEX tenants_by_name ON tenants (workspace_id, display_name, id);
+-- Text is found by its trigrams where the server has them; without, it is looked for post by post.
+DO $$
+BEGIN
+  CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
+  CREATE INDEX posts_by_text ON posts USING gin (LOWER(content) public.gin_trgm_ops);
+EXCEPTION WHEN OTHERS THEN
+  RAISE NOTICE 'no index of the text of posts: %', SQLERRM;
+END $$;

@@ -20,6 +20,7 @@ pub mod tenants;
 pub mod workspaces;
 
 mod error;
+mod post_filter;
 mod sql;
 
 pub use error::Error;

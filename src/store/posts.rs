@@ -1,6 +1,10 @@
 //! The mirror: our copy of the posts, for lists and selection across tenants, and the record of what we paused.
 
-use super::{Db, Error, Json, Result, Sql, Tx, leases::Fence, like_anywhere};
+use super::{
+    Db, Error, Json, Result, Tx,
+    leases::Fence,
+    post_filter::{FEW, OF_POSTS, Way, narrow, places},
+};
 use crate::{
     clock::Millis,
     domain::{
@@ -42,6 +46,11 @@ pub struct PostFilter {
     pub to: Option<Millis>,
     /// Only posts without a time.
     pub no_time: bool,
+    /// Inclusive from, exclusive to, on the time of creation.
+    pub created_from: Option<Millis>,
+    pub created_to: Option<Millis>,
+    /// Only posts with media, or only those without.
+    pub media: Option<bool>,
     /// Part of the content, or a whole id.
     pub text: Option<String>,
 }
@@ -76,8 +85,17 @@ pub struct Position {
     pub tenant_id: String,
 }
 
-/// Posts without a time sort as this. The indexes of the migrations name the same number.
-const NO_TIME: i64 = 9_007_199_254_740_991;
+/// Which part of an ordered list is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice<'a> {
+    pub sort: PostSort,
+    /// Strictly after this place, or with `backwards` strictly before it (the rows are in list order either way).
+    pub at: Option<&'a Position>,
+    pub backwards: bool,
+    pub limit: i64,
+    /// How many posts the filter matches in all, if that is known.
+    pub matching: Option<i64>,
+}
 
 #[derive(sqlx::FromRow)]
 struct PostRow {
@@ -99,9 +117,8 @@ const SELECT: &str = "SELECT p.tenant_id, p.id, p.content, p.status, p.scheduled
     p.platforms, p.media, p.seen_at, u.paused_at, u.scheduled_at AS paused_scheduled_at";
 const FROM: &str = " FROM posts p LEFT JOIN pauses u ON u.workspace_id = p.workspace_id AND u.tenant_id = p.tenant_id \
     AND u.post_id = p.id WHERE p.workspace_id = ";
-
 impl Db {
-    /// One page in the given order, strictly after `after`, or with `backwards` strictly before it (the page's rows are
+    /// One page in the given order, strictly after `at`, or with `backwards` strictly before it (the page's rows are
     /// in list order either way).
     pub async fn posts(
         &self,
@@ -112,25 +129,56 @@ impl Db {
         backwards: bool,
         limit: i64,
     ) -> Result<Vec<MirroredPost>> {
-        let mut sql = narrow(self.read(SELECT).push(FROM).arg(workspace_id), filter);
-        let (column, descending) = sort.column();
-        let descending = descending != backwards;
-        if let Some(at) = at {
-            sql = sql.push(" AND (").push(column).push(", p.id, p.tenant_id) ");
-            sql = sql.push(if descending { "< (" } else { "> (" });
-            sql = sql
-                .arg(at.value)
-                .push(", ")
-                .arg(at.post_id.as_str())
-                .push(", ")
-                .arg(at.tenant_id.as_str())
-                .push(")");
+        let slice = Slice { sort, at, backwards, limit, matching: None };
+        self.slice_of_posts(workspace_id, filter, &slice).await
+    }
+
+    /// The same. To know how many posts match makes it quicker.
+    pub async fn slice_of_posts(
+        &self,
+        workspace_id: &str,
+        filter: &PostFilter,
+        slice: &Slice<'_>,
+    ) -> Result<Vec<MirroredPost>> {
+        let few = match slice.matching {
+            _ if !filter.tenants.is_empty() => true,
+            _ if *filter == PostFilter::default() => false,
+            Some(matching) => matching < FEW,
+            None => {
+                let sql = self.read("SELECT COUNT(*) FROM (SELECT 1").push(OF_POSTS).arg(workspace_id);
+                let sql = narrow(sql, filter, &filter.statuses, None).push(" LIMIT ").arg(FEW);
+                sql.push(") few").value::<i64>().await? < FEW
+            }
+        };
+        let way = if few { Way::Gather } else { Way::Walk };
+        let descending = slice.sort.column().1 != slice.backwards;
+        // The places first, from the indexes alone, and only then the posts that stand there.
+        let mut sql = self.read(SELECT).push(" FROM (");
+        if way == Way::Walk && slice.sort.is_scheduled() && !filter.statuses.is_empty() {
+            // Each status is an order of its own; the beginnings of all hold the beginning of the whole.
+            for (n, status) in filter.statuses.iter().enumerate() {
+                sql = sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION SELECT * FROM (" });
+                sql = places(sql, workspace_id, filter, std::slice::from_ref(status), slice, way);
+                sql = sql.push(if n == 0 { ") s" } else { ") t" });
+            }
+            sql = sql.push(if descending { " ORDER BY 1 DESC, 2 DESC, 3 DESC" } else { " ORDER BY 1, 2, 3" });
+            sql = sql.push(" LIMIT ").arg(slice.limit);
+        } else {
+            sql = places(sql, workspace_id, filter, &filter.statuses, slice, way);
         }
-        sql = sql.push(" ORDER BY ").push(column);
-        sql = sql.push(if descending { " DESC, p.id DESC, p.tenant_id DESC" } else { ", p.id, p.tenant_id" });
-        let rows: Vec<PostRow> = sql.push(" LIMIT ").arg(limit).all().await?;
+        let rows: Vec<PostRow> = sql
+            .push(
+                ") k JOIN posts p ON p.tenant_id = k.at_tenant AND p.id = k.at_id LEFT JOIN pauses u
+                   ON u.workspace_id = p.workspace_id AND u.tenant_id = p.tenant_id AND u.post_id = p.id
+                 WHERE p.workspace_id = ",
+            )
+            .arg(workspace_id)
+            .push(" ORDER BY k.value")
+            .push(if descending { " DESC, k.at_id DESC, k.at_tenant DESC" } else { ", k.at_id, k.at_tenant" })
+            .all()
+            .await?;
         let mut posts = rows.into_iter().map(TryInto::try_into).collect::<Result<Vec<MirroredPost>>>()?;
-        if backwards {
+        if slice.backwards {
             posts.reverse();
         }
         Ok(posts)
@@ -138,7 +186,8 @@ impl Db {
 
     /// How many posts the filter matches.
     pub async fn count_posts(&self, workspace_id: &str, filter: &PostFilter) -> Result<i64> {
-        narrow(self.read("SELECT COUNT(*)").push(FROM).arg(workspace_id), filter).value().await
+        let sql = self.read("SELECT COUNT(*)").push(OF_POSTS).arg(workspace_id);
+        narrow(sql, filter, &filter.statuses, None).value().await
     }
 
     pub async fn post(&self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<Option<MirroredPost>> {
@@ -344,70 +393,6 @@ impl Tx {
         .await
         .map(drop)
     }
-}
-
-impl PostSort {
-    /// The SQL expression and whether it descends.
-    fn column(self) -> (&'static str, bool) {
-        match self {
-            Self::ScheduledAsc => ("COALESCE(p.scheduled_at, 9007199254740991)", false),
-            Self::ScheduledDesc => ("COALESCE(p.scheduled_at, 9007199254740991)", true),
-            Self::UpdatedDesc => ("p.updated_at", true),
-            Self::CreatedDesc => ("p.created_at", true),
-        }
-    }
-
-    /// Where a post stands in this order.
-    pub fn position(self, post: &Post) -> Position {
-        let value = match self {
-            Self::ScheduledAsc | Self::ScheduledDesc => post.scheduled_at.unwrap_or(NO_TIME),
-            Self::UpdatedDesc => post.updated_at,
-            Self::CreatedDesc => post.created_at,
-        };
-        Position { value, post_id: post.id.clone(), tenant_id: post.tenant_id.clone() }
-    }
-}
-
-fn narrow<'c>(mut sql: Sql<'c>, filter: &PostFilter) -> Sql<'c> {
-    if !filter.tenants.is_empty() {
-        sql = sql.push(" AND p.tenant_id IN ").list(filter.tenants.iter().map(String::as_str));
-    }
-    if !filter.statuses.is_empty() {
-        sql = sql.push(" AND (1 = 0");
-        for status in &filter.statuses {
-            sql = sql.push(match status {
-                StatusFilter::Draft => " OR (p.status = 'draft' AND u.paused_at IS NULL)",
-                StatusFilter::Paused => " OR (p.status = 'draft' AND u.paused_at IS NOT NULL)",
-                StatusFilter::Scheduled => " OR p.status = 'scheduled'",
-                StatusFilter::Published => " OR p.status = 'published'",
-                StatusFilter::PartiallyPublished => " OR p.status = 'partially_published'",
-                StatusFilter::AnyPublished => " OR p.status IN ('published', 'partially_published')",
-                StatusFilter::Failed => " OR p.status = 'failed'",
-            });
-        }
-        sql = sql.push(")");
-    }
-    if !filter.platforms.is_empty() {
-        sql = sql.push(" AND (1 = 0");
-        for platform in &filter.platforms {
-            sql = sql.push(" OR p.platform_names LIKE ").arg(like_anywhere(&format!(",{platform},")));
-            sql = sql.push(r" ESCAPE '\'");
-        }
-        sql = sql.push(")");
-    }
-    if let Some(text) = &filter.text {
-        sql = sql.push(" AND (p.id = ").arg(text.as_str());
-        sql = sql.push(" OR LOWER(p.content) LIKE LOWER(").arg(like_anywhere(text)).push(r") ESCAPE '\')");
-    }
-    if filter.no_time {
-        sql = sql.push(" AND p.scheduled_at IS NULL");
-    }
-    // Without an end, the span would take in the posts without a time.
-    if filter.from.is_some() {
-        sql = sql.push(" AND p.scheduled_at IS NOT NULL");
-    }
-    sql.and("COALESCE(p.scheduled_at, 9007199254740991) >=", filter.from)
-        .and("COALESCE(p.scheduled_at, 9007199254740991) <", filter.to)
 }
 
 impl TryFrom<PostRow> for MirroredPost {

@@ -4,6 +4,7 @@
 import { bulk, withoutScripts } from "./bulk.mjs";
 import { launch, login, open } from "./chromium.mjs";
 import { demo, unused } from "./demo.mjs";
+import { filters } from "./filters.mjs";
 import { pages } from "./pages.mjs";
 import { people } from "./people.mjs";
 import { check, summary } from "./report.mjs";
@@ -48,7 +49,11 @@ try {
       await withoutScripts(hands.browser, acting, ws);
       await bulk(hands.browser, acting, ws);
     })(),
-    (async () => pages(eyes.browser, shown, fresh, await workspace(eyes.browser, shown)))(),
+    (async () => {
+      const ws = await workspace(eyes.browser, shown);
+      await filters(eyes.browser, shown, ws);
+      await pages(eyes.browser, shown, fresh, ws);
+    })(),
   ]);
 } catch (error) {
   await check("the suite", () => { throw error; });

@@ -36,6 +36,7 @@ mod replicas;
 mod sandbox;
 mod second_tries;
 mod secrets;
+mod size;
 mod slow_clients;
 mod stopping;
 mod store;

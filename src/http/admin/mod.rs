@@ -7,6 +7,7 @@ mod dashboard;
 mod errors;
 mod follow_ups;
 mod form;
+mod freshness;
 mod job_page;
 mod jobs;
 mod keys;

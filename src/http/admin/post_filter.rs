@@ -59,12 +59,26 @@ pub fn read(form: &Form) -> Result<PostQuery, String> {
     };
     filter.from = time("from", "The start")?;
     filter.to = time("to", "The end")?;
-    if let (Some(from), Some(to)) = (filter.from, filter.to)
-        && from >= to
-    {
-        return Err("The start lies after the end.".into());
+    filter.created_from = time("created_from", "The start of creation")?;
+    filter.created_to = time("created_to", "The end of creation")?;
+    for span in [(filter.from, filter.to), (filter.created_from, filter.created_to)] {
+        if let (Some(from), Some(to)) = span
+            && from >= to
+        {
+            return Err("The start lies after the end.".into());
+        }
     }
-    filter.no_time = form.get("when") == "none";
+    filter.no_time = match form.get("when") {
+        "" => false,
+        "none" => true,
+        word => return Err(format!("There is no time “{}”.", short(word))),
+    };
+    filter.media = match form.get("media") {
+        "" => None,
+        "with" => Some(true),
+        "without" => Some(false),
+        word => return Err(format!("Posts are with or without media, not “{}”.", short(word))),
+    };
     filter.text = form.some("q").map(|q| q.chars().take(200).collect());
     let sort = match form.some("sort") {
         None => PostSort::ScheduledAsc,
@@ -94,19 +108,24 @@ impl PostQuery {
         pairs.extend(f.from.map(|at| ("from", times::to_local_utc(at))));
         pairs.extend(f.to.map(|at| ("to", times::to_local_utc(at))));
         pairs.extend(f.no_time.then(|| ("when", "none".into())));
+        pairs.extend(f.created_from.map(|at| ("created_from", times::to_local_utc(at))));
+        pairs.extend(f.created_to.map(|at| ("created_to", times::to_local_utc(at))));
+        pairs.extend(f.media.map(|with| ("media", if with { "with" } else { "without" }.into())));
         pairs.extend(f.text.iter().map(|v| ("q", v.clone())));
         pairs
+    }
+
+    /// Order and page size, where they are not the usual ones.
+    fn shape_pairs(&self) -> Vec<(&'static str, String)> {
+        let sort = (self.sort != PostSort::ScheduledAsc).then(|| ("sort", self.sort.to_string()));
+        let per = (self.per != 50).then(|| ("per", self.per.to_string()));
+        sort.into_iter().chain(per).collect()
     }
 
     /// The list with these filters, order and page size, plus `extra`.
     pub fn url(&self, base: &str, extra: &[(&str, &str)]) -> String {
         let mut pairs = self.filter_pairs();
-        if self.sort != PostSort::ScheduledAsc {
-            pairs.push(("sort", self.sort.to_string()));
-        }
-        if self.per != 50 {
-            pairs.push(("per", self.per.to_string()));
-        }
+        pairs.extend(self.shape_pairs());
         let pairs = pairs.iter().map(|(n, v)| (*n, v.as_str())).chain(extra.iter().copied());
         let query = query_string(pairs);
         if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
@@ -119,7 +138,7 @@ impl PostQuery {
 
     /// Each filter in words with the list without it.
     pub fn chips(&self, base: &str, tenants: &HashMap<String, String>) -> Vec<Chip> {
-        let pairs = self.filter_pairs();
+        let (pairs, kept) = (self.filter_pairs(), self.shape_pairs());
         pairs
             .iter()
             .enumerate()
@@ -130,8 +149,14 @@ impl PostQuery {
                     .filter(|(n, _)| *n != skip)
                     .map(|(_, (name, value))| ((*name).to_owned(), value.clone()))
                     .collect();
-                let query = query_string(rest.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-                Chip { label: label(name, value, tenants), remove_url: format!("{base}?{query}") }
+                let pairs = rest
+                    .iter()
+                    .map(|(n, v)| (n.as_str(), v.as_str()))
+                    .chain(kept.iter().map(|(n, v)| (*n, v.as_str())));
+                Chip {
+                    label: label(name, value, tenants),
+                    remove_url: format!("{base}?{}", query_string(pairs)),
+                }
             })
             .collect()
     }
@@ -151,6 +176,9 @@ fn label(name: &str, value: &str, tenants: &HashMap<String, String>) -> String {
         "from" => format!("from {} UTC", value.replace('T', " ")),
         "to" => format!("before {} UTC", value.replace('T', " ")),
         "when" => "without a time".into(),
+        "created_from" => format!("created from {} UTC", value.replace('T', " ")),
+        "created_to" => format!("created before {} UTC", value.replace('T', " ")),
+        "media" => format!("{value} media"),
         _ => format!("text “{value}”"),
     }
 }
@@ -197,13 +225,18 @@ mod tests {
             "sort=size",
             "per=7",
             "from=2026-02-02T00:00&to=2026-01-01T00:00",
+            "created_from=2026-02-02T00:00&created_to=2026-02-02T00:00",
+            "created_to=yesterday",
+            "when=later",
+            "media=some",
         ] {
             assert!(read(&Form::from_text(bad)).is_err(), "{bad}");
         }
-        let text = "status=failed&status=paused&platform=bluesky&from=2026-03-15T10%3A00&q=a%26b";
+        let text = "status=failed&status=paused&platform=bluesky&from=2026-03-15T10%3A00&when=none\
+            &created_to=2026-03-15T10%3A00&media=without&q=a%26b";
         let query = read(&Form::from_text(text)).unwrap();
         assert_eq!(query.filter_text(), text);
-        assert_eq!(query.chips("/p", &HashMap::new()).len(), 5);
+        assert_eq!(query.chips("/p", &HashMap::new()).len(), 8);
         assert!(query.url("/p", &[("select", "matching")]).ends_with("&select=matching"));
     }
 }

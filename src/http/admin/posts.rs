@@ -3,16 +3,17 @@
 use super::{
     super::{Answer, Error},
     form::Form,
+    freshness,
     post_filter::{self, PER_PAGE, PostQuery, platform_label, status_label},
     present,
     views::{
-        Badge, Banner, Choice, CopyId, Link, Pager, PlatformPost, PostFilter, PostListPage, PostPage,
-        PostRow, Selection, SortLink,
+        Badge, Choice, CopyId, Link, Pager, PlatformPost, PostFilter, PostListPage, PostPage, PostRow,
+        Selection, SortLink,
     },
     visit::Visit,
 };
 use crate::{
-    clock::{DAY, HOUR, Millis, SECOND},
+    clock::{DAY, HOUR, Millis},
     domain::{
         ids,
         posts::{PLATFORMS, PostStatus},
@@ -21,7 +22,7 @@ use crate::{
     proxy::Read,
     store::{
         audit::AuditFilter,
-        posts::{MirroredPost, Position, PostSort, StatusFilter},
+        posts::{MirroredPost, Position, PostSort, Slice, StatusFilter},
         tenants::TenantFilter,
     },
     upstream::types::FoundPost,
@@ -33,11 +34,6 @@ const TENANT_CHOICES: i64 = 200;
 /// How long the detail page waits for PostPost before it shows the mirror alone.
 const LIVE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// A copy older than this is read again when somebody looks at it.
-const LOOKED_AT_AGE: Millis = 30 * SECOND;
-/// Rounds the mirror may be behind before the list says why.
-const SLOW_ROUNDS: i64 = 3;
-
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let workspace_id = visit.workspace()?.id.clone();
     let base = format!("/w/{workspace_id}/posts");
@@ -46,7 +42,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         shell: visit.shell("Posts"),
         ws: workspace_id.clone(),
         clear_url: base.clone(),
-        sync_notice: sync_notice(&visit, &workspace_id, synced),
+        sync_notice: freshness::notice(&visit, &workspace_id, synced),
         ..PostListPage::default()
     };
     let query = match post_filter::read(&visit.form) {
@@ -61,7 +57,11 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let app = &visit.app;
     let now = app.clock.now();
     let total = app.db.count_posts(&workspace_id, &query.filter).await?;
-    let (rows, pager, first) = rows(&visit, &query, &base).await?;
+    let (rows, pager, first) = rows(&visit, &query, &base, total).await?;
+    // What stood here has gone; the list has not.
+    if rows.is_empty() && total > 0 && (visit.form.some("after").or(visit.form.some("before"))).is_some() {
+        return Ok(Answer::see_other(&query.url(&base, &[])));
+    }
     let tenant_ids: Vec<&str> = rows
         .iter()
         .map(|r| r.post.tenant_id.as_str())
@@ -71,7 +71,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     page.filter = filter_view(&visit, &query, &base).await?;
     page.chips = query.chips(&base, &names);
     page.result_line = result_line(&query, rows.len(), total, first, synced.3, now);
-    note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
+    freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
     page.total = present::count(total);
     page.empty = if !page.chips.is_empty() {
         "no_match"
@@ -99,6 +99,7 @@ async fn rows(
     visit: &Visit,
     query: &PostQuery,
     base: &str,
+    total: i64,
 ) -> Result<(Vec<MirroredPost>, Pager, bool), Error> {
     let db = &visit.app.db;
     let workspace_id = &visit.workspace()?.id;
@@ -106,7 +107,8 @@ async fn rows(
     let backwards = before.is_some();
     let at = before.as_ref().or(after.as_ref());
     // One more than shown tells whether there is a further page.
-    let mut rows = db.posts(workspace_id, &query.filter, query.sort, at, backwards, query.per + 1).await?;
+    let slice = Slice { sort: query.sort, at, backwards, limit: query.per + 1, matching: Some(total) };
+    let mut rows = db.slice_of_posts(workspace_id, &query.filter, &slice).await?;
     let more = rows.len() as i64 > query.per;
     if more {
         let extra = if backwards { 0 } else { rows.len() - 1 };
@@ -175,63 +177,34 @@ fn result_line(
     format!("{range} · sorted by {order} · {synced}")
 }
 
-/// What whoever reads the list should know about the copy it shows.
-fn sync_notice(
-    visit: &Visit,
-    workspace_id: &str,
-    (tenants, never, failing, oldest): (i64, i64, i64, Option<Millis>),
-) -> Option<Banner> {
-    let app = &visit.app;
-    let old = oldest.is_some_and(|at| app.clock.now() - at > SLOW_ROUNDS * app.mirror.ages().changes);
-    let all = present::count(tenants);
-    let text = match (failing, never) {
-        (0, 0) if !old => return None,
-        (0, 0) => {
-            let round = app.mirror.round_of(tenants);
-            let slowest = present::span(2 * round);
-            format!(
-                "The oldest copy is {} old. Reading {} once takes {}, or {slowest} while a job runs.",
-                present::span(app.clock.now() - oldest.unwrap_or_default()),
-                all.of("tenant", "tenants"),
-                present::span(round)
-            )
-        }
-        (0, never) => format!(
-            "{} of {} not been synced yet; their posts are missing here.",
-            present::count(never),
-            all.of("tenant has", "tenants have")
-        ),
-        (failing, _) => format!(
-            "{} of {} failed to sync; their posts may be out of date.",
-            present::count(failing),
-            all.of("tenant", "tenants")
-        ),
-    };
-    let state = if failing > 0 { "?state=failing" } else { "" };
-    Some(Banner {
-        link: Some(Link::new("Show tenants", format!("/w/{workspace_id}/tenants{state}"))),
-        ..Banner::new("warn", text)
-    })
-}
-
-/// Copies that are being looked at and are not new are read again before others.
-async fn note_looked_at(visit: &Visit, workspace_id: &str, tenant_ids: &[&str]) -> Result<(), Error> {
-    let app = &visit.app;
-    let old = app.db.synced_before(workspace_id, tenant_ids, app.clock.now() - LOOKED_AT_AGE).await?;
-    if !old.is_empty() {
-        app.mirror.note_looked_at(workspace_id, old.iter().map(String::as_str));
-    }
-    Ok(())
-}
-
 async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<PostFilter, Error> {
     let app = &visit.app;
     let now = app.clock.now();
     let f = &query.filter;
-    let tenants =
-        app.db.tenants(&visit.workspace()?.id, &TenantFilter::default(), None, TENANT_CHOICES).await?;
+    let ws = &visit.workspace()?.id;
+    let mut tenants: Vec<(String, String)> = app
+        .db
+        .tenants(ws, &TenantFilter::default(), None, TENANT_CHOICES)
+        .await?
+        .into_iter()
+        .map(|t| (t.id, t.display_name))
+        .collect();
+    // A tenant that is filtered by has its box, or the next use of the form would lose it.
+    let missing: Vec<&str> = f
+        .tenants
+        .iter()
+        .filter(|id| !tenants.iter().any(|(known, _)| known == *id))
+        .map(String::as_str)
+        .collect();
+    let missing = app.db.tenant_names(ws, &missing).await?;
+    tenants.extend(missing);
     let local = |at: Option<Millis>| at.map(times::to_local_utc).unwrap_or_default();
     let midnight = now - now.rem_euclid(DAY);
+    let media = match f.media {
+        None => "",
+        Some(true) => "with",
+        Some(false) => "without",
+    };
     let preset = |text: &str, pairs: &[(&str, String)]| {
         let pairs = pairs.iter().map(|(n, v)| (*n, v.as_str()));
         Link::new(text, format!("{base}?{}", super::form::query_string(pairs)))
@@ -247,7 +220,7 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
     Ok(PostFilter {
         tenants: tenants
             .into_iter()
-            .map(|t| Choice::new(t.id.as_str(), t.display_name.as_str(), f.tenants.contains(&t.id)))
+            .map(|(id, name)| Choice::new(id.as_str(), name, f.tenants.contains(&id)))
             .collect(),
         statuses: StatusFilter::ALL
             .iter()
@@ -259,6 +232,13 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
             .collect(),
         from: local(f.from),
         to: local(f.to),
+        no_time: f.no_time,
+        created_from: local(f.created_from),
+        created_to: local(f.created_to),
+        media: [("", "With or without media"), ("with", "With media"), ("without", "Without media")]
+            .into_iter()
+            .map(|(word, label)| Choice::new(word, label, word == media))
+            .collect(),
         q: f.text.clone().unwrap_or_default(),
         sorts: PostSort::ALL
             .iter()
@@ -356,7 +336,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         Vec::new()
     };
     let names = HashMap::from([(tenant_id.to_owned(), tenant.display_name.clone())]);
-    note_looked_at(&visit, &workspace_id, &[tenant_id]).await?;
+    freshness::note_looked_at(&visit, &workspace_id, &[tenant_id]).await?;
     let post = &mirrored.post;
     let page = PostPage {
         shell: visit.shell("Post"),

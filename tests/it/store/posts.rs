@@ -9,7 +9,7 @@ use gatehouse::{
     store::{
         Db,
         operations::Effect,
-        posts::{PostFilter, PostSort, StatusFilter},
+        posts::{PostFilter, PostSort, Slice, StatusFilter},
     },
 };
 
@@ -231,6 +231,7 @@ async fn model(db: Db) {
         post.scheduled_at = (n % 7 != 0).then_some(NOW + (n * 37 % 23) as i64);
         post.platforms = ["twitter", "bluesky", "threads"][..n % 4 % 3].iter().map(|p| platform(p)).collect();
         post.content = ["Spring", "summer", "SPRING sale", ""][n % 4].into();
+        post.media.truncate(n % 3);
         posts.push(post);
     }
     for tenant in 1..=3 {
@@ -246,6 +247,9 @@ async fn model(db: Db) {
             from: pick(3).then_some(NOW + 5),
             to: pick(4).then_some(NOW + 15),
             no_time: pick(5) && pick(6),
+            created_from: pick(8).then_some(NOW - 40),
+            created_to: pick(9).then_some(NOW - 10),
+            media: pick(10).then(|| pick(11)),
             text: pick(7).then(|| "spring".into()),
         };
         let fits = |p: &&Post| {
@@ -256,6 +260,9 @@ async fn model(db: Db) {
                 && filter.from.is_none_or(|from| p.scheduled_at.is_some_and(|at| at >= from))
                 && filter.to.is_none_or(|to| p.scheduled_at.is_some_and(|at| at < to))
                 && (!filter.no_time || p.scheduled_at.is_none())
+                && filter.created_from.is_none_or(|from| p.created_at >= from)
+                && filter.created_to.is_none_or(|to| p.created_at < to)
+                && filter.media.is_none_or(|with| with != p.media.is_empty())
                 && (filter.text.is_none() || p.content.to_lowercase().contains("spring"))
         };
         let mut expected: Vec<&Post> = posts.iter().filter(fits).collect();
@@ -267,6 +274,26 @@ async fn model(db: Db) {
         expected.sort_by_key(|p| key(p));
         if sort != PostSort::ScheduledAsc {
             expected.reverse();
+        }
+        // Few and many matches are looked for in different ways; the pages are the same, from any place on.
+        for matching in [None, Some(10), Some(1_000_000)] {
+            for (at, backwards) in [(None, false), (Some(4), false), (Some(4), true)] {
+                let place = at.and_then(|n| expected.get::<usize>(n)).map(|p| sort.position(p));
+                let rest = match (&place, backwards) {
+                    (None, _) => &expected[..],
+                    (Some(_), false) => &expected[5..],
+                    (Some(_), true) => &expected[..4],
+                };
+                let backwards = backwards && place.is_some();
+                let slice = Slice { sort, at: place.as_ref(), backwards, limit: 3, matching };
+                let found = db.slice_of_posts(&acme, &filter, &slice).await.unwrap();
+                let shown = match backwards {
+                    true => &rest[rest.len().saturating_sub(3)..],
+                    false => &rest[..rest.len().min(3)],
+                };
+                let found: Vec<_> = found.iter().map(|p| &p.post).collect();
+                assert_eq!(found, shown, "{filter:?} {slice:?}");
+            }
         }
         let found = db.posts(&acme, &filter, sort, None, false, 1_000).await.unwrap();
         assert_eq!(found.iter().map(|p| &p.post).collect::<Vec<_>>(), expected, "{filter:?} {sort}");

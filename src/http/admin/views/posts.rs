@@ -47,6 +47,13 @@ pub struct PostFilter {
     /// "from" and "to": `YYYY-MM-DDTHH:MM`, UTC
     pub from: String,
     pub to: String,
+    /// "when=none"
+    pub no_time: bool,
+    /// "created_from" and "created_to", as "from" and "to"
+    pub created_from: String,
+    pub created_to: String,
+    /// "media": with, without or empty
+    pub media: Vec<Choice>,
     /// "q"
     pub q: String,
     /// "sort"
