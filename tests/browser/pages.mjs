@@ -11,7 +11,7 @@ import { check, fail, holds, none } from "./report.mjs";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIRE = 60 * 1024;
-const FILES = /\/(events|progress\.json|results\.(csv|ndjson))$|^\/(static|healthz|exports)/;
+const FILES = /\/(events|progress\.json|results\.(csv|ndjson)|backup\.ndjson|plan\.csv)$|^\/(static|healthz|exports)/;
 
 /** The pages `routes` names. */
 const siteMap = () => {
@@ -128,6 +128,7 @@ const addresses = async (page, site, ws) => {
     await click(page, `.bulk-buttons button[value=${action}]`);
     found.push(new URL(page.url()).pathname);
   }
+  found.push(`${found.at(-1)}/tenants`);
   // A paused job keeps its page as it is while it runs.
   await go(`${w}/posts?status=scheduled&select=matching`);
   await click(page, ".bulk-buttons button[value=pause]");
