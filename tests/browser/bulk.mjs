@@ -126,9 +126,8 @@ export const bulk = async (browser, site, ws) => {
 
   await check("a double click on confirm makes one job", async () => {
     await page.goto(`${posts}?tenant=${third}&status=scheduled`, { waitUntil: "load" });
-    // More than ten: a smaller pause needs no confirmation.
-    for (const box of (await page.$$("tbody .tick input")).slice(0, 12)) await box.click();
-    await action(page, "pause");
+    for (const box of (await page.$$("tbody .tick input")).slice(0, 3)) await box.click();
+    await action(page, "reschedule");
     const plan = page.url();
     const sent = [];
     const note = (request) => { if (request.method() === "POST") sent.push(request.url()); };
@@ -152,8 +151,13 @@ export const bulk = async (browser, site, ws) => {
   await check("pause and resume: paused posts are marked, resuming brings them back", async () => {
     const scheduled = `${posts}?tenant=${third}&status=scheduled`;
     const paused = `${posts}?tenant=${third}&status=paused`;
+    await page.goto(scheduled, { waitUntil: "load" });
+    for (const box of (await page.$$("tbody .tick input")).slice(0, 3)) await box.click();
+    await action(page, "pause");
+    holds("a pause of three posts of one tenant goes straight to its job", /\/jobs\/[^/]+$/.test(new URL(page.url()).pathname));
+    await ended(page);
     const [before, marked] = [await total(page, scheduled), await total(page, paused)];
-    holds("some were paused by the check before", marked >= 3);
+    holds("they are marked", marked >= 3);
     let [resumed, left] = [0, -1];
     // What was paused a moment ago is skipped as changed until the mirror has read it again.
     for (const end = Date.now() + 30_000; left !== 0 && Date.now() < end;) {
@@ -196,6 +200,26 @@ export const bulk = async (browser, site, ws) => {
     const now = await page.$$eval(".facts > div", (rows) =>
       Date.parse(rows.find((row) => row.textContent.includes("Scheduled")).querySelector("time").dateTime));
     is("the post's time", Math.abs(now - times[0].times[1]) < 15 * 60_000, true);
+    none("complaints", page.faults);
+  });
+
+  await check("a list: bad lines are told, a time zone is kept, a missing time is refused", async () => {
+    await page.goto(`${site.url}/w/${ws}/plans/new`, { waitUntil: "load" });
+    await page.type("#f-list", "nonsense\n");
+    await page.select("#action", "reschedule");
+    is("status", (await click(page, "main form button.primary")).status(), 422);
+    holds("the line is told", (await text(page, "main")).includes("is not the id of a post"));
+    await page.goto(`${posts}?tenant=${fourth}&status=scheduled`, { waitUntil: "load" });
+    for (const box of (await page.$$("tbody .tick input")).slice(0, 2)) await box.click();
+    await action(page, "reschedule");
+    await page.click("input[name=mode][value=set]");
+    await page.$eval("#f-zone", (field) => { field.value = "Europe/Berlin"; });
+    await page.$eval("#f-at", (field) => { field.value = "2030-03-31T02:30"; });
+    is("a time that does not exist", (await click(page, "form[action$='/options'] button")).status(), 422);
+    holds("why", (await text(page, ".summary")).includes("does not exist in Europe/Berlin"));
+    await page.$eval("#f-at", (field) => { field.value = "2030-03-31T03:30"; });
+    await click(page, "form[action$='/options'] button");
+    holds("both clocks are shown", (await text(page, "#items ~ .panel tbody")).includes("03:30 CEST"));
     none("complaints", page.faults);
   });
 

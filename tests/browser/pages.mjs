@@ -11,7 +11,7 @@ import { check, fail, holds, none } from "./report.mjs";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIRE = 60 * 1024;
-const FILES = /\/(events|progress\.json|results\.(csv|ndjson)|backup\.ndjson|plan\.csv)$|^\/(static|healthz|exports)/;
+const FILES = /\/(events|progress\.json|(results|plan)\.(csv|ndjson)|backup\.ndjson)$|^\/(static|healthz|exports)/;
 
 /** The pages `routes` names. */
 const siteMap = () => {
@@ -102,7 +102,7 @@ const addresses = async (page, site, ws) => {
   const w = `/w/${ws}`;
   const go = (path) => page.goto(site.url + path, { waitUntil: "load" });
   const found = ["/", "/settings", "/audit", "/workspaces", "/workspaces/new", w, `${w}/tenants`, `${w}/tenants/new`,
-    `${w}/keys`, `${w}/keys/new`, `${w}/posts`, `${w}/jobs`, `${w}/operations`, `${w}/audit`,
+    `${w}/keys`, `${w}/keys/new`, `${w}/posts`, `${w}/plans/new`, `${w}/jobs`, `${w}/operations`, `${w}/audit`,
     `${w}/posts?q=nothing-is-like-this`, `${w}/audit?actor=nobody`, `${w}/posts?status=scheduled&select=matching`];
   await go("/audit");
   found.push(await first(page, "td a.quiet"));
@@ -127,8 +127,8 @@ const addresses = async (page, site, ws) => {
     await go(`${w}/posts?status=${action === "resume" ? "paused" : "scheduled"}&select=matching`);
     await click(page, `.bulk-buttons button[value=${action}]`);
     found.push(new URL(page.url()).pathname);
+    if (action === "delete") found.push(`${new URL(page.url()).pathname}/tenants`);
   }
-  found.push(`${found.at(-1)}/tenants`);
   // A paused job keeps its page as it is while it runs.
   await go(`${w}/posts?status=scheduled&select=matching`);
   await click(page, ".bulk-buttons button[value=pause]");

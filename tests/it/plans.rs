@@ -20,6 +20,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+mod size;
+use size::a_large_plan_is_made_and_shown_quickly;
+
 gateway_on_both_engines!(
     a_small_pause_goes_straight_to_its_job,
     the_largest_deletes_ask_for_the_password_and_wait,
@@ -31,6 +34,7 @@ gateway_on_both_engines!(
     every_count_leads_to_its_posts,
     what_was_shown_is_what_is_confirmed,
     a_list_names_posts_and_every_bad_line_is_told,
+    a_large_plan_is_made_and_shown_quickly,
 );
 
 fn scheduled(at: i64) -> Value {
