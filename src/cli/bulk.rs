@@ -285,10 +285,13 @@ async fn wait(door: &Door, id: &str) -> Result<End, String> {
                     return Ok(End::of(&job));
                 }
             }
-            Err(error) => {
+            Err(failure) => {
                 lost += 1;
+                if !failure.passing {
+                    return Err(failure.into());
+                }
                 if lost > LOST {
-                    return Err(format!("{error}; the job goes on without this command"));
+                    return Err(format!("{}; the job goes on without this command", String::from(failure)));
                 }
             }
         }

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod bulk;
+mod bulk_command;
 mod bulk_door;
 mod bulk_throughput;
 mod conduct;

@@ -1,6 +1,6 @@
 //! The machine door of a gateway, from outside.
 
-use reqwest::{Client, Method, redirect::Policy};
+use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::time::Duration;
@@ -9,6 +9,19 @@ pub struct Door {
     http: Client,
     base: String,
     key: SecretString,
+}
+
+/// Why there is no answer to use.
+pub struct Failure {
+    text: String,
+    /// Whether asking again may help: nothing was heard of the gateway, or it is away for a moment.
+    pub passing: bool,
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.text
+    }
 }
 
 impl Door {
@@ -29,28 +42,37 @@ impl Door {
         Ok(Self { http, base: format!("{}/manage/v1/bulk", url.trim_end_matches('/')), key })
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value, String> {
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.send(Method::GET, path, Value::Null).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Result<Value, String> {
+    pub async fn post(&self, path: &str, body: Value) -> Result<Value, Failure> {
         self.send(Method::POST, path, body).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
+    async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value, Failure> {
         let url = format!("{}/{path}", self.base);
         let mut request = self.http.request(method, url).header("x-api-key", self.key.expose_secret());
         if !body.is_null() {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
+        let lost = |error: reqwest::Error| Failure { text: error.without_url().to_string(), passing: true };
+        let answer = request.send().await.map_err(lost)?;
         let status = answer.status();
-        let bytes = answer.bytes().await.map_err(|error| error.without_url().to_string())?;
+        let bytes = answer.bytes().await.map_err(lost)?;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         match value["error"].as_str() {
             None if status.is_success() => Ok(value),
-            Some(said) => Err(format!("{said} ({status})")),
-            None => Err(format!("the gateway answered {status}")),
+            said => {
+                let text = match said {
+                    Some(said) => format!("{said} ({status})"),
+                    None => format!("the gateway answered {status}"),
+                };
+                Err(Failure {
+                    text,
+                    passing: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
+                })
+            }
         }
     }
 }

@@ -129,7 +129,7 @@ pub struct PlanOptions {
 impl PlanOptions {
     /// Whether something is wrong in the part that is folded away.
     pub fn running_is_wrong(&self) -> bool {
-        [&self.rate, &self.stop_after, &self.start].iter().any(|field| field.error.is_some())
+        [&self.rate, &self.stop_after, &self.start, &self.zone].iter().any(|field| field.error.is_some())
     }
 }
 
