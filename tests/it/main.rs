@@ -37,6 +37,7 @@ mod replicas;
 mod sandbox;
 mod second_tries;
 mod secrets;
+mod selection;
 mod size;
 mod slow_clients;
 mod stopping;

@@ -46,6 +46,9 @@ pub fn read(form: &Form, plan: &Plan, now: Millis) -> Result<PlanOptions, Invali
     if let Some(text) = form.some("stop_after") {
         options.stop_after = number("stop_after", text, STOP_AFTER_MAX)?;
     }
+    if holds("backup") {
+        options.keep_backup = form.get("backup") == KEEP;
+    }
     if holds("start") {
         options.starts_at = match form.some("start") {
             None => None,
@@ -234,10 +237,14 @@ pub fn view(form: &Form, plan: &Plan, mistakes: &Mistakes, now: Millis) -> Optio
             options.fold.map_or("", Fold::as_str),
         ),
         rate: field("rate", options.rate.map(|n| n.to_string()).unwrap_or_default()),
+        backups: choices("backup", BACKUPS, if options.keep_backup { KEEP } else { "none" }),
         stop_after: field("stop_after", options.stop_after.to_string()),
         start: field("start", options.starts_at.map(local).unwrap_or_default()),
     }
 }
+
+const KEEP: &str = "keep";
+const BACKUPS: &[(&str, &str)] = &[(KEEP, "keep a copy of each post"), ("none", "keep none")];
 
 const MODES: &[(&str, &str)] = &[
     ("listed", "Each post to the time it was listed with"),

@@ -45,6 +45,7 @@ struct NewPlan {
     fold: Option<String>,
     rate: Option<u32>,
     stop_after: Option<u32>,
+    keep_backup: Option<bool>,
     starts_at: Option<String>,
 }
 
@@ -360,6 +361,7 @@ fn options(new: &NewPlan, now: i64) -> Result<PlanOptions, Error> {
         };
     }
     options.rate = new.rate;
+    options.keep_backup = new.keep_backup.unwrap_or(options.keep_backup);
     options.stop_after = new.stop_after.unwrap_or(options.stop_after);
     options.starts_at = new.starts_at.as_deref().map(|text| instant("startsAt", text)).transpose()?;
     options.check(now)?;

@@ -120,6 +120,8 @@ pub struct PlanOptions {
     pub folds: Vec<Choice>,
     /// "rate": calls a second; empty: the workspace's pace
     pub rate: Field,
+    /// "backup": `keep` or `none`; shown for deletes
+    pub backups: Vec<Choice>,
     /// "stop_after": failures in a row
     pub stop_after: Field,
     /// "start": like "first"; empty: at once

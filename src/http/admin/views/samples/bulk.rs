@@ -157,6 +157,7 @@ pub fn plans(s: &Sample, add: &mut Add) {
         zone: s.field("zone", "Europe/Berlin"),
         folds: s.choices(&[("", "leave such posts out"), ("earlier", "the first is meant")]),
         rate: s.field("rate", ""),
+        backups: s.choices(&[("keep", "keep a copy of each post"), ("none", "keep none")]),
         stop_after: s.field("stop_after", "20"),
         start: s.field("start", ""),
     };
