@@ -37,10 +37,12 @@ impl Program {
         Ok(program)
     }
 
-    /// Lets it go on if its key may do this to posts, and nobody has frozen the workspace.
+    /// Lets it go on if its key may do this to posts, and nobody has frozen the workspace; a pause passes a freeze.
     pub async fn may(&self, app: &App, action: BulkAction) -> Result<(), Error> {
         self.needs(app, action.scope()).await?;
-        if let Some(frozen) = &self.account.workspace.frozen {
+        if let Some(frozen) = &self.account.workspace.frozen
+            && action != BulkAction::Pause
+        {
             self.deny(app, "frozen").await?;
             return Err(Refusal::Frozen(frozen.reason.clone()).into());
         }
