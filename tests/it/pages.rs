@@ -342,5 +342,14 @@ async fn guessing_passwords_is_slowed_down(engine: Engine) {
     assert!((10..=13).contains(&tried), "{tried} tried, {held} held back, {crowded} turned away");
     assert_eq!(tried + held + crowded, 25);
     app.clock.advance(20 * 60_000);
-    Browser::login(&app).await;
+    let mut signed_in = Browser::login(&app).await;
+    // The same for the current password where it is changed.
+    let mut said = Vec::new();
+    for _ in 0..12 {
+        let guess = [("current_password", "wrong"), ("new_password", "four quite other words")];
+        said.push(signed_in.submit("/settings", "/settings/password", &guess).await);
+    }
+    assert!(said.iter().all(|answer| answer.status == 422), "{said:?}");
+    let held = said.iter().filter(|answer| answer.text.contains("Too many attempts")).count();
+    assert!((1..=3).contains(&held), "{held}");
 }

@@ -2,6 +2,7 @@
 
 use super::{
     super::{Answer, Error},
+    login::{self, Attempt},
     passwords, present,
     views::{Choice, Field, SessionRow, SettingsPage},
     visit::Visit,
@@ -65,9 +66,13 @@ pub async fn set_password(visit: Visit) -> Result<Answer, Error> {
     if let Err(invalid) = check_password(new, &visit.admin.email) {
         new_field = new_field.with_error(invalid.reason);
     }
-    let hash = app.db.admin(&visit.admin.id).await?.map(|(_, hash)| hash);
-    if !passwords::check(app, visit.form.get("current_password"), hash).await? {
-        current_field = current_field.with_error("This is not your current password");
+    // Somebody at a screen that was left open must not guess faster here than at the log-in.
+    match login::attempt(app, visit.call.ip, &visit.admin.email, visit.form.get("current_password")).await? {
+        Attempt::Right(_) => {}
+        Attempt::Wrong => current_field = current_field.with_error("This is not your current password"),
+        Attempt::TooMany(seconds) => {
+            current_field = current_field.with_error(format!("Too many attempts. Try again in {seconds} s"));
+        }
     }
     if current_field.error.is_some() || new_field.error.is_some() {
         return render(&visit, current_field, new_field).await;
