@@ -337,7 +337,9 @@ fn applied(operation: &Operation, tenant_id: &str, post: &Post) -> Vec<Effect> {
     }];
     let was_scheduled = before.and_then(|s| s.status.as_deref()) == Some("scheduled");
     match operation.asked.status() {
-        Some(PostStatus::Draft) if was_scheduled && operation.actor.kind() == ActorType::Admin => {
+        Some(PostStatus::Draft)
+            if was_scheduled && (operation.item.is_some() || operation.actor.kind() == ActorType::Admin) =>
+        {
             effects.push(Effect::Paused {
                 workspace_id,
                 tenant_id,

@@ -148,10 +148,10 @@ impl Road {
             .tenant
             .clone()
             .map(|tenant| (caller.account.workspace.id.clone(), tenant, post_id.to_owned()));
-        // Only what an operator pauses is ours to resume in bulk; a tenant's own draft is the tenant's.
+        // Only what an operator or a job pauses is ours to resume in bulk; a tenant's own draft is the tenant's.
         let pauses = update.status == Some(PostStatus::Draft)
             && was_scheduled
-            && caller.actor.kind() == ActorType::Admin;
+            && (caller.item.is_some() || caller.actor.kind() == ActorType::Admin);
         let resumes = update.status == Some(PostStatus::Scheduled);
         self.change(caller, change, move |reply, op_id, at| {
             let granted = read_granted(reply);

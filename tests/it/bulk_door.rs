@@ -17,6 +17,7 @@ gateway_on_both_engines!(
     only_what_the_key_may_is_planned_and_applied,
     mistakes_are_named_and_change_nothing,
     times_are_moved_as_asked,
+    what_a_program_has_paused_is_resumed,
     a_job_can_be_paused_and_cancelled_and_ends_with_its_key,
 );
 
@@ -271,6 +272,27 @@ async fn times_are_moved_as_asked(engine: Engine) {
         run(json!({ "action": "reschedule", "filter": { "tenant": [ann.id] }, "move": spread })).await;
     assert_eq!(counts.succeeded, 2);
     assert_eq!((time(&posts[1]).await, time(&posts[0]).await), (Some(from), Some(from + 30 * 60_000)));
+}
+
+async fn what_a_program_has_paused_is_resumed(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let scheduled = json!({ "status": "scheduled", "scheduledTime": "2031-01-01T09:00:00Z" });
+    app.posts(&ann.id, vec![scheduled; 3]).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let key = bulk_key(&app).await;
+    // One of them is in doubt and found to have been paused.
+    app.faults(json!([{ "match": { "method": "PUT" }, "times": 1, "resetAfter": true }])).await;
+    let made = plan(&app, &key, json!({ "action": "pause", "filter": {} })).await;
+    let job = apply(&app, &key, &made, json!({ "digest": made["digest"], "reason": "x" })).await;
+    let job = job.json()["jobId"].as_str().unwrap().to_owned();
+    assert_eq!(ended(&app, &job).await.succeeded, 3);
+    let undo = format!("/manage/v1/bulk/jobs/{job}/undo");
+    let back = call(&app, Method::POST, &undo, &key, Value::Null).await;
+    assert_eq!((back.status, &back.json()["toChange"]), (201, &json!(3)), "{}", back.text);
+    let asked = json!({ "digest": back.json()["digest"] });
+    let job = apply(&app, &key, &back.json(), asked).await.json()["jobId"].as_str().unwrap().to_owned();
+    assert_eq!(ended(&app, &job).await.succeeded, 3);
 }
 
 async fn a_job_can_be_paused_and_cancelled_and_ends_with_its_key(engine: Engine) {
