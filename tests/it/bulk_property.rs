@@ -1,0 +1,220 @@
+//! Bulk jobs under everything at once, drawn by chance: answers that are late, lost, wrong or put off, posts changed
+//! behind our back, operators who change their mind, processes that are killed or stand still. Several schedules run side
+//! by side, each in a workspace of its own. Afterwards PostPost's journal says whether the jobs' accounts are true.
+//! `GATEHOUSE_SCHEDULES` and `GATEHOUSE_SEED` choose how many and which.
+
+mod judge;
+mod schedule;
+
+use crate::{
+    support::{
+        chance::Chance,
+        databases::{Engine, gateway_on_both_engines, open_since_before},
+        process::{Process, replica_folder},
+    },
+    testapp::TestApp,
+};
+use futures_util::future::join_all;
+use gatehouse::{app::Running, domain::jobs::Wanted, store::Db};
+use judge::Judge;
+use reqwest::Method;
+use schedule::{Schedule, Seat};
+use serde_json::Value;
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+gateway_on_both_engines!(no_schedule_loses_doubles_or_publishes_anything);
+
+/// Schedules side by side.
+const SEATS: usize = 6;
+/// A job and its doubts end within this time, or never.
+const BOUND: Duration = Duration::from_secs(90);
+/// As the test's own gateway has it. Effects that `schedule` delays come well before `settle-after`.
+const FLAGS: &[&str] = &[
+    "--log",
+    "error",
+    "--lease-seconds",
+    "3",
+    "--tuning",
+    "pace=0,mirror-age=1500,sweep-age=5000,settle-after=2500,start-delay=0,tick=50,read-timeout=800,change-timeout=800",
+];
+
+/// What happens to the processes in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// Nothing; the operators pause, resume and cancel.
+    Operators,
+    /// kill -9, and another process on the same data; up to three times.
+    Kill,
+    /// The worker stands still past its lease, beside a second replica. PostgreSQL only.
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    kills: usize,
+    stops: usize,
+    jobs: usize,
+    faults: u64,
+    behind: usize,
+}
+
+async fn no_schedule_loses_doubles_or_publishes_anything(engine: Engine) {
+    let name = engine.name();
+    let wanted = std::env::var("GATEHOUSE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(18);
+    let rounds = usize::max(wanted, 1).div_ceil(SEATS);
+    let seed = Chance::seed();
+    println!("seed {seed}");
+    let mut chance = Chance::new(seed);
+    let mut app = TestApp::spawn_with(engine, |config| {
+        config.tuning.lease = Duration::from_secs(3);
+        config.tuning.mirror_age = Duration::from_millis(1_500);
+        config.tuning.sweep_age = Duration::from_secs(5);
+        config.tuning.settle_after = Duration::from_millis(2_500);
+    })
+    .await;
+    let mut seats = Vec::new();
+    for n in 0..SEATS {
+        seats.push(Seat::new(&app, n).await);
+    }
+    let mut judge = Judge::default();
+    let mut tally = Tally::default();
+    for round in 0..rounds {
+        let event = match round % 3 {
+            0 => Event::Operators,
+            1 => Event::Kill,
+            _ if name == "PostgreSQL" => Event::Stop,
+            _ => *chance.one(&[Event::Operators, Event::Kill]),
+        };
+        let mut forks: Vec<Chance> = seats.iter().map(|_| chance.fork()).collect();
+        let made = seats.iter().zip(&mut forks).map(|(seat, chance)| Schedule::make(&app, seat, chance));
+        let schedules: Vec<Schedule> = join_all(made).await;
+        app.faults(schedules.iter().flat_map(|s| s.faults.clone()).collect::<Value>()).await;
+        run(&mut app, event, &schedules, &mut chance, &mut tally).await;
+        let rules = app.control(Method::GET, "faults", Value::Null).await;
+        tally.faults +=
+            rules["rules"].as_array().unwrap().iter().filter_map(|r| r["fired"].as_u64()).sum::<u64>();
+        app.faults(Value::Array(Vec::new())).await;
+        for schedule in &schedules {
+            tally.jobs += schedule.jobs.len();
+            tally.behind += schedule.meddling.len();
+            judge.check(&app, &format!("round {round}, {event:?}"), schedule).await;
+        }
+    }
+    println!("{:?}\n{:?}", judge.items, judge.undecidable);
+    println!(
+        "figure: bulk schedules, {name} | schedules = {}, violations = {}, jobs = {}, posts = {}, effects = {}, \
+         in doubt = {}, faults = {}, changes behind our back = {}, undecidable = {}, kills = {}, stops = {}, seed = {seed}",
+        rounds * SEATS,
+        judge.violations.len(),
+        tally.jobs,
+        judge.posts,
+        judge.effects,
+        judge.doubts,
+        tally.faults,
+        tally.behind,
+        judge.undecidable.len(),
+        tally.kills,
+        tally.stops,
+    );
+    assert!(judge.violations.is_empty(), "seed {seed}: {:#?}", judge.violations);
+    assert!(judge.effects > rounds * SEATS, "the load was too small to mean anything");
+}
+
+/// Confirms the jobs and lets everything happen, until nothing is open any more. The test's own gateway runs afterwards.
+async fn run(
+    app: &mut TestApp,
+    event: Event,
+    schedules: &[Schedule],
+    chance: &mut Chance,
+    tally: &mut Tally,
+) {
+    if event == Event::Operators {
+        let db = app.app().db.clone();
+        for schedule in schedules {
+            schedule.confirm(app, &db).await;
+        }
+        app.app().jobs.ring();
+        let mut forks: Vec<Chance> = schedules.iter().map(|_| chance.fork()).collect();
+        let operators = schedules.iter().zip(&mut forks).map(|(s, chance)| change_ones_mind(app, s, chance));
+        tokio::join!(join_all(schedules.iter().map(|s| s.meddle(app))), join_all(operators));
+        ended(app, &db, schedules).await;
+        return;
+    }
+    app.running.take().unwrap().stop().await;
+    let db = Db::connect(&app.config.database_url).await.unwrap();
+    for schedule in schedules {
+        schedule.confirm(app, &db).await;
+    }
+    let mut first = launch(app, &app.config.data.clone()).await;
+    let mut second = None;
+    let events = async {
+        if event == Event::Stop {
+            second = Some(launch(app, &replica_folder(app)).await);
+            tokio::time::sleep(chance.millis(0, 400)).await;
+            first.signal("-STOP");
+            tally.stops += 1;
+            // Past the lease, and until the other one has begun to work, is working, or is done.
+            tokio::time::sleep(chance.millis(3_500, 8_000)).await;
+            first.signal("-CONT");
+            return;
+        }
+        for _ in 0..chance.between(1, 4) {
+            tokio::time::sleep(chance.millis(20, 900)).await;
+            first.kill();
+            tally.kills += 1;
+            first = launch(app, &app.config.data).await;
+        }
+    };
+    tokio::join!(join_all(schedules.iter().map(|s| s.meddle(app))), events);
+    ended(app, &db, schedules).await;
+    db.close().await;
+    for mut process in [Some(first), second].into_iter().flatten() {
+        process.signal("-TERM");
+        process.child.wait().unwrap();
+    }
+    app.running = Some(Running::start(app.config.clone(), app.clock.clone()).await.unwrap());
+}
+
+async fn launch(app: &TestApp, data: &std::path::Path) -> Process {
+    Process::launch(&app.config, data, &[], FLAGS, Stdio::inherit()).await
+}
+
+/// The operator of a workspace pauses its jobs and lets them go on, or calls them off.
+async fn change_ones_mind(app: &TestApp, schedule: &Schedule, chance: &mut Chance) {
+    let db = &app.app().db;
+    for (id, _) in &schedule.jobs {
+        let asks: &[Wanted] = match chance.between(0, 10) {
+            0..6 => &[],
+            6..9 => &[Wanted::Pause, Wanted::Run],
+            _ => &[Wanted::Cancel],
+        };
+        for wanted in asks {
+            tokio::time::sleep(chance.millis(20, 500)).await;
+            let job = db.job(&schedule.ws, id).await.unwrap().unwrap();
+            db.ask_job(&app.owner, &job, *wanted, app.clock.now()).await.unwrap();
+            app.app().jobs.ring();
+        }
+    }
+}
+
+/// Waits until the jobs have ended and every operation has. What does not end in time is left for the judge to find.
+async fn ended(app: &TestApp, db: &Db, schedules: &[Schedule]) {
+    let begun = Instant::now();
+    loop {
+        let mut waits = open_since_before(db, i64::MAX).await;
+        for schedule in schedules {
+            for (id, _) in &schedule.jobs {
+                let job = db.job(&schedule.ws, id).await.unwrap().unwrap();
+                waits += i64::from(!job.state.is_final() || job.counts.unknown + job.counts.running > 0);
+            }
+        }
+        if waits == 0 || begun.elapsed() > BOUND {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    app.sandbox_idle().await;
+}
