@@ -29,6 +29,8 @@ pub struct Judge {
     pub effects: usize,
     /// Effects whose answer was lost.
     pub doubts: usize,
+    /// Posts that were late when they were resumed.
+    pub late: usize,
 }
 
 /// A job as it is stored in the end.
@@ -57,6 +59,9 @@ impl Judge {
                 continue;
             };
             self.doubts += usize::from(operation.doubted_at.is_some());
+            let resumed = effect["after"]["status"] == "scheduled";
+            self.late +=
+                usize::from(resumed && time(&effect["before"]).is_some_and(|at| at < moment(effect)));
             match explain(effect, &operation, &mut jobs) {
                 Ok(()) => {}
                 Err(wrong) => found.push(format!("{wrong}: {effect}, {operation:?}")),
@@ -119,7 +124,11 @@ impl Judge {
             found.push(format!("the sum: {} planned, {:?}, {counted:?} counted", planned.len(), job.counts));
         }
         if !job.state.is_final() {
-            found.push(format!("the job does not end: {job:?}"));
+            let open = |item: &&JobItem| {
+                matches!(item.state, ItemState::Pending | ItemState::Running | ItemState::Unknown)
+            };
+            let left: Vec<_> = items.iter().filter(open).collect();
+            found.push(format!("the job does not end: {job:?}, {left:?}"));
         }
         Ended {
             plan: plan.clone(),

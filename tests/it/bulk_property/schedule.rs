@@ -14,7 +14,7 @@ use gatehouse::{
         times,
     },
     jobs::planning::{self, Selection},
-    store::{Db, posts::PostFilter},
+    store::{Db, plans::Show, posts::PostFilter},
     upstream::Patience,
 };
 use reqwest::Method;
@@ -100,7 +100,15 @@ impl Schedule {
                 faults.push(of_reads(chance, tenant));
             }
         }
-        let meddling = meddling(chance, seat, &all, now);
+        let mut meddling = meddling(chance, seat, &all, now);
+        for (_, plan) in jobs.iter().filter(|(_, plan)| plan.action == BulkAction::Resume) {
+            let acted = app.app().db.plan_items(&plan.id, Show::Acted, 0, 100).await.unwrap();
+            if !acted.is_empty() && chance.percent(70) {
+                let (rule, late) = late_on_the_way(chance, &chance.clone().one(&acted).post_id, now);
+                faults.insert(0, rule);
+                meddling.push(late);
+            }
+        }
         let journal = journal_end(app).await;
         Self { ws: seat.ws.clone(), tenants: seat.tenants.clone(), jobs, faults, meddling, journal }
     }
@@ -147,8 +155,13 @@ async fn clear(app: &TestApp, seat: &Seat) {
 }
 
 async fn sweep(app: &TestApp, seat: &Seat) {
+    let account = app.app().access.account(&seat.ws).unwrap();
     for tenant in &seat.tenants {
-        app.sweep(&seat.ws, tenant).await;
+        // Others are being made beside this one: an answer may take too long.
+        app.until("the tenant is swept", || async {
+            app.app().mirror.sweep(&account, tenant, Patience::DOOR).await.is_ok()
+        })
+        .await;
     }
 }
 
@@ -226,8 +239,10 @@ async fn plan(app: &TestApp, seat: &Seat, all: &[(String, String)], chance: &mut
         _ => Move::Weekday { day: Weekday::Monday, minute: 570 },
     };
     let stop_after = *chance.one(&[2, 20, 1_000]);
+    // Slow enough for something to happen meanwhile.
+    let rate = *chance.one(&[None, Some(8), Some(20)]);
     let keep_backup = chance.percent(50);
-    let options = PlanOptions { moved, past_due, stop_after, keep_backup, ..PlanOptions::default() };
+    let options = PlanOptions { moved, past_due, stop_after, rate, keep_backup, ..PlanOptions::default() };
     let some: BTreeSet<_> = all.iter().filter(|_| chance.percent(70)).cloned().collect();
     let selection = if some.is_empty() || chance.percent(30) {
         let filter = PostFilter { tenants: seat.tenants.clone(), ..PostFilter::default() };
@@ -318,6 +333,15 @@ fn meddling(chance: &mut Chance, seat: &Seat, all: &[(String, String)], now: Mil
         some.push(Meddling { after: chance.millis(0, 2_500), method, path, body });
     }
     some
+}
+
+/// The most dangerous moment: a post's time is moved to the past while its resume is on the way.
+fn late_on_the_way(chance: &mut Chance, post: &str, now: Millis) -> (Value, Meddling) {
+    let matching = json!({ "method": "PUT", "postGroupId": post });
+    let rule = json!({ "match": matching, "times": 1, "delayMs": chance.between(500, 1_100) });
+    let body = json!({ "scheduledTime": times::to_iso(now - HOUR) });
+    let path = format!("posts/{post}");
+    (rule, Meddling { after: chance.millis(100, 1_500), method: Method::PATCH, path, body })
 }
 
 async fn journal_end(app: &TestApp) -> i64 {
