@@ -7,25 +7,34 @@ mod judge;
 mod schedule;
 
 use crate::{
+    bulk::{confirm, finished, last_id, plan},
     support::{
         chance::Chance,
         databases::{Engine, gateway_on_both_engines, open_since_before},
         process::{Process, replica_folder},
     },
-    testapp::TestApp,
+    testapp::{Browser, TestApp},
 };
 use futures_util::future::join_all;
-use gatehouse::{app::Running, domain::jobs::Wanted, store::Db};
+use gatehouse::{
+    app::Running,
+    clock::DAY,
+    domain::{jobs::Wanted, times},
+    store::Db,
+};
 use judge::Judge;
 use reqwest::Method;
 use schedule::{Schedule, Seat};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     process::Stdio,
     time::{Duration, Instant},
 };
 
-gateway_on_both_engines!(no_schedule_loses_doubles_or_publishes_anything);
+gateway_on_both_engines!(
+    no_schedule_loses_doubles_or_publishes_anything,
+    a_post_that_becomes_late_on_the_way_is_not_published,
+);
 
 /// Schedules side by side.
 const SEATS: usize = 6;
@@ -233,4 +242,42 @@ async fn ended(app: &TestApp, db: &Db, schedules: &[Schedule]) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     app.sandbox_idle().await;
+}
+
+/// Found by the schedules: what PostPost shows just before a resume need not be what its call meets.
+async fn a_post_that_becomes_late_on_the_way_is_not_published(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let at = times::to_iso(app.clock.now() + DAY);
+    let post =
+        app.posts(&ann.id, vec![json!({ "status": "scheduled", "scheduledTime": at })]).await.remove(0);
+    let mut browser = Browser::login(&app).await;
+    let ticked = format!("{}:{post}", ann.id);
+    for action in ["pause", "resume"] {
+        app.sweep(&app.ws, &ann.id).await;
+        let fields = [("action", action), ("scope", "ticked"), ("post", ticked.as_str())];
+        let made = plan(&mut browser, &app.ws, &fields).await;
+        if action == "pause" {
+            // So small a pause needs no preview: that was its job.
+            finished(&app, &last_id(&made)).await;
+            continue;
+        }
+        app.faults(json!([{ "match": { "method": "PUT" }, "delayMs": 400 }])).await;
+        app.reset_calls().await;
+        let job = last_id(confirm(&mut browser, &made, &[("reason", "")]).await.header("location"));
+        app.until("the resume is on its way", || async {
+            let calls = app.control(Method::GET, "calls", Value::Null).await;
+            calls["inFlight"] == 1
+                && app.app().db.job(&app.ws, &job).await.unwrap().unwrap().counts.running == 1
+        })
+        .await;
+        let past = times::to_iso(app.clock.now() - DAY);
+        app.control(Method::PATCH, &format!("posts/{post}"), json!({ "scheduledTime": past })).await;
+        assert_eq!(finished(&app, &job).await.succeeded, 1);
+    }
+    let shown = app.control(Method::GET, &format!("posts/{post}"), Value::Null).await;
+    assert_eq!(
+        (shown["status"].as_str(), shown["scheduledTime"].as_str()),
+        (Some("scheduled"), Some(at.as_str()))
+    );
 }
