@@ -12,6 +12,7 @@
 #   GATEHOUSE_LOAD_SECONDS     length of each load                                    30
 #   GATEHOUSE_SIZE             posts of the large workspace                           500000
 #   GATEHOUSE_CASES            sequences of changes the mirror follows                200
+#   GATEHOUSE_SCHEDULES        schedules of bulk jobs per engine                      150
 #   GATEHOUSE_BIN              the program under test                                 a release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +24,7 @@ export GATEHOUSE_TEST_LEASE=${GATEHOUSE_TEST_LEASE:-default}
 export GATEHOUSE_OUTAGE_SECONDS=${GATEHOUSE_OUTAGE_SECONDS:-300}
 export GATEHOUSE_LOAD_SECONDS=${GATEHOUSE_LOAD_SECONDS:-30}
 export GATEHOUSE_SIZE=${GATEHOUSE_SIZE:-500000}
+export GATEHOUSE_SCHEDULES=${GATEHOUSE_SCHEDULES:-150}
 export GATEHOUSE_CASES=${GATEHOUSE_CASES:-200}
 export GATEHOUSE_TEST_POSTGRES=required
 
@@ -37,6 +39,7 @@ failpoints;      test(/failpoint/);                          1800
 idempotency;     test(/^idempotency::/);                     600
 outages;         test(/^(conduct|outage)::/);                5400
 load;            test(/^load::/);                            1800
+bulk schedules;  test(/^bulk_property::/);                   3600
 mirror;          test(/^mirror::/);                          1200
 size;            test(/^size::/);                            1800
 slow clients;    test(/^slow_clients::/);                    600

@@ -22,10 +22,17 @@ use crate::{
     },
     upstream::{Error, Patience, pacing::Lane, types::Failure},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Operations looked at in one round.
 const BATCH: i64 = 50;
+/// After this time a workspace's operations wait for the next round: one that has been slowed down would keep the others'
+/// waiting.
+const ROUND_MAX: Duration = Duration::from_secs(2);
 /// How much the clocks of two machines, compared by the second, may differ after all.
 const CLOCKS: i64 = 2 * SECOND;
 /// The furthest that upstream is taken to have moved a time, to keep its interval between posts.
@@ -68,8 +75,9 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
         let app = &app;
         async move {
             let Some(account) = app.access.account(&id) else { return Ok(()) };
+            let begun = Instant::now();
             for operation in operations {
-                if *app.stopping.borrow() {
+                if *app.stopping.borrow() || begun.elapsed() > ROUND_MAX {
                     break;
                 }
                 // Nothing can be looked up until the key is replaced, or the breaker lets a call through.

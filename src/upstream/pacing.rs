@@ -79,8 +79,13 @@ impl Pacing {
                 road.interval = (road.interval * 2).min(SLOWEST.max(road.full));
                 road.next = road.next.max(Instant::now() + wait);
             }
-            // Additive increase of the rate is, near the full rate, a small fixed cut of the interval.
-            None => road.interval = road.interval.saturating_sub(road.full / 20).max(road.full),
+            // The rate grows by a twentieth of the full one, so that twenty good calls bring it back from anywhere. A fixed
+            // cut of the interval would take a thousand from the slowest pace.
+            None if road.interval > road.full => {
+                let rate = road.interval.as_secs_f64().recip() + (road.full * 20).as_secs_f64().recip();
+                road.interval = Duration::try_from_secs_f64(rate.recip()).unwrap_or(road.full).max(road.full);
+            }
+            None => {}
         });
     }
 
@@ -112,6 +117,28 @@ mod tests {
         let begun = Instant::now();
         pacing.turns("w", Lane::Jobs, 1).await;
         assert!(begun.elapsed() >= Duration::from_millis(90));
+    }
+
+    #[test]
+    fn twenty_good_calls_bring_the_full_speed_back() {
+        let pacing = Pacing::new(Duration::from_millis(100));
+        let interval = || pacing.with_road("w", |road| road.interval);
+        for _ in 0..10 {
+            pacing.note("w", Some(Duration::ZERO));
+        }
+        assert_eq!(interval(), SLOWEST);
+        let mut last = interval();
+        for _ in 0..20 {
+            pacing.note("w", None);
+            assert!(interval() < last, "it comes back step by step");
+            last = interval();
+        }
+        pacing.note("w", None);
+        assert_eq!(interval(), Duration::from_millis(100));
+        let lifted = Pacing::new(Duration::ZERO);
+        lifted.note("w", Some(Duration::ZERO));
+        lifted.note("w", None);
+        assert_eq!(lifted.with_road("w", |road| road.interval), Duration::ZERO);
     }
 
     /// Ten callers who need two turns each are spread over all twenty.

@@ -7,6 +7,7 @@
 mod bulk;
 mod bulk_command;
 mod bulk_door;
+mod bulk_property;
 mod bulk_throughput;
 mod conduct;
 #[cfg(feature = "postgres-tests")]

@@ -8,7 +8,7 @@ use crate::{
         databases::{Engine, open_since_before},
         jobs::{delete_job, deletions},
         ledger::Ledger,
-        process::Process,
+        process::{Process, replica_folder},
     },
     testapp::{TestApp, client},
 };
@@ -21,7 +21,7 @@ use gatehouse::{
 };
 use serde_json::json;
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     sync::{
         Arc,
@@ -61,16 +61,6 @@ fn lease() -> (Duration, Vec<String>) {
     }
 }
 
-/// A data folder of its own with the same keys.
-fn second_folder(app: &TestApp) -> PathBuf {
-    let folder = app.config.data.with_file_name("data-b");
-    std::fs::create_dir_all(&folder).unwrap();
-    for file in ["master.key", "pepper.key"] {
-        std::fs::copy(app.config.data.join(file), folder.join(file)).unwrap();
-    }
-    folder
-}
-
 async fn launch(app: &TestApp, folder: &Path) -> Process {
     let lease = lease().1;
     let mut flags = vec!["--log", "error", "--tuning", "pace=0,settle-after=1500,start-delay=0,tick=100"];
@@ -101,7 +91,7 @@ impl Pair {
         let db = Db::connect(&app.config.database_url).await.unwrap();
         // Alone at first, so that the job is the first one's.
         let first = launch(&app, &app.config.data).await;
-        let second_folder = second_folder(&app);
+        let second_folder = replica_folder(&app);
         let pair =
             Self { second: launch_after(&app, &db, &job, &second_folder).await, app, db, job, posts, first };
         assert!(pair.counts().await.succeeded < posts as i64 / 2, "the job is too short for this test");
@@ -228,7 +218,7 @@ async fn a_revoked_key_is_refused_on_the_other_replica(engine: Engine) {
     let tenant = app.tenant("ann").await;
     let busy = app.tenant("bob").await;
     app.posts(&busy.id, (0..50).map(|n| json!({ "content": format!("p{n}") })).collect()).await;
-    let folder = second_folder(&app);
+    let folder = replica_folder(&app);
     let other = launch(&app, &folder).await;
     let mut chance = Chance::new(Chance::seed());
     for load in [0, 32] {

@@ -71,7 +71,10 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         Some(_) => {}
     }
     // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
-    match app.mirror.ensure_fresh(account, &item.tenant_id, DRIFT_AGE, Patience::BACKGROUND).await {
+    // A resume names the post's own time, and must not take back one that somebody gave it a moment ago.
+    let keeps_time = job.action == BulkAction::Resume && item.target_at == item.expected_at;
+    let age = if keeps_time { 0 } else { DRIFT_AGE };
+    match app.mirror.ensure_fresh(account, &item.tenant_id, age, Patience::BACKGROUND).await {
         Ok(()) => {}
         // Detached at PostPost itself; our own import has not noticed yet.
         Err(RefreshError::Upstream(Failure::Refused(reply))) if reply.status == 403 => {
@@ -118,8 +121,9 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
             app.road.update_post(&caller, &item.post_id, &update, false, reason).await
         }
         BulkAction::Resume => {
-            let moved = item.target_at.filter(|at| post.scheduled_at != Some(*at));
-            let update = Update::new(Some(PostStatus::Scheduled), moved);
+            // The time is named though it is the post's own: moved to the past while our call is on the way, the post
+            // would go out at once.
+            let update = Update::new(Some(PostStatus::Scheduled), item.target_at);
             // The plan gave it no time only where the operator chose to publish what is past due.
             let publish_now = item.target_at.is_none() && job.options.past_due == PastDue::PublishNow;
             app.road.update_post(&caller, &item.post_id, &update, publish_now, reason).await

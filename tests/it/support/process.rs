@@ -4,10 +4,20 @@ use crate::testapp::TestApp;
 use gatehouse::config::Config;
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
+
+/// A data folder with the same keys, for a second replica.
+pub fn replica_folder(app: &TestApp) -> PathBuf {
+    let folder = app.config.data.with_file_name("data-b");
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in ["master.key", "pepper.key"] {
+        std::fs::copy(app.config.data.join(file), folder.join(file)).unwrap();
+    }
+    folder
+}
 
 /// A gateway in a process of its own, on the data of a stopped one or on none.
 pub struct Process {
