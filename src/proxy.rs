@@ -285,9 +285,10 @@ impl Road {
     }
 
     /// Background work waits for a turn of its workspace for each call; somebody who waits for an answer does not. Always
-    /// before an intent: a call must follow its intent at once.
+    /// before an intent: a call must follow its intent at once. A job has waited for its item's turns itself, and has
+    /// looked whether it is still to go on.
     async fn turns(&self, caller: &Caller, calls: u32) {
-        if caller.patience == Patience::BACKGROUND {
+        if caller.patience == Patience::BACKGROUND && caller.item.is_none() {
             self.pacing.turns(&caller.account.workspace.id, Lane::Jobs, calls).await;
         }
     }

@@ -207,6 +207,16 @@
   };
   for (const form of $$("[data-bulk]")) bulk(form);
 
+  // What is confirmed is what was previewed, not what was chosen since.
+  for (const form of $$("[data-options]")) {
+    form.addEventListener("input", () => {
+      for (const note of $$("[data-stale]")) {
+        note.hidden = false;
+        $("button", note.closest("form")).disabled = true;
+      }
+    });
+  }
+
   // A file is read into the field that is sent, so that it can be looked at before.
   for (const input of $$("[data-read-into]")) {
     input.addEventListener("change", async () => {

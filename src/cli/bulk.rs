@@ -105,7 +105,7 @@ struct Posts {
     /// All posts that match, as the query of the posts page: "status=failed&platform=bluesky"; "" matches all
     #[arg(long)]
     filter: Option<String>,
-    /// A CSV file with the columns tenant, postGroupId and, for a move to listed times, scheduledTime; - reads standard input
+    /// A CSV file with the columns tenant, postGroupId and, for a reschedule, scheduledTime; - reads standard input
     #[arg(long)]
     csv: Option<PathBuf>,
 }
@@ -185,7 +185,7 @@ impl PlanArgs {
         let action = self.action.to_possible_value().map(|v| v.get_name().to_owned());
         let mut body = Map::from_iter([("action".to_owned(), json!(action))]);
         if let Some(path) = &self.posts.csv {
-            body.insert("posts".into(), files::posts(path)?);
+            body.insert("posts".into(), files::posts(path, action.as_deref().unwrap_or_default())?);
         } else {
             body.insert("filter".into(), files::filter(self.posts.filter.as_deref().unwrap_or_default())?);
         }

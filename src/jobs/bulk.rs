@@ -21,6 +21,7 @@ use hand::{Hand, TRIES, Taken, wait};
 use item::{ItemEnd, PutOff, passes_freeze, run_item};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
+    sync::watch,
     task::{JoinError, JoinHandle, JoinSet},
     time::Instant,
 };
@@ -118,9 +119,17 @@ async fn advance(app: &Arc<App>, job: &Job, fence: &Fence) -> store::Result<bool
             }
             // Not in the picture yet or any more: the next round looks again.
             let Some(account) = app.access.account(&job.workspace_id) else { return Ok(false) };
-            let run = Run { app: app.clone(), account, job: Arc::new(job.clone()), fence: fence.clone() };
+            let (halt, halted) = watch::channel(false);
+            let run = Run {
+                app: app.clone(),
+                account,
+                job: Arc::new(job.clone()),
+                fence: fence.clone(),
+                halt: halted,
+            };
             let mut work = Work::new(run);
             let verdict = work.go_on().await;
+            halt.send_replace(true);
             // Whatever happens: an item dropped half-way would have to be settled by the reconciler.
             let drained = work.drain().await;
             app.pacing.set_pace(&job.workspace_id, app.config.tuning.pace);
@@ -130,6 +139,13 @@ async fn advance(app: &Arc<App>, job: &Job, fence: &Fence) -> store::Result<bool
         }
     };
     let now: Millis = app.clock.now();
+    // What was asked for came too late to hold anything up.
+    let left =
+        app.db.job(&job.workspace_id, &job.id).await?.map_or(0, |j| j.counts.pending + j.counts.running);
+    let verdict = match verdict {
+        Verdict::Pause | Verdict::Cancel if left == 0 => Verdict::Complete,
+        verdict => verdict,
+    };
     match verdict {
         Verdict::Leave => return Ok(false),
         Verdict::Pause => {
@@ -161,6 +177,8 @@ struct Run {
     account: Arc<Account>,
     job: Arc<Job>,
     fence: Fence,
+    /// Turns true when nothing further is to be sent.
+    halt: watch::Receiver<bool>,
 }
 
 /// Work on one job, from the start of the runner to its verdict.

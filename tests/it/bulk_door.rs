@@ -5,7 +5,7 @@ use crate::{
         databases::{Engine, gateway_on_both_engines},
         jobs::{changing_calls, deletions, ended},
     },
-    testapp::{Answer, TestApp},
+    testapp::{Answer, Browser, TestApp},
 };
 use gatehouse::domain::{keys::KeyKind, keys::Scope, times};
 use reqwest::Method;
@@ -18,6 +18,7 @@ gateway_on_both_engines!(
     mistakes_are_named_and_change_nothing,
     times_are_moved_as_asked,
     what_a_program_has_paused_is_resumed,
+    what_waits_for_its_turn_is_not_sent_after_a_pause,
     a_job_can_be_paused_and_cancelled_and_ends_with_its_key,
 );
 
@@ -210,6 +211,14 @@ async fn mistakes_are_named_and_change_nothing(engine: Engine) {
             "time",
         ),
         (json!({ "action": "reschedule", "filter": {}, "move": { "mode": "jump" } }), 400, "jump"),
+        (json!({ "action": "reschedule", "filter": {} }), 422, "move is missing"),
+        (
+            json!({ "action": "pause", "filter": {}, "move": { "mode": "days", "days": 1 } }),
+            422,
+            "for reschedule",
+        ),
+        (json!({ "action": "delete", "filter": {}, "pastDue": { "choice": "leave" } }), 422, "for resume"),
+        (json!({ "action": "delete", "filter": {}, "startsAt": "2020-01-01T00:00:00Z" }), 422, "future"),
         (json!({ "action": "delete", "filter": {}, "zone": "Nowhere" }), 422, "time zone"),
         (json!({ "action": "delete", "filter": {}, "rate": 0 }), 422, "calls a second"),
         (json!({ "action": "delete", "filter": {}, "force": true }), 400, "force"),
@@ -246,8 +255,7 @@ async fn times_are_moved_as_asked(engine: Engine) {
     let key = bulk_key(&app).await;
     let run = async |body: Value| {
         let made = plan(&app, &key, body).await;
-        let asked =
-            json!({ "digest": made["digest"], "confirm": made["confirm"].as_str().unwrap_or_default() });
+        let asked = json!({ "digest": made["digest"], "confirm": made["confirm"] });
         let answer = apply(&app, &key, &made, asked).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
         ended(&app, answer.json()["jobId"].as_str().unwrap()).await
@@ -259,7 +267,7 @@ async fn times_are_moved_as_asked(engine: Engine) {
         { "tenant": ann.id, "postGroupId": posts[0], "scheduledTime": times::to_iso(first + 7_200_000) },
         { "tenant": ann.id, "postGroupId": posts[1], "scheduledTime": times::to_iso(first + 3_600_000) },
     ]);
-    let counts = run(json!({ "action": "reschedule", "posts": listed, "move": { "mode": "listed" } })).await;
+    let counts = run(json!({ "action": "reschedule", "posts": listed })).await;
     assert_eq!(counts.succeeded, 2);
     assert_eq!(
         (time(&posts[0]).await, time(&posts[1]).await),
@@ -272,6 +280,42 @@ async fn times_are_moved_as_asked(engine: Engine) {
         run(json!({ "action": "reschedule", "filter": { "tenant": [ann.id] }, "move": spread })).await;
     assert_eq!(counts.succeeded, 2);
     assert_eq!((time(&posts[1]).await, time(&posts[0]).await), (Some(from), Some(from + 30 * 60_000)));
+}
+
+/// At a slow pace many posts wait for their turn: a pause, and a freeze, hold for them.
+async fn what_waits_for_its_turn_is_not_sent_after_a_pause(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, drafts(40)).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let key = bulk_key(&app).await;
+    let made = plan(&app, &key, json!({ "action": "delete", "filter": {}, "rate": 4 })).await;
+    let asked = json!({ "digest": made["digest"], "confirm": "delete 40", "reason": "x" });
+    let job = apply(&app, &key, &made, asked).await.header("location").to_owned();
+    let done = async || get(&app, &job, &key).await["counts"]["succeeded"].as_i64().unwrap();
+    app.until("it has begun", || async { done().await > 0 }).await;
+    call(&app, Method::POST, &format!("{job}/pause"), &key, Value::Null).await;
+    let before = done().await;
+    app.until("it is paused", || async { get(&app, &job, &key).await["state"] == "paused" }).await;
+    // One may have had its turn already.
+    let paused = done().await;
+    assert!(paused <= before + 2, "{before} when it was asked, {paused} when it was done");
+    assert_eq!(deletions(&app).await.len() as i64, paused);
+
+    call(&app, Method::POST, &format!("{job}/resume"), &key, Value::Null).await;
+    app.until("it goes on", || async { done().await > paused }).await;
+    let mut owner = Browser::login(&app).await;
+    let workspace = format!("/w/{}", app.ws);
+    owner.submit(&workspace, &format!("{workspace}/freeze"), &[("reason", "Not paid")]).await;
+    let before = done().await;
+    app.until("it waits", || async {
+        let seen = done().await;
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        done().await == seen
+    })
+    .await;
+    assert!(done().await <= before + 2, "{before} when it was frozen, {} later", done().await);
+    call(&app, Method::POST, &format!("{job}/cancel"), &key, Value::Null).await;
 }
 
 async fn what_a_program_has_paused_is_resumed(engine: Engine) {

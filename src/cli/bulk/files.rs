@@ -37,15 +37,17 @@ pub fn filter(query: &str) -> Result<Value, String> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Row {
     tenant: String,
     post_group_id: String,
     scheduled_time: Option<String>,
+    /// Must be the plan's: a plan does one thing.
+    action: Option<String>,
 }
 
 /// The posts a CSV file names; a file with mistakes is refused as a whole, and the mistakes are named.
-pub fn posts(path: &Path) -> Result<Value, String> {
+pub fn posts(path: &Path, action: &str) -> Result<Value, String> {
     let shown = path.display();
     let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(std::io::stdin())
@@ -56,6 +58,10 @@ pub fn posts(path: &Path) -> Result<Value, String> {
     let (mut posts, mut wrong) = (Vec::new(), Vec::new());
     for (n, row) in reader.deserialize::<Row>().enumerate() {
         match row {
+            Ok(row) if row.action.as_deref().is_some_and(|own| !own.is_empty() && own != action) => {
+                let own = row.action.unwrap_or_default();
+                wrong.push(format!("row {}: its action is {own}, the plan's is {action}", n + 2));
+            }
             Ok(row) => {
                 let mut post = json!({ "tenant": row.tenant, "postGroupId": row.post_group_id });
                 if let Some(time) = row.scheduled_time.filter(|time| !time.is_empty()) {
@@ -97,9 +103,13 @@ mod tests {
             { "tenant": "t1", "postGroupId": "p1" },
             { "tenant": "t2", "postGroupId": "p2", "scheduledTime": "2030-01-01T00:00:00Z" },
         ]);
-        assert_eq!(posts(&path), Ok(expected));
+        assert_eq!(posts(&path, "delete"), Ok(expected));
         std::fs::write(&path, "tenant,postGroupId\nt1\nt2,p2\n").unwrap();
-        assert!(posts(&path).unwrap_err().contains("row 2"));
-        assert!(posts(Path::new("/nowhere")).is_err());
+        assert!(posts(&path, "delete").unwrap_err().contains("row 2"));
+        std::fs::write(&path, "tenant,postGroupId,action\nt1,p1,delete\nt2,p2,pause\n").unwrap();
+        assert!(posts(&path, "delete").unwrap_err().contains("row 3: its action is pause"));
+        std::fs::write(&path, "tenant,postGroupId,scheduldTime\nt1,p1,2030-01-01T00:00:00Z\n").unwrap();
+        assert!(posts(&path, "delete").unwrap_err().contains("scheduldTime"));
+        assert!(posts(Path::new("/nowhere"), "delete").is_err());
     }
 }

@@ -50,6 +50,9 @@ impl PlanOptions {
         if !(1..=STOP_AFTER_MAX).contains(&self.stop_after) {
             return Err(Invalid::new("stop_after", format!("Enter 1 to {STOP_AFTER_MAX} failures")));
         }
+        if self.starts_at.is_some_and(|at| at <= now) {
+            return Err(Invalid::new("starts_at", "Choose a start in the future, or none"));
+        }
         if self.starts_at.is_some_and(|at| at > now + START_MAX) {
             return Err(Invalid::new("starts_at", "A job can be put off by at most seven days"));
         }

@@ -117,6 +117,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         breakdowns: plan_parts::breakdowns(totals, &names, &base),
         window: totals.window.map(|(first, last)| (present::moment(first, now), present::moment(last, now))),
         skips: plan_parts::skips(totals, &base),
+        options_refused: mistakes.options_typed,
         options: plan_options::view(&visit.form, plan, &mistakes, now),
         tabs: plan_parts::tabs(totals, &part, &names, &base),
         items: items.iter().map(|item| plan_parts::item_row(plan, item, &names, now)).collect(),

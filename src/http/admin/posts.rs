@@ -114,15 +114,11 @@ async fn rows(
         let extra = if backwards { 0 } else { rows.len() - 1 };
         rows.remove(extra);
     }
-    let selecting = visit.form.get("select") == "matching";
+    // Without the selection: what was left out on this page would be back in on the next (ui.md §2.1).
     let link = |name: &str, post: Option<&MirroredPost>| {
         let at = query.sort.position(&post?.post);
         let at = format!("{}.{}.{}", at.value, at.post_id, at.tenant_id);
-        let mut extra = vec![(name, at.as_str())];
-        if selecting {
-            extra.push(("select", "matching"));
-        }
-        Some(query.url(base, &extra))
+        Some(query.url(base, &[(name, at.as_str())]))
     };
     let has_before = if backwards { more } else { after.is_some() };
     let has_after = backwards || more;

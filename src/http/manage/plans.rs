@@ -99,7 +99,7 @@ pub async fn create(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         serde_json::from_value(object).map_err(|e| Error::bad("invalid_body", e.to_string()))?;
     let action = word("action", &new.action, BulkAction::parse)?;
     program.may(&app, action).await?;
-    let options = options(&new, app.clock.now())?;
+    let options = options(&new, action, app.clock.now())?;
     let (selection, filter_text) = selection(&new)?;
     let request = Request {
         workspace: &program.account.workspace,
@@ -148,7 +148,7 @@ struct Apply {
     /// The plan's digest: what is applied is what was read.
     digest: String,
     /// What the plan names as `confirm`, if it names something.
-    confirm: String,
+    confirm: Option<String>,
     reason: String,
 }
 
@@ -176,7 +176,10 @@ pub async fn apply(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         if reason.chars().count() > 500 {
             return Err(invalid("reason", "The reason is longer than 500 characters"));
         }
-        if let Some(wanted) = demands.typed.filter(|wanted| !typed_matches(wanted, &asked.confirm)) {
+        if let Some(wanted) = demands
+            .typed
+            .filter(|wanted| !typed_matches(wanted, asked.confirm.as_deref().unwrap_or_default()))
+        {
             return Err(invalid(
                 "confirm",
                 &format!("confirm must be \"{wanted}\": the count is what will be changed"),
@@ -330,12 +333,26 @@ impl Filter {
     }
 }
 
-fn options(new: &NewPlan, now: i64) -> Result<PlanOptions, Error> {
+fn options(new: &NewPlan, action: BulkAction, now: i64) -> Result<PlanOptions, Error> {
     let mut options = PlanOptions::default();
     if let Some(name) = &new.zone {
         options.zone = crate::domain::plans::zone(name)?;
     }
     options.fold = new.fold.as_deref().map(|text| word("fold", text, Fold::parse)).transpose()?;
+    let listed =
+        new.posts.as_ref().is_some_and(|posts| posts.iter().all(|post| post.scheduled_time.is_some()));
+    if action != BulkAction::Reschedule && new.r#move.is_some() {
+        return Err(invalid("move", "move is for reschedule"));
+    }
+    if action != BulkAction::Resume && new.past_due.is_some() {
+        return Err(invalid("pastDue", "pastDue is for resume"));
+    }
+    if action == BulkAction::Reschedule && new.r#move.is_none() {
+        if !listed {
+            return Err(invalid("move", "move is missing: say where the posts go"));
+        }
+        options.moved = Move::Listed;
+    }
     if let Some(moved) = &new.r#move {
         options.moved = match moved {
             NewMove::Shift { minutes } => Move::Shift { by: minutes.saturating_mul(MINUTE) },

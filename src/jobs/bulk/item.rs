@@ -56,7 +56,7 @@ pub(super) struct PutOff {
 
 /// Does an item, unless it has been left, or done, since it was read.
 pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::Result<ItemEnd> {
-    let Run { app, account, job, fence } = run;
+    let Run { app, account, job, fence, .. } = run;
     // A call whose answer could not be used may have ended it all the same.
     if again && !app.db.item_is_pending(&job.id, item.n).await? {
         return Ok(ItemEnd::Ended(ItemState::Unknown));
@@ -113,6 +113,9 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         keep_backup: job.options.keep_backup,
         patience: Patience::BACKGROUND,
     };
+    if !may_call(run).await {
+        return Ok(ItemEnd::Wait);
+    }
     let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
     let result = match job.action {
         BulkAction::Delete => app.road.delete_post(&caller, &item.post_id, reason).await,
@@ -134,6 +137,23 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         }
     };
     judge(run, item, result).await
+}
+
+/// Waits for the turns of an item's calls. `false` if by then the job is to stand still: what only waits for its turn is
+/// not in flight.
+async fn may_call(run: &Run) -> bool {
+    let Run { app, account, job, .. } = run;
+    let workspace = &account.workspace.id;
+    // A delete looks at the post first.
+    let calls = if job.action == BulkAction::Delete { 2 } else { 1 };
+    let mut halt = run.halt.clone();
+    tokio::select! {
+        biased;
+        _ = halt.wait_for(|halt| *halt) => return false,
+        () = app.pacing.turns(workspace, Lane::Jobs, calls) => {}
+    }
+    let frozen = app.access.account(workspace).is_none_or(|account| account.workspace.frozen.is_some());
+    !frozen || passes_freeze(job)
 }
 
 /// A freeze stops what would go out; a pause does that as well.

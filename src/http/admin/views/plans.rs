@@ -41,6 +41,8 @@ pub struct PlanPage {
     pub window: Option<(Moment, Moment)>,
     pub skips: Vec<SkipRow>,
     pub options: PlanOptions,
+    /// What was chosen cannot be; nothing is confirmed beside it.
+    pub options_refused: bool,
     /// `?show=` as tabs: to do, skipped.
     pub tabs: Vec<Tab>,
     pub items: Vec<PlanItem>,
