@@ -62,6 +62,7 @@ enum Event {
 
 #[derive(Debug, Default)]
 struct Tally {
+    schedules: usize,
     kills: usize,
     stops: usize,
     jobs: usize,
@@ -110,6 +111,7 @@ async fn no_schedule_loses_doubles_or_publishes_anything(engine: Engine) {
             rules["rules"].as_array().unwrap().iter().filter_map(|r| r["fired"].as_u64()).sum::<u64>();
         app.faults(Value::Array(Vec::new())).await;
         for schedule in &schedules {
+            tally.schedules += 1;
             tally.jobs += schedule.jobs.len();
             tally.behind += schedule.meddling.len();
             judge.check(&app, &format!("round {round}, {event:?}"), schedule).await;
@@ -123,7 +125,7 @@ async fn no_schedule_loses_doubles_or_publishes_anything(engine: Engine) {
     println!(
         "figure: bulk schedules, {name} | schedules = {}, violations = {}, jobs = {}, posts = {}, effects = {}, \
          in doubt = {}, late when resumed = {}, faults = {}, changes behind our back = {}, undecidable = {}, kills = {}, stops = {}, seed = {seed}",
-        rounds * SEATS,
+        tally.schedules,
         judge.violations.len(),
         tally.jobs,
         judge.posts,
