@@ -163,6 +163,10 @@ async fn counter(process: &Process, name: &str) -> u64 {
 
 async fn a_worker_that_stood_still_does_nothing_twice(engine: Engine) {
     let pair = Pair::working(engine, 300).await;
+    // With calls under way: what only waits for its turn is dropped when the job is found to be another's.
+    while pair.counts().await.running == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     pair.first.signal("-STOP");
     let stopped = Instant::now();
     let stopped_at = pair.app.clock.now();
