@@ -139,11 +139,9 @@ async fn advance(app: &Arc<App>, job: &Job, fence: &Fence) -> store::Result<bool
         }
     };
     let now: Millis = app.clock.now();
-    // What was asked for came too late to hold anything up.
-    let left =
-        app.db.job(&job.workspace_id, &job.id).await?.map_or(0, |j| j.counts.pending + j.counts.running);
     let verdict = match verdict {
-        Verdict::Pause | Verdict::Cancel if left == 0 => Verdict::Complete,
+        // What was asked for came too late to hold anything up.
+        Verdict::Pause | Verdict::Cancel if !is_unfinished(app, &job).await? => Verdict::Complete,
         verdict => verdict,
     };
     match verdict {
@@ -351,8 +349,7 @@ impl Work {
             return Ok(None);
         }
         let Run { app, job, .. } = &self.run;
-        let job = app.db.job(&job.workspace_id, &job.id).await?;
-        let left = job.is_some_and(|job| job.counts.running + job.counts.pending > 0);
+        let left = is_unfinished(app, job).await?;
         Ok(Some(if left { Verdict::Leave } else { Verdict::Complete }))
     }
 
@@ -421,6 +418,12 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// Whether a post of the job is still to be done, or under way.
+async fn is_unfinished(app: &App, job: &Job) -> store::Result<bool> {
+    let job = app.db.job(&job.workspace_id, &job.id).await?;
+    Ok(job.is_some_and(|job| job.counts.pending + job.counts.running > 0))
 }
 
 fn failed(code: &str, message: String) -> ItemResult {

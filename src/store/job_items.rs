@@ -144,20 +144,7 @@ impl Db {
         end: &ItemResult,
         now: Millis,
     ) -> Result<()> {
-        let mut tx = self.begin_fenced(fence).await?;
-        tx.sql(
-            "UPDATE job_items SET state = $3, code = $4, message = $5, ended_at = $6
-             WHERE job_id = $1 AND n = $2 AND state = 'pending'",
-        )
-        .bind(job_id)
-        .bind(n)
-        .bind(end.state.as_str())
-        .bind(&end.code)
-        .bind(&end.message)
-        .bind(now)
-        .run()
-        .await?;
-        tx.commit().await
+        self.end_pending(fence, job_id, Some(n), None, end, now).await.map(drop)
     }
 
     /// Writes down why a pending item waits for another try. `tried`: a call was made that is not counted yet.
@@ -194,18 +181,33 @@ impl Db {
         end: &ItemResult,
         now: Millis,
     ) -> Result<u64> {
+        self.end_pending(fence, job_id, None, Some(tenant_id), end, now).await
+    }
+
+    /// Ends pending items of a job: the one of this number, or all of this tenant.
+    async fn end_pending(
+        &self,
+        fence: &Fence,
+        job_id: &str,
+        n: Option<i64>,
+        tenant_id: Option<&str>,
+        end: &ItemResult,
+        now: Millis,
+    ) -> Result<u64> {
         let mut tx = self.begin_fenced(fence).await?;
         let ended = tx
-            .sql(
-                "UPDATE job_items SET state = $3, code = $4, message = $5, ended_at = $6
-                 WHERE job_id = $1 AND tenant_id = $2 AND state = 'pending'",
-            )
-            .bind(job_id)
-            .bind(tenant_id)
-            .bind(end.state.as_str())
-            .bind(&end.code)
-            .bind(&end.message)
-            .bind(now)
+            .sql("UPDATE job_items SET state = ")
+            .arg(end.state.as_str())
+            .push(", code = ")
+            .arg(&end.code)
+            .push(", message = ")
+            .arg(&end.message)
+            .push(", ended_at = ")
+            .arg(now)
+            .push(" WHERE state = 'pending' AND job_id = ")
+            .arg(job_id)
+            .and("n =", n)
+            .and("tenant_id =", tenant_id)
             .run()
             .await?;
         tx.commit().await?;

@@ -19,6 +19,7 @@ gateway_on_both_engines!(
     times_are_moved_as_asked,
     what_a_program_has_paused_is_resumed,
     what_waits_for_its_turn_is_not_sent_after_a_pause,
+    a_pause_that_comes_too_late_holds_nothing_up,
     a_job_can_be_paused_and_cancelled_and_ends_with_its_key,
 );
 
@@ -316,6 +317,24 @@ async fn what_waits_for_its_turn_is_not_sent_after_a_pause(engine: Engine) {
     .await;
     assert!(done().await <= before + 2, "{before} when it was frozen, {} later", done().await);
     call(&app, Method::POST, &format!("{job}/cancel"), &key, Value::Null).await;
+}
+
+/// The last post is under way when the pause is asked for: there is nothing to come back to.
+async fn a_pause_that_comes_too_late_holds_nothing_up(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    app.posts(&ann.id, drafts(1)).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let key = bulk_key(&app).await;
+    app.faults(json!([{ "match": { "method": "DELETE" }, "delayMs": 500 }])).await;
+    let made = plan(&app, &key, json!({ "action": "delete", "filter": {} })).await;
+    let asked = json!({ "digest": made["digest"], "confirm": made["confirm"], "reason": "x" });
+    let job = apply(&app, &key, &made, asked).await.header("location").to_owned();
+    app.until("it is under way", || async { get(&app, &job, &key).await["counts"]["running"] == 1 }).await;
+    let asked = call(&app, Method::POST, &format!("{job}/pause"), &key, Value::Null).await;
+    assert_eq!((asked.status, &asked.json()["wanted"]), (202, &json!("pause")), "{}", asked.text);
+    app.until("it has ended", || async { get(&app, &job, &key).await["ended"] == true }).await;
+    assert_eq!(get(&app, &job, &key).await["state"], "completed");
 }
 
 async fn what_a_program_has_paused_is_resumed(engine: Engine) {

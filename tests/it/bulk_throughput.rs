@@ -3,18 +3,16 @@
 //! `GATEHOUSE_BULK_POSTS=10000 cargo nextest run --release --features postgres-tests bulk_throughput --no-capture`.
 
 use crate::{
-    support::databases::{Engine, gateway_on_both_engines},
+    support::{
+        databases::{Engine, gateway_on_both_engines},
+        jobs::delete_all,
+    },
     testapp::{Browser, TestApp},
 };
 use gatehouse::{
-    domain::{
-        ids,
-        jobs::JobState,
-        plans::{BulkAction, PlanOptions},
-        workspaces::Environment,
-    },
+    domain::{jobs::JobState, workspaces::Environment},
     http::admin::{NewWorkspace, add_workspace},
-    jobs::planning,
+    jobs::planning::Selection,
 };
 use serde_json::{Value, json};
 use std::{
@@ -168,25 +166,8 @@ async fn mirrored(app: &TestApp, upstream: &Slow) -> String {
 
 /// A job that deletes all there is; its id.
 async fn delete_everything(app: &TestApp, ws: &str) -> String {
-    let account = app.app().access.account(ws).unwrap();
-    let request = planning::Request {
-        workspace: &account.workspace,
-        action: BulkAction::Delete,
-        options: PlanOptions::default(),
-        filter_text: String::new(),
-        created_by: &app.owner.id,
-    };
-    let all = planning::Selection::Matching { filter: Box::default(), except: Default::default() };
-    let plan = planning::make(app.app(), request, all).await.unwrap();
-    let job = ids::new_id();
-    app.app()
-        .db
-        .confirm_plan(&app.owner, &plan, &job, "spring", None, app.clock.now())
+    delete_all(app, ws, Selection::Matching { filter: Box::default(), except: Default::default() }, None)
         .await
-        .unwrap()
-        .unwrap();
-    app.app().jobs.ring();
-    job
 }
 
 /// What so many calls in flight can reach, without a gateway: two calls per post, posts a second.

@@ -5,19 +5,14 @@
 use crate::{
     support::{
         databases::{Engine, gateway_on_both_engines},
+        jobs::{delete_plan, ticked},
         log::all_entries,
     },
     testapp::{Answer, Browser, Tenant, TestApp, hidden},
 };
 use gatehouse::{
     clock::{DAY, MINUTE},
-    domain::{
-        ids,
-        operations::OpState,
-        plans::{BulkAction, PlanOptions},
-        times,
-    },
-    jobs::planning,
+    domain::{ids, operations::OpState, times},
     store::audit::AuditFilter,
     upstream::Patience,
 };
@@ -248,16 +243,7 @@ async fn each_point_of_a_job(engine: Engine) {
         let posts =
             app.posts(&rig.tenant.id, (0..POSTS).map(|_| json!({ "status": "draft" })).collect()).await;
         app.sweep(&app.ws, &rig.tenant.id).await;
-        let account = app.app().access.account(&app.ws).unwrap();
-        let request = planning::Request {
-            workspace: &account.workspace,
-            action: BulkAction::Delete,
-            options: PlanOptions::default(),
-            filter_text: String::new(),
-            created_by: &app.owner.id,
-        };
-        let all = posts.iter().map(|id| (rig.tenant.id.clone(), id.clone())).collect();
-        let plan = planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap();
+        let plan = delete_plan(app, &app.ws, ticked(&rig.tenant, &posts)).await;
         let job = ids::new_id();
         let db = &app.app().db;
         rig.arm(n);

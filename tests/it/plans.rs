@@ -319,6 +319,9 @@ async fn moves_follow_the_wall_clock(engine: Engine) {
     let refused = browser.submit(&plan, &options, &nowhere).await;
     assert_eq!(refused.status, 422);
     assert!(refused.text.contains("href=\"#f-zone\""), "{}", refused.text);
+    let confirming = format!("action=\"{plan}/confirm\"");
+    assert!(browser.get(&plan).await.text.contains(&confirming));
+    assert!(!refused.text.contains(&confirming), "nothing is confirmed beside what was refused");
 
     let done = confirm(&mut browser, &plan, &[]).await;
     assert_eq!(finished(&app, &last_id(done.header("location"))).await.succeeded, 2);

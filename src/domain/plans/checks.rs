@@ -13,7 +13,7 @@ impl PlanOptions {
     /// Refuses what cannot be meant.
     ///
     /// # Errors
-    /// The field and the reason, in words for people.
+    /// The field, by its name in the form of the pages, and the reason, in words for people.
     pub fn check(&self, now: Millis) -> Result<(), Invalid> {
         let ahead = |field, at: Millis| match at {
             at if at <= now => {
@@ -35,15 +35,23 @@ impl PlanOptions {
             }
             Move::Set { at } => ahead("at", at)?,
             Move::Spread { from, every } => {
-                ahead("from", from)?;
+                ahead("first", from)?;
                 apart(every)?;
             }
             Move::Shift { .. } | Move::Days { .. } | Move::Weekday { .. } | Move::Listed => {}
         }
         if let PastDue::Spread { from, every } = self.past_due {
-            ahead("from", from)?;
+            ahead("first", from)?;
             apart(every)?;
         }
+        self.check_running(now)
+    }
+
+    /// The part about how the job runs.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_running(&self, now: Millis) -> Result<(), Invalid> {
         if self.rate.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
             return Err(Invalid::new("rate", format!("Enter 1 to {RATE_MAX} calls a second")));
         }
@@ -51,10 +59,10 @@ impl PlanOptions {
             return Err(Invalid::new("stop_after", format!("Enter 1 to {STOP_AFTER_MAX} failures")));
         }
         if self.starts_at.is_some_and(|at| at <= now) {
-            return Err(Invalid::new("starts_at", "Choose a start in the future, or none"));
+            return Err(Invalid::new("start", "Choose a start in the future, or none"));
         }
         if self.starts_at.is_some_and(|at| at > now + START_MAX) {
-            return Err(Invalid::new("starts_at", "A job can be put off by at most seven days"));
+            return Err(Invalid::new("start", "A job can be put off by at most seven days"));
         }
         Ok(())
     }
@@ -75,17 +83,14 @@ mod tests {
         assert_eq!(moved(Move::Shift { by: Millis::MAX }), "amount");
         assert_eq!(moved(Move::Days { days: i32::MIN }), "amount");
         assert_eq!(moved(Move::Set { at: now }), "at");
-        assert_eq!(moved(Move::Spread { from: now - 1, every: 1 }), "from");
+        assert_eq!(moved(Move::Spread { from: now - 1, every: 1 }), "first");
         assert_eq!(moved(Move::Spread { from: now + DAY, every: 0 }), "every");
         let past_due = PastDue::Spread { from: now, every: 1 };
-        assert_eq!(refused(PlanOptions { past_due, ..fine.clone() }), "from");
+        assert_eq!(refused(PlanOptions { past_due, ..fine.clone() }), "first");
         for rate in [0, RATE_MAX + 1] {
             assert_eq!(refused(PlanOptions { rate: Some(rate), ..fine.clone() }), "rate");
         }
         assert_eq!(refused(PlanOptions { stop_after: 0, ..fine.clone() }), "stop_after");
-        assert_eq!(
-            refused(PlanOptions { starts_at: Some(now + START_MAX + 1), ..fine.clone() }),
-            "starts_at"
-        );
+        assert_eq!(refused(PlanOptions { starts_at: Some(now + START_MAX + 1), ..fine.clone() }), "start");
     }
 }

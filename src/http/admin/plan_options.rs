@@ -12,8 +12,8 @@ use crate::{
     domain::{
         Invalid,
         plans::{
-            BulkAction, DUE_SOON, Fold, Move, PastDue, Plan, PlanOptions, RATE_MAX, START_MAX,
-            STOP_AFTER_MAX, SkipReason, Weekday, local_time, shift, zone,
+            BulkAction, DUE_SOON, Fold, Move, PastDue, Plan, PlanOptions, SkipReason, Weekday, local_time,
+            shift, zone,
         },
         times,
     },
@@ -40,11 +40,11 @@ pub fn read(form: &Form, plan: &Plan, now: Millis) -> Result<PlanOptions, Invali
     if holds("rate") {
         options.rate = match form.some("rate") {
             None => None,
-            Some(text) => Some(number("rate", text, RATE_MAX)?),
+            Some(text) => Some(number("rate", text)?),
         };
     }
     if let Some(text) = form.some("stop_after") {
-        options.stop_after = number("stop_after", text, STOP_AFTER_MAX)?;
+        options.stop_after = number("stop_after", text)?;
     }
     if holds("backup") {
         options.keep_backup = form.get("backup") == KEEP;
@@ -52,24 +52,15 @@ pub fn read(form: &Form, plan: &Plan, now: Millis) -> Result<PlanOptions, Invali
     if holds("start") {
         options.starts_at = match form.some("start") {
             None => None,
-            Some(text) => Some(start(text, &options, now)?),
+            Some(text) => Some(local_time("start", text, &options.zone, options.fold)?),
         };
     }
+    options.check_running(now)?;
     Ok(options)
 }
 
-fn number(field: &'static str, text: &str, most: u32) -> Result<u32, Invalid> {
-    let number = text.parse().ok().filter(|n| (1..=most).contains(n));
-    number.ok_or_else(|| Invalid::new(field, format!("Enter a whole number from 1 to {most}")))
-}
-
-fn start(text: &str, options: &PlanOptions, now: Millis) -> Result<Millis, Invalid> {
-    let at = local_time("start", text, &options.zone, options.fold)?;
-    match at {
-        at if at <= now => Err(Invalid::new("start", "Choose a time in the future, or leave it empty")),
-        at if at > now + START_MAX => Err(Invalid::new("start", "Choose a time within the next 7 days")),
-        at => Ok(at),
-    }
+fn number(field: &'static str, text: &str) -> Result<u32, Invalid> {
+    text.parse().map_err(|_| Invalid::new(field, "Enter a whole number"))
 }
 
 fn read_move(form: &Form, options: &PlanOptions, now: Millis) -> Result<Move, Invalid> {

@@ -3,12 +3,12 @@
 use super::{
     super::{Answer, Call, Error},
     key::Program,
-    plans,
+    plans::{self, invalid},
 };
 use crate::{
     app::App,
     domain::{
-        Invalid, ids,
+        ids,
         jobs::{ItemState, Job, JobItem, Purpose, Wanted, retryable},
         times,
     },
@@ -134,8 +134,4 @@ fn item(item: &JobItem) -> Value {
         "operationId": item.op_id,
         "endedAt": item.ended_at.map(times::to_iso),
     })
-}
-
-fn invalid(field: &'static str, reason: &str) -> Error {
-    Error::Invalid(Invalid::new(field, reason))
 }

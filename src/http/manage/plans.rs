@@ -403,6 +403,7 @@ fn instant(field: &'static str, text: &str) -> Result<i64, Error> {
         .ok_or_else(|| invalid(field, &format!("{field} must be a time such as 2030-01-31T09:00:00Z")))
 }
 
-fn invalid(field: &'static str, reason: &str) -> Error {
+/// What the body or the query says wrongly.
+pub fn invalid(field: &'static str, reason: &str) -> Error {
     Error::Invalid(Invalid::new(field, reason))
 }

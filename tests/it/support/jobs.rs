@@ -5,9 +5,9 @@ use gatehouse::{
     domain::{
         ids,
         jobs::{Counts, JobState},
-        plans::{BulkAction, PlanOptions},
+        plans::{BulkAction, Plan, PlanOptions},
     },
-    jobs::planning,
+    jobs::planning::{self, Selection},
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -20,7 +20,17 @@ pub async fn delete_job(app: &TestApp, tenant: &Tenant, posts: &[String]) -> Str
 
 /// The same, to begin at a time.
 pub async fn delete_job_at(app: &TestApp, tenant: &Tenant, posts: &[String], at: Option<i64>) -> String {
-    let account = app.app().access.account(&app.ws).unwrap();
+    delete_all(app, &app.ws, ticked(tenant, posts), at).await
+}
+
+/// Exactly these posts of a tenant.
+pub fn ticked(tenant: &Tenant, posts: &[String]) -> Selection {
+    Selection::Ticked(posts.iter().map(|id| (tenant.id.clone(), id.clone())).collect())
+}
+
+/// A plan that deletes what is selected in a workspace; it must be in the mirror.
+pub async fn delete_plan(app: &TestApp, ws: &str, posts: Selection) -> Plan {
+    let account = app.app().access.account(ws).unwrap();
     let request = planning::Request {
         workspace: &account.workspace,
         action: BulkAction::Delete,
@@ -28,8 +38,12 @@ pub async fn delete_job_at(app: &TestApp, tenant: &Tenant, posts: &[String], at:
         filter_text: String::new(),
         created_by: &app.owner.id,
     };
-    let all = posts.iter().map(|id| (tenant.id.clone(), id.clone())).collect();
-    let plan = planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap();
+    planning::make(app.app(), request, posts).await.unwrap()
+}
+
+/// Starts a job that deletes what is selected; its id.
+pub async fn delete_all(app: &TestApp, ws: &str, posts: Selection, at: Option<i64>) -> String {
+    let plan = delete_plan(app, ws, posts).await;
     let job = ids::new_id();
     app.app().db.confirm_plan(&app.owner, &plan, &job, "spring", at, app.clock.now()).await.unwrap().unwrap();
     app.app().jobs.ring();
