@@ -15,6 +15,7 @@ pub mod plans;
 pub mod post_backups;
 pub mod posts;
 pub mod reveals;
+pub mod selections;
 pub mod sessions;
 pub mod tenants;
 pub mod workspaces;

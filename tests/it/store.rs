@@ -15,6 +15,7 @@ mod migrations;
 mod operations;
 mod plans;
 mod posts;
+mod selections;
 mod sessions;
 mod tenants;
 mod workspaces;

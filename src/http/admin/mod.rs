@@ -24,6 +24,7 @@ mod post_filter;
 mod posts;
 mod present;
 mod secrets;
+mod selections;
 mod settings;
 mod statics;
 mod tenants;
@@ -86,6 +87,7 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke),
         page("/w/{ws}/secrets/{id}", Member, secrets::show),
         page("/w/{ws}/posts", w(Read), posts::list),
+        form("/w/{ws}/posts/selection", w(Operate), selections::turn_page),
         page("/w/{ws}/posts/{tenant}/{post}", w(Read), posts::show),
         form("/w/{ws}/plans", w(Operate), plans::create),
         page("/w/{ws}/plans/new", w(Operate), listed::form),
