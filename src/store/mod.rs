@@ -10,6 +10,7 @@ pub mod job_items;
 pub mod jobs;
 pub mod keys;
 pub mod leases;
+pub mod notices;
 pub mod operations;
 pub mod plans;
 pub mod post_backups;

@@ -12,6 +12,7 @@ mod idempotency;
 mod jobs;
 mod keys;
 mod migrations;
+mod notices;
 mod operations;
 mod plans;
 mod posts;

@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod listed;
 mod login;
+mod notices;
 mod operations;
 mod passwords;
 mod plan_files;
@@ -106,6 +107,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
         page("/w/{ws}/jobs/{id}/backup.ndjson", w(Operate), bulk::backup),
         form("/w/{ws}/jobs/{id}/follow", w(Operate), follow_ups::create),
+        form("/w/{ws}/jobs/{id}/seen", w(Read), notices::dismiss),
         form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
         page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),

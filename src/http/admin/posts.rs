@@ -3,7 +3,7 @@
 use super::{
     super::{Answer, Error},
     form::Form,
-    freshness,
+    freshness, notices,
     post_filter::{self, PER_PAGE, PostQuery, platform_label, status_label},
     present, selections,
     views::{
@@ -50,6 +50,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         Ok(query) => query,
         Err(error) => {
             page.filter_error = Some(error);
+            page.notices = notices::of_list(&visit, None).await?;
             let none = post_filter::read(&Form::default()).map_err(|e| Error::bad("invalid_filter", e))?;
             page.filter = filter_view(&visit, &none, &base).await?;
             return Ok(present::page_with_status(400, &page));
@@ -74,6 +75,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         .collect();
     let names = app.db.tenant_names(&workspace_id, &tenant_ids).await?;
     page.filter = filter_view(&visit, &query, &base).await?;
+    page.notices = notices::of_list(&visit, Some(&query)).await?;
     page.chips = query.chips(&base, &names);
     page.result_line = result_line(&query, rows.len(), total, before.is_none(), synced.3, now);
     freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;

@@ -23,6 +23,8 @@ pub struct PostListPage {
     pub result_line: String,
     /// "2 of 57 tenants failed to sync; their posts may be out of date."
     pub sync_notice: Option<Banner>,
+    /// Jobs of this person's that have ended since.
+    pub notices: Vec<JobNotice>,
     /// All posts matching the filters.
     pub total: Count,
     /// Why the list is empty: `none`, `no_match` or `sync_failed`.
@@ -36,6 +38,20 @@ pub struct PostListPage {
     /// Links of the sortable columns: scheduled, updated.
     pub sort_scheduled: SortLink,
     pub sort_updated: SortLink,
+}
+
+/// A job that has ended and that whoever started it has not looked at since.
+#[derive(Clone, Debug, Default)]
+pub struct JobNotice {
+    /// Of the banner: `ok info warn`
+    pub kind: &'static str,
+    /// "Job “Delete 4,180 posts” finished: 4,036 deleted, 132 skipped, 12 failed."
+    pub text: String,
+    pub title: String,
+    /// The job's page; `/seen` below it takes the banner away.
+    pub url: String,
+    /// The list's query, to come back to.
+    pub filter: String,
 }
 
 /// The GET form. Choices of `sort` and `per` are single, the others many.

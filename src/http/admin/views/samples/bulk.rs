@@ -49,10 +49,14 @@ pub fn posts(s: &Sample, add: &mut Add) {
         ],
     };
     let page = || PostListPage {
-        shell: s.flash(
-            s.shell("Posts", "/w/w1/posts"),
-            "Job 142 finished: 4,036 deleted, 132 skipped, 12 failed.",
-        ),
+        shell: s.shell("Posts", "/w/w1/posts"),
+        notices: s.rows(2, |i| JobNotice {
+            kind: ["ok", "warn"][i],
+            text: s.t("Job “Delete 4,180 posts” finished: 4,036 deleted, 132 skipped, 12 failed."),
+            title: s.t("Delete 4,180 posts"),
+            url: format!("/w/w1/jobs/j{i}"),
+            filter: s.t("status=scheduled"),
+        }),
         ws: "w1".into(),
         filter: filter.clone(),
         chips: s.chips(),
