@@ -30,6 +30,7 @@ mod operations;
 mod outage;
 mod pages;
 mod plans;
+mod preferences;
 mod process;
 mod raw_http;
 mod refusals;
