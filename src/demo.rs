@@ -192,7 +192,13 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
     }
     let mut tenants = Vec::new();
     for tenant in &first.tenants {
-        let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead];
+        let scopes = [
+            Scope::PostsRead,
+            Scope::PostsCreate,
+            Scope::PostsUpdate,
+            Scope::PostsDelete,
+            Scope::ConnectionsRead,
+        ];
         let new =
             new_key(KeyKind::Tenant, Some(&tenant.id), &format!("{} website", tenant.name), &scopes, clock);
         let (_, key) = http::admin::create_key(app, &actor, OWNER, first_id, new)

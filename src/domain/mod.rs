@@ -2,6 +2,7 @@
 
 pub mod admins;
 pub mod audit;
+pub mod created_posts;
 pub mod ids;
 pub mod jobs;
 pub mod keys;

@@ -10,6 +10,7 @@ mod bulk_door;
 mod bulk_property;
 mod bulk_throughput;
 mod conduct;
+mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
 mod disk;

@@ -151,7 +151,13 @@ impl TestApp {
         let users = app.upstream.list_users(&account.endpoint, "test", Patience::DOOR).await.unwrap();
         app.db.import_tenants(&self.owner, ws, &users, self.clock.now()).await.unwrap();
         app.access.reload().await.unwrap();
-        let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead];
+        let scopes = [
+            Scope::PostsRead,
+            Scope::PostsCreate,
+            Scope::PostsUpdate,
+            Scope::PostsDelete,
+            Scope::ConnectionsRead,
+        ];
         let key = self.key(ws, KeyKind::Tenant, Some(&id), &scopes).await;
         Tenant { id, key }
     }

@@ -29,8 +29,9 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 33] = [
+const ACTIONS: [(&str, &str); 34] = [
     ("post.", "Posts: all"),
+    ("post.create", "post.create"),
     ("post.delete", "post.delete"),
     ("post.update", "post.update"),
     ("job.", "Bulk jobs: all"),

@@ -25,10 +25,11 @@ pub struct Request {
 
 /// The site map of the tenant door.
 pub fn routes() -> Vec<Route> {
-    use Scope::{ConnectionsRead, PostsDelete, PostsRead, PostsUpdate};
+    use Scope::{ConnectionsRead, PostsCreate, PostsDelete, PostsRead, PostsUpdate};
     vec![
         scoped("GET", "/api/v1/list-posts", PostsRead, posts::list),
         scoped("GET", "/api/v1/get-post/{id}", PostsRead, posts::show),
+        changing("POST", "/api/v1/create-post", PostsCreate, posts::create),
         changing("PUT", "/api/v1/update-post/{id}", PostsUpdate, posts::update),
         changing("DELETE", "/api/v1/delete-post/{id}", PostsDelete, posts::delete),
         scoped("GET", "/api/v1/platform-connections", ConnectionsRead, posts::connections),

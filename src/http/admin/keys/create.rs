@@ -206,14 +206,21 @@ fn kinds(chosen: &str) -> Vec<Choice> {
 }
 
 /// The scopes that open a route today.
-const SERVED: &[Scope] =
-    &[Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead, Scope::AuditRead];
+const SERVED: &[Scope] = &[
+    Scope::PostsRead,
+    Scope::PostsCreate,
+    Scope::PostsUpdate,
+    Scope::PostsDelete,
+    Scope::ConnectionsRead,
+    Scope::AuditRead,
+];
 
 fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     let mut groups: Vec<ChoiceGroup> = Vec::new();
     for scope in SERVED {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
+            Scope::PostsCreate => ("Posts", "Create", ""),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
             Scope::ConnectionsRead => ("Connections", "Read", ""),
