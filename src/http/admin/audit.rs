@@ -29,7 +29,7 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 33] = [
+const ACTIONS: [(&str, &str); 34] = [
     ("post.", "Posts: all"),
     ("post.delete", "post.delete"),
     ("post.update", "post.update"),
@@ -49,6 +49,7 @@ const ACTIONS: [(&str, &str); 33] = [
     ("tenant.unfreeze", "tenant.unfreeze"),
     ("key.", "Keys: all"),
     ("key.create", "key.create"),
+    ("key.update", "key.update"),
     ("key.revoke", "key.revoke"),
     ("workspace.", "Workspaces: all"),
     ("workspace.create", "workspace.create"),
