@@ -11,7 +11,7 @@ use crate::{
         admins::Admin,
         audit::{Actor, ActorType, Context},
         ids,
-        keys::{Key, KeyKind, NewKey, Scope, Scopes},
+        keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
         plans::{BulkAction, PlanOptions},
         posts::PostStatus,
         updates::Update,
@@ -272,6 +272,7 @@ fn new_key(kind: KeyKind, tenant: Option<&str>, name: &str, scopes: &[Scope], cl
         tenant_id: tenant.map(str::to_owned),
         name: name.into(),
         scopes: Scopes::new(scopes.iter().copied()),
+        rules: KeyRules::default(),
         expires_at: Some(clock.now() + 90 * DAY),
     }
 }

@@ -23,6 +23,7 @@ mod hostile_bytes;
 mod idempotency;
 mod isolation;
 mod job_pages;
+mod keys;
 mod kills;
 mod limits;
 mod load;

@@ -50,6 +50,7 @@ const ACTIONS: [(&str, &str); 34] = [
     ("tenant.unfreeze", "tenant.unfreeze"),
     ("key.", "Keys: all"),
     ("key.create", "key.create"),
+    ("key.update", "key.update"),
     ("key.revoke", "key.revoke"),
     ("workspace.", "Workspaces: all"),
     ("workspace.create", "workspace.create"),
