@@ -29,7 +29,7 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 34] = [
+const ACTIONS: &[(&str, &str)] = &[
     ("post.", "Posts: all"),
     ("post.create", "post.create"),
     ("post.delete", "post.delete"),
