@@ -5,11 +5,13 @@ mod answers;
 mod backups;
 mod change;
 mod order;
+mod passes;
 mod posts;
 mod tenants;
 
 pub use change::Changed;
 pub(crate) use change::created_tenant;
+pub use passes::{Pass, Passing};
 
 use crate::{
     access::{Access, Account},
@@ -147,7 +149,7 @@ pub struct Road {
 pub enum Read {
     GetPost(String),
     ListPosts(Vec<(String, String)>),
-    Connections,
+    Pass(Pass),
 }
 
 impl Road {
@@ -230,7 +232,7 @@ impl Road {
             Read::ListPosts(query) => {
                 Call { query: query.clone(), ..Call::get(&["list-posts"], user, &caller.request_id) }
             }
-            Read::Connections => Call::get(&["platform-connections"], user, &caller.request_id),
+            Read::Pass(pass) => pass.clone().into_call(caller),
         };
         call.client.clone_from(&caller.client);
         let reply = self.upstream.send(&caller.account.endpoint, &call, caller.patience).await?;

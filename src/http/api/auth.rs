@@ -11,11 +11,12 @@ use crate::{
     domain::{
         audit::{Draft, Outcome},
         ids,
-        keys::{KeyKind, Scopes},
+        keys::{Key, KeyKind},
     },
     proxy::Caller,
     upstream::Patience,
 };
+use std::sync::Arc;
 
 /// Whose call it is, if its key is live and one for this door: enough to count it before anything is done for it. What
 /// the key may do is [`identify`]'s to say.
@@ -35,7 +36,7 @@ pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
 }
 
 /// The caller behind a call, or the refusal PostPost's clients know.
-pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error> {
+pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Error> {
     let key = credentials::key(app, call).await?;
     if key.kind == KeyKind::Audit {
         return Err(credentials::refused(app, call));
@@ -67,9 +68,8 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
             // A tenant key naming its own tenant: no-op, as upstream has it.
             (Some(own), _) if own == user => {}
             (Some(_), _) => {
-                let text = "Workspace access is not enabled for this key";
                 deny(app, &caller, user).await?;
-                return Err(Error::Forbidden { code: "workspace_access", text: text.into() });
+                return Err(workspace_access());
             }
             (None, Some(standing)) if !standing.detached => caller.tenant = Some(user.to_owned()),
             (None, _) => {
@@ -81,7 +81,18 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
             }
         }
     }
-    Ok((caller, key.scopes.clone()))
+    Ok((caller, key))
+}
+
+/// A tenant's key at a call that is the workspace's: refused, with an entry.
+pub async fn not_for_this_key(app: &App, caller: &Caller) -> Result<Error, Error> {
+    app.road.deny(caller, "access.refuse", "workspace_access", None).await?;
+    Ok(workspace_access())
+}
+
+fn workspace_access() -> Error {
+    let text = "Workspace access is not enabled for this key".into();
+    Error::Forbidden { code: "workspace_access", text }
 }
 
 /// Naming a user that is not one's own leaves an entry, and nothing is sent upstream.
