@@ -4,13 +4,15 @@
 mod answers;
 mod backups;
 mod change;
+mod created_posts;
 mod order;
 mod passes;
 mod posts;
 mod tenants;
 
 pub use change::Changed;
-pub(crate) use change::created_tenant;
+pub(crate) use change::name_made;
+pub(crate) use created_posts::BEFORE_UNTOLD;
 pub use passes::{Pass, Passing};
 
 use crate::{

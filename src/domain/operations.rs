@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 words! {
     /// What is changed. The words are the audit log's actions.
     Verb {
+        PostCreate = "post.create",
         PostDelete = "post.delete",
         PostUpdate = "post.update",
         TenantCreate = "tenant.create",
@@ -53,6 +54,12 @@ pub struct Asked {
     pub scheduled_at: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// Of a new post: a keyed digest of its content, which is not ours to keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Of a new post: compound ids, in the order of `created_posts::platform_set`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
     /// Days a connection link should work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_days: Option<i64>,
@@ -83,6 +90,9 @@ pub struct Snapshot {
     pub media: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_expires_at: Option<Millis>,
+    /// Of a new post: posts with the same content that were there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
     /// The managed user that had the name asked for already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
@@ -96,7 +106,7 @@ pub struct Operation {
     /// `None`: the owner's own account.
     pub tenant_id: Option<String>,
     pub verb: Verb,
-    /// The post's or tenant's id.
+    /// The post's or tenant's id; of one to be made empty, until it is known which.
     pub target: String,
     pub actor: Actor,
     pub asked: Asked,
@@ -183,7 +193,7 @@ impl Noun {
 impl Verb {
     pub fn noun(self) -> Noun {
         match self {
-            Self::PostDelete | Self::PostUpdate | Self::MediaUploadUrl => Noun::Post,
+            Self::PostCreate | Self::PostDelete | Self::PostUpdate | Self::MediaUploadUrl => Noun::Post,
             Self::TenantCreate | Self::TenantDetach | Self::TenantLink => Noun::Tenant,
             Self::WebhookCreate | Self::WebhookUpdate | Self::WebhookDelete | Self::WebhookRotate => {
                 Noun::Webhook
@@ -199,7 +209,8 @@ impl Verb {
     /// Whether what became of an unanswered call can be told from what PostPost shows afterwards.
     pub fn can_be_looked_up(self) -> bool {
         match self {
-            Self::PostDelete
+            Self::PostCreate
+            | Self::PostDelete
             | Self::PostUpdate
             | Self::TenantCreate
             | Self::TenantDetach

@@ -9,7 +9,7 @@ use gatehouse::{
         admins::Admin,
         audit::{Actor, ActorType},
         ids,
-        keys::{KeyKind, NewKey, Scope, Scopes},
+        keys::{KeyKind, KeyRules, NewKey, Scope, Scopes},
         workspaces::Environment,
     },
     envelope,
@@ -162,6 +162,7 @@ impl TestApp {
             tenant_id: tenant.map(str::to_owned),
             name: format!("{kind} key"),
             scopes: Scopes::new(scopes.iter().copied()),
+            rules: KeyRules::default(),
             expires_at: None,
         };
         create_key(self.app(), &self.owner, "Owner", ws, new).await.unwrap().1

@@ -114,6 +114,8 @@ pub(super) async fn rows(visit: &Visit, operations: &[Operation]) -> Result<Vec<
 fn what(operation: &Operation) -> String {
     let target = || CopyId::short("", operation.target.as_str()).short;
     match operation.verb {
+        Verb::PostCreate if operation.target.is_empty() => "Create a post".into(),
+        Verb::PostCreate => format!("Create post {}", target()),
         Verb::PostDelete => format!("Delete post {}", target()),
         Verb::PostUpdate => format!("Change post {}", target()),
         Verb::TenantCreate => "Create a tenant".into(),
@@ -176,6 +178,9 @@ fn asked(operation: &Operation) -> Vec<Fact> {
     let mut facts = Vec::new();
     facts.extend(asked.status.as_deref().map(|status| fact("Status", status, "")));
     facts.extend(asked.scheduled_at.map(|at| fact("Scheduled time", time(at), "")));
+    if !asked.platforms.is_empty() {
+        facts.push(fact("Platforms", asked.platforms.join(", "), ""));
+    }
     facts.extend(asked.username.as_deref().map(|username| fact("Username", username, "")));
     facts
 }

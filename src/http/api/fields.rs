@@ -28,6 +28,16 @@ pub const LIST_QUERY: &[Field] = &[
     field("toDate", "Scheduled at this time or earlier."),
 ];
 
+pub const CREATE: &[Field] = &[
+    needed("content", "The text."),
+    needed(
+        "platforms",
+        "A list of connected accounts, such as [\"bluesky-did:plc:abc123\"]; also as a text.",
+    ),
+    field("scheduledTime", "When it goes out, ISO 8601 with a zone. Absent: a draft."),
+    field("platformSettings", "Settings of tiktok, instagram, youtube and threads; also as a text."),
+];
+
 pub const UPDATE: &[Field] = &[
     field("status", "draft pauses, scheduled resumes."),
     field(

@@ -170,6 +170,7 @@ async fn answer_of(app: &App, caller: &Caller, operation: &Operation) -> Result<
     }
     match operation.verb {
         Verb::PostUpdate => {}
+        Verb::PostCreate => return Ok((200, json!({ "success": true, "postGroupId": operation.target }))),
         Verb::TenantCreate => return created(app, caller, operation).await,
         // Without the URL, which was kept nowhere.
         Verb::TenantLink => {

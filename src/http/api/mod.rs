@@ -8,6 +8,7 @@ mod operations;
 mod passes;
 mod posts;
 pub mod table;
+mod whoami;
 mod workspace;
 
 pub use auth::who;
@@ -49,7 +50,7 @@ pub fn routes() -> Vec<Route> {
 async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, Error> {
     let (mut caller, key) = auth::identify(&app, &call).await?;
     let scope = match row.needs {
-        Needs::AnyKey => None,
+        Needs::Identity | Needs::AnyKey => None,
         Needs::Scope(scope) => Some(scope),
         Needs::Workspace(scope) => {
             if key.kind != KeyKind::Workspace {
@@ -59,7 +60,9 @@ async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, 
             Some(scope)
         }
     };
-    app.road.admit(&caller, scope.map(|scope| (&key.scopes, scope))).await?;
+    if row.needs != Needs::Identity {
+        app.road.admit(&caller, scope.map(|scope| (&key.scopes, scope))).await?;
+    }
     for name in row.parts() {
         if let Some((fits, text)) = part_rule(name)
             && !fits(call.param(name))

@@ -52,6 +52,7 @@ fn describe(operation: &Operation) -> serde_json::Value {
         Noun::Webhook => "webhookId",
         Noun::Elsewhere => return described,
     };
-    described[target] = operation.target.as_str().into();
+    // Null while it is not known what was made, and for good if nothing was.
+    described[target] = Some(operation.target.as_str()).filter(|id| !id.is_empty()).into();
     described
 }

@@ -4,14 +4,14 @@
 use super::{
     Request,
     fields::{self, Field},
-    operations, passes, posts, workspace,
+    operations, passes, posts, whoami, workspace,
 };
 use crate::{
     domain::{
         ids,
         keys::Scope::{
-            self, AnalyticsRead, ConnectionsRead, EngagementWrite, MediaWrite, PostsDelete, PostsRead,
-            PostsUpdate, WebhooksManage, WorkspaceManage,
+            self, AnalyticsRead, ConnectionsRead, EngagementWrite, MediaWrite, PostsCreate, PostsDelete,
+            PostsRead, PostsUpdate, WebhooksManage, WorkspaceManage,
         },
         operations::Verb,
     },
@@ -41,6 +41,8 @@ pub(super) type Handler = Box<dyn Fn(Request) -> BoxFuture<'static, Result<Answe
 /// What a key must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
+    /// Any key of a tenant or workspace, also while its tenant is frozen.
+    Identity,
     /// Any key of a tenant or workspace.
     AnyKey,
     Scope(Scope),
@@ -82,7 +84,7 @@ impl Row {
     /// What a caller needs, in words.
     pub fn needs_words(&self) -> String {
         match self.needs {
-            Needs::AnyKey => "any key".into(),
+            Needs::Identity | Needs::AnyKey => "any key".into(),
             Needs::Scope(scope) => scope.as_str().into(),
             Needs::Workspace(scope) => format!("a workspace key with {scope}"),
         }
@@ -164,6 +166,9 @@ fn posts_rows() -> Vec<Row> {
             .says("Shows a post on each of its platforms."),
         row("GET", "/api/v1/post-logs/{postGroupId}", PostsRead, Reads, passes::read)
             .says("What happened to a post, oldest first."),
+        row("POST", "/api/v1/create-post", PostsCreate, Changes(Verb::PostCreate), posts::create)
+            .says("Creates a post on one or more connected accounts: scheduled, or without a time a draft.")
+            .body(fields::CREATE),
         row(
             "PUT",
             "/api/v1/update-post/{postGroupId}",
@@ -184,6 +189,8 @@ fn posts_rows() -> Vec<Row> {
         row("POST", "/api/v1/get-upload-url", MediaWrite, Changes(Verb::MediaUploadUrl), passes::change)
             .says("An address to PUT one media file of a post to, within the hour.")
             .body(fields::UPLOAD),
+        row("GET", "/api/v1/whoami", Needs::Identity, Reads, whoami::show)
+            .says("What the key is and may do. The gateway's own."),
         row("GET", "/api/v1/operations/{operationId}", Needs::AnyKey, Reads, operations::show)
             .says("What became of a change whose answer was 504 or 502. The gateway's own."),
     ]
