@@ -42,7 +42,8 @@ pub use plans::{
     PlanTenantsPage, PlanTimes, SkipRow,
 };
 pub use posts::{
-    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink,
+    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, SavedView, Selection,
+    SortLink,
 };
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};
