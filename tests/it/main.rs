@@ -33,6 +33,7 @@ mod outage;
 mod pages;
 mod passes;
 mod plans;
+mod preferences;
 mod process;
 mod raw_http;
 mod refusals;

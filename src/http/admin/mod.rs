@@ -57,6 +57,7 @@ pub fn routes() -> Vec<Route> {
         page("/", SignedIn, dashboard::show),
         page("/settings", SignedIn, settings::show),
         form("/settings", SignedIn, settings::update),
+        form("/settings/preferences", SignedIn, settings::set_preferences),
         form("/settings/password", SignedIn, settings::set_password),
         form("/settings/sessions/{id}/revoke", SignedIn, settings::revoke_session),
         page("/audit", InstanceOwner, audit::list_all),
