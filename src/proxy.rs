@@ -9,6 +9,7 @@ mod order;
 mod posts;
 mod tenants;
 
+pub use backups::PostCopy;
 pub use change::Changed;
 pub(crate) use change::name_made;
 pub(crate) use created_posts::BEFORE_UNTOLD;

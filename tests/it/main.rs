@@ -33,6 +33,7 @@ mod pages;
 mod plans;
 mod process;
 mod raw_http;
+mod recreated_posts;
 mod refusals;
 #[cfg(feature = "postgres-tests")]
 mod replicas;
