@@ -36,6 +36,7 @@ mod plans;
 mod preferences;
 mod process;
 mod raw_http;
+mod recreated_posts;
 mod refusals;
 #[cfg(feature = "postgres-tests")]
 mod replicas;
