@@ -10,6 +10,7 @@ mod bulk_door;
 mod bulk_property;
 mod bulk_throughput;
 mod conduct;
+mod conformance;
 mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -35,6 +36,7 @@ mod passes;
 mod plans;
 mod process;
 mod raw_http;
+mod reference;
 mod refusals;
 #[cfg(feature = "postgres-tests")]
 mod replicas;
