@@ -42,7 +42,9 @@ pub use plans::{
     BadLine, Breakdown, BreakdownRow, Callout, ListedPage, PlanItem, PlanOptions, PlanPage, PlanState,
     PlanTenantsPage, PlanTimes, SkipRow,
 };
-pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
+pub use posts::{
+    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink,
+};
 pub use reference::{
     ReferenceCall, ReferenceDifference, ReferenceField, ReferenceGroup, ReferencePage, ReferenceTerm,
 };
