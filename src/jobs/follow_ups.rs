@@ -143,7 +143,7 @@ async fn failed(app: &App, job: &Job) -> store::Result<Vec<JobItem>> {
 /// The same of a job that made posts again: all of its backups are of one job.
 async fn recreate_again(app: &App, job: &Job) -> Result<Selection, Error> {
     let backups: Vec<_> = failed(app, job).await?.into_iter().filter_map(|item| item.backup).collect();
-    let job_id = backups.first().ok_or(Error::Empty)?.0.clone();
+    let job_id = backups.first().ok_or(Error::NothingLeft)?.0.clone();
     Ok(Selection::Deleted { job_id, only: Some(backups.into_iter().map(|(_, n)| n).collect()) })
 }
 
