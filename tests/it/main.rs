@@ -25,6 +25,7 @@ mod job_pages;
 mod kills;
 mod limits;
 mod load;
+mod mcp;
 mod mirror;
 mod operations;
 mod outage;

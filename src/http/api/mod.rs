@@ -3,6 +3,7 @@
 
 mod auth;
 mod idempotency;
+mod mcp;
 mod posts;
 
 pub use auth::who;
@@ -33,6 +34,7 @@ pub fn routes() -> Vec<Route> {
         changing("DELETE", "/api/v1/delete-post/{id}", PostsDelete, posts::delete),
         scoped("GET", "/api/v1/platform-connections", ConnectionsRead, posts::connections),
         route("GET", "/api/v1/operations/{id}", "any key", posts::operation),
+        route("POST", "/mcp", "any key", mcp::serve),
     ]
 }
 
