@@ -4,12 +4,14 @@
 mod answers;
 mod backups;
 mod change;
+mod created_posts;
 mod order;
 mod posts;
 mod tenants;
 
 pub use change::Changed;
-pub(crate) use change::created_tenant;
+pub(crate) use change::name_made;
+pub(crate) use created_posts::BEFORE_UNTOLD;
 
 use crate::{
     access::{Access, Account},

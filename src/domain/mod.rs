@@ -1,7 +1,9 @@
 //! Plain types and the rules about them. No I/O, no crate that does I/O, nothing of ours but the clock's unit.
 
+pub mod addresses;
 pub mod admins;
 pub mod audit;
+pub mod created_posts;
 pub mod ids;
 pub mod jobs;
 pub mod keys;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 words! {
     /// What is changed. The words are the audit log's actions.
     Verb {
+        PostCreate = "post.create",
         PostDelete = "post.delete",
         PostUpdate = "post.update",
         TenantCreate = "tenant.create",
@@ -41,6 +42,12 @@ pub struct Asked {
     pub scheduled_at: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// Of a new post: a keyed digest of its content, which is not ours to keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Of a new post: compound ids, in the order of `created_posts::platform_set`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
     /// Days a connection link should work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_days: Option<i64>,
@@ -71,6 +78,9 @@ pub struct Snapshot {
     pub media: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_expires_at: Option<Millis>,
+    /// Of a new post: posts with the same content that were there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
     /// The managed user that had the name asked for already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
@@ -84,7 +94,7 @@ pub struct Operation {
     /// `None`: the owner's own account.
     pub tenant_id: Option<String>,
     pub verb: Verb,
-    /// The post's or tenant's id.
+    /// The post's or tenant's id; of one to be made empty, until it is known which.
     pub target: String,
     pub actor: Actor,
     pub asked: Asked,
@@ -111,7 +121,7 @@ impl Operation {
         match self.verb {
             Verb::TenantDetach | Verb::TenantLink => Some(&self.target),
             Verb::TenantCreate => Some(self.target.as_str()).filter(|id| !id.is_empty()),
-            Verb::PostDelete | Verb::PostUpdate => self.tenant_id.as_deref(),
+            Verb::PostCreate | Verb::PostDelete | Verb::PostUpdate => self.tenant_id.as_deref(),
         }
     }
 
@@ -143,7 +153,7 @@ impl Operation {
 impl Verb {
     /// Whether a post is changed; else it is a managed user.
     pub fn of_post(self) -> bool {
-        matches!(self, Self::PostDelete | Self::PostUpdate)
+        matches!(self, Self::PostCreate | Self::PostDelete | Self::PostUpdate)
     }
 }
 

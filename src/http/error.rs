@@ -42,6 +42,8 @@ pub enum Error {
     SlowBody,
     /// 422: a field of a form.
     Invalid(Invalid),
+    /// 422: what was asked for is understood, and there is no post to do it to.
+    NothingToDo(&'static str),
     /// With the seconds to wait.
     TooMany(u64),
     Overloaded,
@@ -111,6 +113,7 @@ impl Error {
             }
             Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
             Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
+            Self::NothingToDo(text) => (422, "nothing_to_do", (*text).into()),
             Self::TooMany(_) => (429, "rate_limited", "Too many requests. Wait and try again".into()),
             Self::Overloaded => (503, "overloaded", "Too many requests at once. Try again".into()),
             Self::Refused(refusal) => return describe_refusal(refusal),
@@ -287,7 +290,13 @@ impl From<planning::Error> for Error {
     fn from(error: planning::Error) -> Self {
         let invalid = |text: String| Self::Invalid(Invalid::new("post", text));
         match error {
-            planning::Error::Empty => invalid("Select at least one post".into()),
+            planning::Error::Empty => Self::NothingToDo("Select at least one post"),
+            planning::Error::NoMatch => Self::NothingToDo(
+                "No post matches these filters, so there is nothing to do. Nothing was planned",
+            ),
+            planning::Error::NothingLeft => {
+                Self::NothingToDo("None of the job's posts can be tried again or changed back any more")
+            }
             planning::Error::TooMany(count) => invalid(format!(
                 "{count} posts are too many for one job; the most is 50,000. Narrow the filters"
             )),

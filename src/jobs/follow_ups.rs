@@ -71,7 +71,7 @@ pub async fn offers(app: &App, job: &Job) -> store::Result<Vec<Offer>> {
 /// Makes the plan of a follow-up. Posts that are not in the mirror any more are left out.
 ///
 /// # Errors
-/// [`Error::Empty`] when there is nothing to do, or nothing any more.
+/// [`Error::NothingLeft`] when there is nothing to do, or nothing any more.
 pub async fn make(
     app: &App,
     workspace: &Workspace,
@@ -83,7 +83,7 @@ pub async fn make(
     let (action, posts) = match purpose {
         Purpose::Retry => (job.action, again(app, job).await?),
         Purpose::Undo => {
-            let action = inverse(job.action).ok_or(Error::Empty)?;
+            let action = inverse(job.action).ok_or(Error::NothingLeft)?;
             (action, back(app, job).await?)
         }
     };

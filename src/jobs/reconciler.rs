@@ -1,6 +1,8 @@
 //! Closing what is in doubt: calls that were sent and not answered, and calls whose process died after the intent. Looks
 //! at what upstream has now and records the operation as applied, not applied or gone.
 
+mod created_posts;
+
 use crate::{
     access::Account,
     app::App,
@@ -15,7 +17,7 @@ use crate::{
         tenants::ManagedUser,
         times,
     },
-    proxy::created_tenant,
+    proxy::name_made,
     store::{
         self,
         operations::{Effect, ItemResult},
@@ -189,9 +191,7 @@ async fn close(
     if let Some(at) = granted_at {
         entry = entry.set("grantedTime", times::to_iso(at));
     }
-    if let Some(id) = created_tenant(&effects) {
-        entry = entry.tenant(Some(id)).target("tenant", id);
-    }
+    entry = name_made(entry, &effects);
     entry.op_id = Some(operation.id.clone());
     effects.push(Effect::Close {
         op_id: operation.id.clone(),
@@ -216,6 +216,7 @@ async fn close(
 
 async fn look(app: &App, account: &Account, operation: &Operation) -> Finding {
     let found = match operation.verb {
+        Verb::PostCreate => created_posts::created(app, account, operation).await,
         Verb::PostDelete => deleted(app, account, operation).await,
         Verb::PostUpdate => updated(app, account, operation).await,
         Verb::TenantCreate | Verb::TenantDetach | Verb::TenantLink => tenant(app, account, operation).await,
@@ -256,7 +257,12 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
 
 /// Our other calls of the same kind on the same target.
 async fn twins(app: &App, operation: &Operation) -> Result<Vec<Operation>, Failure> {
-    app.db.twins(operation).await.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))
+    stored(app.db.twins(operation).await)
+}
+
+/// What our own database cannot tell is looked up again, as what upstream cannot tell.
+fn stored<T>(result: store::Result<T>) -> Result<T, Failure> {
+    result.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))
 }
 
 /// An update is settled from the list, newest changes first: `get-post` tells neither status nor time.

@@ -126,7 +126,7 @@ impl Road {
         let now = self.clock.now();
         let mut effects = Vec::new();
         let mut granted_at = None;
-        let (state, mut usable) = classify(&sent);
+        let (state, mut usable) = classify(change.verb, &sent);
         let mut state = state;
         if let (OpState::Succeeded, Ok(reply)) = (state, &sent) {
             let settled = settle(reply, &op_id, now);
@@ -151,9 +151,7 @@ impl Road {
         if let Some(at) = granted_at {
             entry = entry.set("grantedTime", times::to_iso(at));
         }
-        if let Some(id) = created_tenant(&effects) {
-            entry = entry.tenant(Some(id)).target("tenant", id);
-        }
+        entry = name_made(entry, &effects);
         if change.verb == Verb::PostDelete
             && matches!(state, OpState::Succeeded | OpState::Gone)
             && let Some(tenant) = &caller.tenant
@@ -285,22 +283,24 @@ impl Road {
     }
 }
 
-/// The tenant that a change has made.
-pub(crate) fn created_tenant(effects: &[Effect]) -> Option<&str> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::TenantPut { user, .. } => Some(user.id.as_str()),
-        _ => None,
+/// The entry with the post or tenant named that the change has made.
+pub(crate) fn name_made(entry: Draft, effects: &[Effect]) -> Draft {
+    effects.iter().fold(entry, |entry, effect| match effect {
+        Effect::TenantPut { user, .. } => entry.tenant(Some(&user.id)).target("tenant", &user.id),
+        Effect::Created { post_id, .. } => entry.target("post", post_id),
+        _ => entry,
     })
 }
 
 /// Where a call ended, and whether an answer, if there is one, can be passed on.
-fn classify(sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
+fn classify(verb: Verb, sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
     match sent {
         Err(error) if error.may_have_happened() => (OpState::InDoubt, false),
         Err(_) => (OpState::Failed, false),
         Ok(reply) => match reply.status {
             200..=299 => (OpState::Succeeded, true),
-            404 if reply.json().is_some() => (OpState::Gone, true),
+            // What is to be made cannot be gone.
+            404 if reply.json().is_some() && verb != Verb::PostCreate => (OpState::Gone, true),
             // The endpoints' own texts of a 500 mean that it was not applied (design §13); any other 500 means nothing.
             500 if documented(reply) => (OpState::Failed, true),
             500..=599 => (OpState::InDoubt, true),
@@ -312,7 +312,10 @@ fn classify(sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
 /// The texts of `contract.md` that come with a rolled-back change. "Internal server error" is not among them: it is
 /// anybody's text, and may as well stand for an answer that failed after the change was made.
 fn documented(reply: &Reply) -> bool {
-    matches!(reply.error_text().as_deref(), Some("Failed to update post" | "Failed to delete post group"))
+    matches!(
+        reply.error_text().as_deref(),
+        Some("Failed to create post group" | "Failed to update post" | "Failed to delete post group")
+    )
 }
 
 fn outcome(state: OpState) -> Outcome {

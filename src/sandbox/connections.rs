@@ -13,7 +13,7 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// Below this much time left a token is `expiring_soon`.
-const SOON: i64 = 7 * DAY;
+pub(super) const SOON: i64 = 7 * DAY;
 
 #[derive(FromRow)]
 struct Row {

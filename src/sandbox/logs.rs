@@ -26,6 +26,10 @@ impl<'a> Event<'a> {
     pub(super) fn of(name: &'a str) -> Event<'a> {
         Event { name, ..Event::default() }
     }
+
+    pub(super) fn scheduled(at: i64) -> Event<'a> {
+        Event { metadata: Some(json!({ "scheduledTime": times::text(at) })), ..Event::of("scheduled") }
+    }
 }
 
 /// Adds an event.

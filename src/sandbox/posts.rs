@@ -10,8 +10,8 @@ use super::journal::{self, Effect, State};
 use super::logs::{self, Event};
 use super::routes::Request;
 use super::store::object_id;
-use super::times;
 use super::wire::{Answer, Failure, given, refused};
+use super::{deliveries, times};
 
 /// The platforms whose settings upstream keeps.
 const KEPT_SETTINGS: [&str; 4] = ["tiktok", "instagram", "youtube", "threads"];
@@ -64,14 +64,8 @@ pub(super) async fn create(request: &Request) -> Result<Answer, Failure> {
     }
     request.effects.break_transaction()?;
     if let Some(at) = scheduled_time {
-        let metadata = json!({ "scheduledTime": times::text(at) });
-        logs::add(
-            &mut tx,
-            &request.app.store,
-            &id,
-            Event { metadata: Some(metadata), ..Event::of("scheduled") },
-        )
-        .await?;
+        logs::add(&mut tx, &request.app.store, &id, Event::scheduled(at)).await?;
+        deliveries::queue_scheduled(&mut tx, &request.who.acting, &id, at).await?;
     }
     let effect = Effect {
         user: &request.who.acting,
@@ -82,6 +76,7 @@ pub(super) async fn create(request: &Request) -> Result<Answer, Failure> {
     };
     journal::record(&mut tx, request.origin(), effect).await?;
     tx.commit().await?;
+    request.app.deliveries.wake();
     Ok(Answer::json(200, &json!({ "success": true, "postGroupId": id })))
 }
 
@@ -173,12 +168,15 @@ pub(super) async fn update(request: &Request, id: &str) -> Result<Answer, Failur
     write(&mut tx, &id, &after, now).await?;
     request.effects.break_transaction()?;
 
-    let metadata = json!({
-        "from": before.status, "to": after.status, "scheduledTime": after.scheduled_time.map(times::text),
-    });
-    let event = if before.status != after.status { "status_changed" } else { "scheduled" };
-    logs::add(&mut tx, &request.app.store, &id, Event { metadata: Some(metadata), ..Event::of(event) })
-        .await?;
+    if before.status != after.status {
+        let metadata = Some(json!({ "from": before.status, "to": after.status }));
+        logs::add(&mut tx, &request.app.store, &id, Event { metadata, ..Event::of("status_changed") })
+            .await?;
+    }
+    if let (Some(at), "scheduled") = (after.scheduled_time, after.status.as_str()) {
+        logs::add(&mut tx, &request.app.store, &id, Event::scheduled(at)).await?;
+        deliveries::queue_scheduled(&mut tx, &request.who.acting, &id, at).await?;
+    }
     let effect = Effect {
         user: &request.who.acting,
         action: "post.update",
@@ -188,6 +186,7 @@ pub(super) async fn update(request: &Request, id: &str) -> Result<Answer, Failur
     };
     journal::record(&mut tx, request.origin(), effect).await?;
     tx.commit().await?;
+    request.app.deliveries.wake();
 
     let mut group = json!({ "_id": id, "status": after.status });
     if let Some(at) = after.scheduled_time {

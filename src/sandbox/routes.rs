@@ -10,7 +10,10 @@ use super::auth::{self, Caller};
 use super::faults::Effects;
 use super::journal::{self, Origin};
 use super::wire::{Answer, Call, Failure, Reply, refused};
-use super::{App, connections, control, deletion, listing, logs, media, posts, scheduler, seeding, users};
+use super::{
+    App, connections, control, deletion, deliveries, listing, logs, media, posts, scheduler, seeding, users,
+    webhooks,
+};
 
 /// One authenticated call, as a handler sees it.
 pub(super) struct Request {
@@ -41,6 +44,11 @@ enum Endpoint {
     DetachUser(String),
     UserKey(String),
     ConnectionUrl(String),
+    ListWebhooks,
+    CreateWebhook,
+    UpdateWebhook(String),
+    DeleteWebhook(String),
+    WebhookSecret(String),
 }
 
 impl Endpoint {
@@ -61,6 +69,11 @@ impl Endpoint {
             ("POST", ["workspace", "users", id, "connection-url"]) => {
                 Endpoint::ConnectionUrl((*id).to_owned())
             }
+            ("GET", ["webhooks"]) => Endpoint::ListWebhooks,
+            ("POST", ["webhooks"]) => Endpoint::CreateWebhook,
+            ("PATCH", ["webhooks", id]) => Endpoint::UpdateWebhook((*id).to_owned()),
+            ("DELETE", ["webhooks", id]) => Endpoint::DeleteWebhook((*id).to_owned()),
+            ("POST", ["webhooks", id, "regenerate-secret"]) => Endpoint::WebhookSecret((*id).to_owned()),
             _ => return None,
         })
     }
@@ -100,6 +113,11 @@ impl Endpoint {
             Endpoint::DetachUser(id) => users::detach(request, id).await,
             Endpoint::UserKey(id) => users::new_key(request, id).await,
             Endpoint::ConnectionUrl(id) => users::connection_url(request, id).await,
+            Endpoint::ListWebhooks => webhooks::list(request).await,
+            Endpoint::CreateWebhook => webhooks::create(request).await,
+            Endpoint::UpdateWebhook(id) => webhooks::update(request, id).await,
+            Endpoint::DeleteWebhook(id) => webhooks::delete(request, id).await,
+            Endpoint::WebhookSecret(id) => webhooks::new_secret_for(request, id).await,
         }
     }
 }
@@ -183,6 +201,9 @@ async fn control_route(app: &App, call: &Call, path: &[&str]) -> Result<Answer, 
             app.calls.reset();
             Ok(app.calls.show(call))
         }
+        ("PUT", ["webhooks"]) => deliveries::switch(app, call),
+        ("GET", ["deliveries"]) => deliveries::list(app, call).await,
+        ("POST", ["deliveries"]) => deliveries::send_now(app, call).await,
         ("POST", ["tick"]) => scheduler::tick_now(app, call).await,
         _ => Err(refused(404, "Not found")),
     }

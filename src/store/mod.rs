@@ -3,6 +3,7 @@
 
 pub mod admins;
 pub mod audit;
+pub mod created_posts;
 pub mod facts;
 pub mod follow_ups;
 pub mod idempotency;

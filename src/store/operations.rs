@@ -61,6 +61,11 @@ pub enum Effect {
         sealed: Vec<u8>,
         at: Millis,
     },
+    /// The post that the operation has made. Fails with [`Error::Taken`] if another one has made it.
+    Created {
+        op_id: String,
+        post_id: String,
+    },
     /// The post no longer exists.
     PostGone {
         workspace_id: String,
@@ -120,7 +125,7 @@ pub struct ItemResult {
 }
 
 #[derive(sqlx::FromRow)]
-struct OperationRow {
+pub(super) struct OperationRow {
     id: String,
     workspace_id: String,
     tenant_id: Option<String>,
@@ -141,7 +146,7 @@ struct OperationRow {
     granted_at: Option<i64>,
 }
 
-const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
+pub(super) const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
     node, started_at, checks, ended_at, doubted_at, upstream_status, granted_at FROM operations WHERE ";
 
 impl Tx {
@@ -191,6 +196,7 @@ impl Tx {
                 .map(drop)
             }
             Effect::Backup { job_id, n, sealed, at } => self.keep_backup(job_id, *n, sealed, *at).await,
+            Effect::Created { op_id, post_id } => self.note_created(op_id, post_id).await,
             Effect::PostGone { workspace_id, tenant_id, post_id } => {
                 for text in [
                     "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",

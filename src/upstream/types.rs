@@ -242,6 +242,13 @@ pub fn read_user(reply: &Reply) -> Option<ManagedUser> {
     user.user.into_managed().ok()
 }
 
+/// The id in the answer to a create.
+pub fn read_created(reply: &Reply) -> Option<String> {
+    let body = reply.json().filter(|body| body.get("success") == Some(&serde_json::Value::Bool(true)))?;
+    let id = body.get("postGroupId")?.as_str().filter(|id| ids::is_object_id(id))?;
+    Some(id.to_owned())
+}
+
 /// What an update granted.
 pub fn read_granted(reply: &Reply) -> Granted {
     let group = reply.json().and_then(|mut json| json.get_mut("postGroup").map(serde_json::Value::take));

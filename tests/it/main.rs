@@ -10,6 +10,7 @@ mod bulk_door;
 mod bulk_property;
 mod bulk_throughput;
 mod conduct;
+mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
 mod disk;
@@ -22,6 +23,7 @@ mod hostile_bytes;
 mod idempotency;
 mod isolation;
 mod job_pages;
+mod keys;
 mod kills;
 mod limits;
 mod load;

@@ -31,6 +31,7 @@ gateway_on_both_engines!(
     a_frozen_tenant_sends_nothing_and_says_why,
     a_change_in_doubt_is_not_made_again,
     an_idempotency_key_makes_a_tool_run_once,
+    a_post_is_created_once,
     a_workspace_key_names_its_tenant,
     messages_that_are_none_are_refused,
     arguments_that_are_none_are_refused,
@@ -40,9 +41,10 @@ gateway_on_both_engines!(
 
 type Session = RunningService<RoleClient, ClientConfig>;
 
-const ALL_TOOLS: [&str; 8] = [
+const ALL_TOOLS: [&str; 9] = [
     "list_posts",
     "get_post",
+    "create_post",
     "reschedule_post",
     "pause_post",
     "resume_post",
@@ -236,6 +238,7 @@ async fn tools_are_those_that_the_keys_scopes_open(engine: Engine) {
         (vec![PostsRead], vec!["list_posts", "get_post", "get_operation"]),
         (vec![PostsUpdate], vec!["reschedule_post", "pause_post", "resume_post", "get_operation"]),
         (vec![PostsDelete, ConnectionsRead], vec!["delete_post", "list_connections", "get_operation"]),
+        (vec![Scope::PostsCreate], vec!["create_post", "get_operation"]),
         (vec![Scope::MediaWrite], vec!["get_operation"]),
     ] {
         let key = app.key(&app.ws, KeyKind::Tenant, Some(&tenant.id), &scopes).await;
@@ -252,6 +255,7 @@ async fn tools_are_those_that_the_keys_scopes_open(engine: Engine) {
         ("pause_post", json!({ "postGroupId": id }), "posts:update"),
         ("reschedule_post", json!({ "postGroupId": id, "scheduledTime": later }), "posts:update"),
         ("list_connections", json!({}), "connections:read"),
+        ("create_post", json!({ "content": "x", "platforms": ["twitter-1"] }), "posts:create"),
     ] {
         let before = app.entries().await.len();
         let (code, answer) = refused(&session, tool, arguments).await;
@@ -267,6 +271,9 @@ async fn tools_are_those_that_the_keys_scopes_open(engine: Engine) {
         let hints = tool.annotations.unwrap();
         let reads = ["list_posts", "get_post", "list_connections", "get_operation"].contains(&&*tool.name);
         assert_eq!(hints.read_only_hint, Some(reads), "{}", tool.name);
+        if tool.name == "create_post" {
+            assert_eq!((hints.destructive_hint, hints.idempotent_hint), (Some(false), Some(false)));
+        }
         if tool.name == "delete_post" {
             assert_eq!((hints.destructive_hint, hints.idempotent_hint), (Some(true), Some(true)));
         }
@@ -396,6 +403,55 @@ async fn an_idempotency_key_makes_a_tool_run_once(engine: Engine) {
     let answer = Answer::read(request.send().await.unwrap()).await;
     assert_eq!((answer.header("idempotency-replayed"), answer.json()), ("true", first));
     assert_eq!(entries_of(&app, &id).await.len(), 2);
+}
+
+async fn a_post_is_created_once(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    let scopes = [Scope::PostsCreate, Scope::PostsRead];
+    let key = app.key(&app.ws, KeyKind::Tenant, Some(&tenant.id), &scopes).await;
+    let session = session(&app, &key).await;
+    let (later, past) = (times::to_iso(app.clock.now() + DAY), times::to_iso(app.clock.now() - DAY));
+    let new = |more: Value| {
+        let mut all = json!({ "content": "Hello", "platforms": ["twitter-1"] });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let draft = done(&session, "create_post", new(json!({}))).await;
+    let id = draft["postGroupId"].as_str().unwrap();
+    assert_eq!(status_and_time(&app, id).await, ("draft".into(), None));
+    let once = new(json!({ "scheduledTime": later, "idempotencyKey": "hello 1",
+                           "platformSettings": { "tiktok": { "privacy": "SELF_ONLY" } } }));
+    let scheduled = done(&session, "create_post", once.clone()).await;
+    let id = scheduled["postGroupId"].as_str().unwrap();
+    assert_eq!(status_and_time(&app, id).await, ("scheduled".into(), Some(later)));
+    assert_eq!(done(&session, "create_post", once).await, scheduled);
+    assert_eq!(refused(&session, "create_post", new(json!({ "scheduledTime": past }))).await.0, "past_time");
+    for (wrong, named) in [
+        (json!({ "content": "" }), "content"),
+        (json!({ "content": "   " }), "Content"),
+        (json!({ "platforms": "twitter-1" }), "platforms"),
+        (json!({ "platforms": [] }), "platforms"),
+        (json!({ "platforms": ["no platform"] }), "platform"),
+        (json!({ "platformSettings": [] }), "platformSettings"),
+    ] {
+        let (code, answer) = refused(&session, "create_post", new(wrong.clone())).await;
+        assert!(
+            code.starts_with("invalid_") && answer["error"].as_str().unwrap().contains(named),
+            "{wrong}: {answer}"
+        );
+    }
+    // The answer is lost: the operation tells which post it became.
+    app.faults(json!([{ "match": { "path": "/api/v1/create-post" }, "resetAfter": true }])).await;
+    let (_, lost) = refused(&session, "create_post", new(json!({ "content": "Lost" }))).await;
+    app.control(Method::DELETE, "faults", Value::Null).await;
+    app.until_settled().await;
+    let told = done(&session, "get_operation", json!({ "operationId": lost["operationId"] })).await;
+    let listed = done(&session, "list_posts", json!({})).await;
+    let posts = listed["posts"].as_array().unwrap();
+    let found = posts.iter().find(|post| post["content"] == "Lost").unwrap();
+    assert_eq!((&told["state"], &told["postGroupId"]), (&json!("applied"), &found["postGroupId"]));
+    assert_eq!(posts.len(), 3, "{listed}");
 }
 
 async fn a_workspace_key_names_its_tenant(engine: Engine) {

@@ -7,6 +7,7 @@ mod failures;
 mod media;
 mod posts;
 mod publishing;
+mod webhooks;
 mod world;
 
 use std::time::Duration;

@@ -8,11 +8,19 @@ use crate::{
     },
     testapp::{Browser, TestApp},
 };
-use gatehouse::store::posts::PostFilter;
+use gatehouse::{
+    domain::keys::{KeyKind, Scope},
+    store::posts::PostFilter,
+};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 
-gateway_on_both_engines!(all_that_match_are_598_of_1772_and_no_other, a_post_of_two_jobs_is_the_first_ones,);
+gateway_on_both_engines!(
+    all_that_match_are_598_of_1772_and_no_other,
+    a_post_of_two_jobs_is_the_first_ones,
+    nothing_is_planned_where_nothing_matches,
+);
 
 async fn all_that_match_are_598_of_1772_and_no_other(engine: Engine) {
     let app = TestApp::spawn(engine).await;
@@ -83,4 +91,25 @@ async fn a_post_of_two_jobs_is_the_first_ones(engine: Engine) {
     assert_eq!(codes, [("skipped".to_owned(), Some("locked".to_owned()), 4)]);
     let deleted = deletions(&app).await;
     assert!(deleted.len() == 12 && deleted.values().all(|n| *n == 1), "{deleted:?}");
+}
+
+async fn nothing_is_planned_where_nothing_matches(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    app.tenant("ann").await;
+    let mut browser = Browser::login(&app).await;
+    let (list, plans) = (format!("/w/{}/posts", app.ws), format!("/w/{}/plans", app.ws));
+    let fields = [("action", "delete"), ("scope", "matching"), ("filter", "status=failed&per=25")];
+    let answer = browser.submit(&list, &plans, &fields).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    for said in
+        ["Nothing to do", "No post matches these filters", &format!("{list}?status=failed&#38;per=25")]
+    {
+        assert!(answer.text.contains(said), "{said}: {}", answer.text);
+    }
+    let none = browser.submit(&list, &plans, &[("action", "delete"), ("scope", "ticked")]).await;
+    assert!(none.status == 422 && none.text.contains("Select at least one post"), "{}", none.text);
+    let key = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead, Scope::PostsDelete]).await;
+    let body = json!({ "action": "delete", "filter": { "status": ["failed"] } });
+    let answer = app.api(Method::POST, "/manage/v1/bulk/plans", &key, Some(body)).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (422, &json!("nothing_to_do")), "{}", answer.text);
 }

@@ -5,6 +5,7 @@
 mod admins;
 mod audit;
 mod coverage;
+mod created_posts;
 mod disk;
 mod facts;
 mod follow_ups;

@@ -29,8 +29,9 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 33] = [
+const ACTIONS: &[(&str, &str)] = &[
     ("post.", "Posts: all"),
+    ("post.create", "post.create"),
     ("post.delete", "post.delete"),
     ("post.update", "post.update"),
     ("job.", "Bulk jobs: all"),
@@ -49,6 +50,7 @@ const ACTIONS: [(&str, &str); 33] = [
     ("tenant.unfreeze", "tenant.unfreeze"),
     ("key.", "Keys: all"),
     ("key.create", "key.create"),
+    ("key.update", "key.update"),
     ("key.revoke", "key.revoke"),
     ("workspace.", "Workspaces: all"),
     ("workspace.create", "workspace.create"),

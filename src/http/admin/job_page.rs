@@ -3,7 +3,7 @@
 use super::{
     super::{Answer, Error},
     follow_ups,
-    jobs::{counters, job_of, pace, state, title},
+    jobs::{counters, job_of, pace, starter, state, title},
     present,
     views::{Badge, Failure, FailureGroup, JobItem as ItemRow, JobPage, JobTenant, Link, Pager, Tab},
     visit::Visit,
@@ -76,7 +76,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         time_left: pace
             .map(|(_, left)| format!("about {}", present::span(left * SECOND)))
             .unwrap_or_default(),
-        actor: job.actor.name.clone(),
+        actor: starter(app, &job).await?,
         reason: job.reason.clone(),
         started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
         finished: job.ended_at.map(|at| present::exact_moment(at, now)),

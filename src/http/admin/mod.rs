@@ -82,6 +82,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/keys/new", w(Operate), keys::new),
         form("/w/{ws}/keys", w(Operate), keys::create),
         page("/w/{ws}/keys/{id}", w(Read), keys::show),
+        form("/w/{ws}/keys/{id}/rules", w(Operate), keys::set_rules),
         page("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke_form),
         form("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke),
         page("/w/{ws}/secrets/{id}", Member, secrets::show),

@@ -114,6 +114,8 @@ pub(super) async fn rows(visit: &Visit, operations: &[Operation]) -> Result<Vec<
 fn what(operation: &Operation) -> String {
     let post = || CopyId::short("", operation.target.as_str()).short;
     match operation.verb {
+        Verb::PostCreate if operation.target.is_empty() => "Create a post".into(),
+        Verb::PostCreate => format!("Create post {}", post()),
         Verb::PostDelete => format!("Delete post {}", post()),
         Verb::PostUpdate => format!("Change post {}", post()),
         Verb::TenantCreate => "Create a tenant".into(),
@@ -138,7 +140,7 @@ fn facts(operation: &Operation, row: &OperationRow) -> Vec<Fact> {
         None if operation.verb.of_post() => facts.push(fact("Tenant", "The account's owner", "")),
         None => {}
     }
-    if operation.verb.of_post() {
+    if operation.verb.of_post() && !operation.target.is_empty() {
         let url = match &operation.tenant_id {
             Some(tenant) => format!("/w/{ws}/posts/{tenant}/{}", operation.target),
             None => String::new(),
@@ -164,6 +166,9 @@ fn asked(operation: &Operation) -> Vec<Fact> {
     let mut facts = Vec::new();
     facts.extend(asked.status.as_deref().map(|status| fact("Status", status, "")));
     facts.extend(asked.scheduled_at.map(|at| fact("Scheduled time", time(at), "")));
+    if !asked.platforms.is_empty() {
+        facts.push(fact("Platforms", asked.platforms.join(", "), ""));
+    }
     facts.extend(asked.username.as_deref().map(|username| fact("Username", username, "")));
     facts
 }

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         audit::{Draft, Outcome},
         ids,
-        plans::{BulkAction, Plan, PlanOptions, typed_matches, zone},
+        plans::{BulkAction, Plan, PlanOptions, typed_count_matches, zone},
     },
     jobs::planning::{self, Request, Selection},
 };
@@ -156,7 +156,7 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
         mistakes.add("reason", "Enter at most 500 characters");
     }
     if let Some(wanted) = &demands.typed
-        && !typed_matches(wanted, visit.form.get("confirm"))
+        && !typed_count_matches(wanted, visit.form.get("confirm"))
     {
         mistakes.add("confirm", &format!("Type {wanted} exactly: the count is what will be changed"));
     }

@@ -82,6 +82,7 @@ pub fn flash(word: &str) -> Option<Banner> {
         "tenant_added" => "Tenant created.",
         "detached" => "Tenant detached. The user and its posts stay at PostPost.",
         "revoked" => "Key revoked. It is refused from now on.",
+        "rules_set" => "Changed. The rules hold from now on.",
         "saved" => "Saved.",
         "password_set" => "Password changed. Your other sessions were signed out.",
         "session_ended" => "Session ended.",

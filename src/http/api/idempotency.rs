@@ -167,6 +167,9 @@ async fn answer_of(app: &App, caller: &Caller, operation: &Operation) -> Result<
     if operation.state == OpState::Gone {
         return Ok((404, json!({ "error": "Post group not found" })));
     }
+    if operation.verb == Verb::PostCreate {
+        return Ok((200, json!({ "success": true, "postGroupId": operation.target })));
+    }
     if operation.verb != Verb::PostUpdate {
         return Ok((200, json!({ "success": true })));
     }

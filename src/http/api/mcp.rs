@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::keys::{Scope, Scopes},
+    domain::keys::{Key, Scope},
 };
 use ::http::{Request, Response, header::CONTENT_TYPE};
 use bytes::Bytes;
@@ -48,18 +48,19 @@ pub async fn serve(app: Arc<App>, mut call: Call) -> Result<Answer, Error> {
     refuse_foreign_page(&app, &call)?;
     call.headers.remove("x-publora-client");
     call.headers.insert("x-postpost-client".into(), LABEL.into());
-    let (_, scopes) = auth::identify(&app, &call).await?;
-    if let Err(refused) = one_message(&call) {
-        return match refused {
-            Error::Bad { text, .. } if call.body.trim_ascii_start().starts_with(b"[") => {
-                Ok(refusal(400, ErrorCode::INVALID_REQUEST, &text, &call))
-            }
-            Error::Bad { text, .. } => Ok(refusal(400, ErrorCode::PARSE_ERROR, &text, &call)),
-            other => Err(other),
-        };
+    let (_, key) = auth::identify(&app, &call).await?;
+    if call.body.trim_ascii_start().starts_with(b"[") {
+        let text = "Send one message in each request, not a batch";
+        return Ok(refusal(400, ErrorCode::INVALID_REQUEST, text, &call));
+    }
+    // Read as strictly as every other body of this door's.
+    match json_body::object(&call) {
+        Ok(_) => {}
+        Err(Error::Bad { text, .. }) => return Ok(refusal(400, ErrorCode::PARSE_ERROR, &text, &call)),
+        Err(other) => return Err(other),
     }
     let request = request(&call).map_err(|error| Error::Internal(error.to_string()))?;
-    let client = Client { app, call: call.clone(), scopes };
+    let client = Client { app, call: call.clone(), key };
     let config =
         StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
     let sessions = Arc::new(NeverSessionManager::default());
@@ -76,14 +77,6 @@ fn refuse_foreign_page(app: &App, call: &Call) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
-}
-
-/// Reads the body as strictly as every other of this door's.
-fn one_message(call: &Call) -> Result<(), Error> {
-    if call.body.trim_ascii_start().starts_with(b"[") {
-        return Err(Error::bad("invalid_body", "Send one message in each request, not a batch"));
-    }
-    json_body::object(call).map(drop)
 }
 
 /// The request as the SDK reads it. The host is a name it trusts: which names reach the gateway is its proxy's business.
@@ -134,7 +127,7 @@ fn refusal(status: u16, code: ErrorCode, text: &str, call: &Call) -> Answer {
 struct Client {
     app: Arc<App>,
     call: Call,
-    scopes: Scopes,
+    key: Arc<Key>,
 }
 
 impl ServerHandler for Client {
@@ -152,7 +145,7 @@ impl ServerHandler for Client {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let open = |tool: &&Tool| match tool.route().map(|route| Scope::parse(&route.needs)) {
-            Some(Some(scope)) => self.scopes.has(scope),
+            Some(Some(scope)) => self.key.scopes.has(scope),
             Some(None) => true,
             None => false,
         };

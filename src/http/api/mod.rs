@@ -5,6 +5,7 @@ mod auth;
 mod idempotency;
 mod mcp;
 mod posts;
+mod whoami;
 
 pub use auth::who;
 
@@ -26,14 +27,16 @@ pub struct Request {
 
 /// The site map of the tenant door.
 pub fn routes() -> Vec<Route> {
-    use Scope::{ConnectionsRead, PostsDelete, PostsRead, PostsUpdate};
+    use Scope::{ConnectionsRead, PostsCreate, PostsDelete, PostsRead, PostsUpdate};
     vec![
         scoped("GET", "/api/v1/list-posts", PostsRead, posts::list),
         scoped("GET", "/api/v1/get-post/{id}", PostsRead, posts::show),
+        changing("POST", "/api/v1/create-post", PostsCreate, posts::create),
         changing("PUT", "/api/v1/update-post/{id}", PostsUpdate, posts::update),
         changing("DELETE", "/api/v1/delete-post/{id}", PostsDelete, posts::delete),
         scoped("GET", "/api/v1/platform-connections", ConnectionsRead, posts::connections),
         route("GET", "/api/v1/operations/{id}", "any key", posts::operation),
+        route("GET", "/api/v1/whoami", "any key", whoami::show),
         route("POST", "/mcp", "any key", mcp::serve),
     ]
 }
@@ -47,8 +50,8 @@ where
     route(method, path, scope.as_str(), move |app, call| {
         let handler = handler.clone();
         async move {
-            let (caller, scopes) = auth::identify(&app, &call).await?;
-            admit(&app, &caller, &scopes, scope).await?;
+            let (caller, key) = auth::identify(&app, &call).await?;
+            admit(&app, &caller, &key.scopes, scope).await?;
             handler(Request { app, call, caller }).await
         }
     })

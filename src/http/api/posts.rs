@@ -8,6 +8,7 @@ use crate::{
     app::App,
     domain::{
         audit::{Draft, Outcome},
+        created_posts::NewPost,
         ids,
         operations::Operation,
         times,
@@ -48,6 +49,13 @@ pub async fn connections(request: Request) -> Result<Answer, Error> {
     Ok(pass(request.app.road.read(&request.caller, Read::Connections).await?))
 }
 
+pub async fn create(request: Request) -> Result<Answer, Error> {
+    let post = NewPost::parse(json_body::object(&request.call)?)
+        .map_err(|e| Error::bad("invalid_body", e.text()))?;
+    let created = request.app.road.create_post(&request.caller, &post, publish_now(&request), None).await?;
+    Ok(pass(created.reply))
+}
+
 pub async fn update(request: Request) -> Result<Answer, Error> {
     let id = request.call.param("id");
     if !ids::is_object_id(id) {
@@ -55,14 +63,19 @@ pub async fn update(request: Request) -> Result<Answer, Error> {
     }
     let update =
         Update::parse(json_body::object(&request.call)?).map_err(|e| Error::bad("invalid_body", e.text()))?;
-    let publish_now = request.call.header("x-gatehouse-publish-now") == Some("1");
-    let changed = request.app.road.update_post(&request.caller, id, &update, publish_now, None).await?;
+    let now = publish_now(&request);
+    let changed = request.app.road.update_post(&request.caller, id, &update, now, None).await?;
     Ok(pass(changed.reply))
 }
 
 pub async fn delete(request: Request) -> Result<Answer, Error> {
     let changed = request.app.road.delete_post(&request.caller, request.call.param("id"), None).await?;
     Ok(pass(changed.reply))
+}
+
+/// Whether the caller says that a post may go out at once.
+fn publish_now(request: &Request) -> bool {
+    request.call.header("x-gatehouse-publish-now") == Some("1")
 }
 
 /// What became of an operation: for the key whose call got a 504. Any key may ask, about its own tenant's only.
@@ -95,7 +108,8 @@ fn describe(operation: &Operation) -> serde_json::Value {
     json!({
         "operationId": operation.id,
         "action": operation.verb.as_str(),
-        target: operation.target,
+        // Null while it is not known what was made, and for good if nothing was.
+        target: Some(operation.target.as_str()).filter(|id| !id.is_empty()),
         "state": operation.state.as_str(),
         "outcome": operation.how_it_ended(),
         "startedAt": times::to_iso(operation.started_at),

@@ -31,7 +31,9 @@ pub use forms::{Choice, ChoiceGroup, Field, Summary};
 pub use jobs::{
     CancelPage, Counters, Failure, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
 };
-pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage, SecretPage};
+pub use keys::{
+    KeyForm, KeyListPage, KeyPage, KeyRow, KeyRulesForm, KeyUserRow, NewKeyPage, RevokeKeyPage, SecretPage,
+};
 pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};

@@ -33,12 +33,15 @@ pub struct Tool {
 }
 
 /// What a call does, as the protocol's annotations have it.
+#[derive(Clone, Copy, PartialEq)]
 enum Effect {
     Reads,
-    /// `overwrites`: something is lost that no other tool brings back.
-    Changes {
-        overwrites: bool,
-    },
+    /// Makes something new, each time anew.
+    Adds,
+    /// Changes what another tool can change back.
+    Sets,
+    /// Something is lost that no other tool brings back.
+    Overwrites,
 }
 
 /// An argument.
@@ -68,6 +71,9 @@ enum Kind {
         max: usize,
     },
     OneOf(fn() -> Vec<&'static str>),
+    /// Strings, at least one.
+    List,
+    Object,
     Number {
         min: u64,
         max: u64,
@@ -99,6 +105,10 @@ const IDEMPOTENCY_KEY: Field = Field {
 /// A query parameter that may be left out.
 const fn query(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field { name, place: Place::Query, kind, required: false, about }
+}
+
+const fn body(name: &'static str, kind: Kind, required: bool, about: &'static str) -> Field {
+    Field { name, place: Place::Body, kind, required, about }
 }
 
 /// Every tool, in the order of the list.
@@ -143,12 +153,38 @@ pub const ALL: &[Tool] = &[
         says: None,
     },
     Tool {
+        name: "create_post",
+        title: "Create a post",
+        description: "Makes a post for one or more connected accounts. With a scheduledTime it is published then; without one \
+            it is a draft. Give an idempotencyKey: a call repeated without one makes another post.",
+        route: ("POST", "/api/v1/create-post"),
+        effect: Effect::Adds,
+        fields: &[
+            body("content", Kind::Text { max: 100_000 }, true, "The post's text"),
+            body(
+                "platforms",
+                Kind::List,
+                true,
+                "platformIds of connected accounts, as list_connections shows them",
+            ),
+            Field { required: false, ..TIME },
+            body(
+                "platformSettings",
+                Kind::Object,
+                false,
+                "Settings of tiktok, instagram, youtube or threads, by platform",
+            ),
+            IDEMPOTENCY_KEY,
+        ],
+        says: None,
+    },
+    Tool {
         name: "reschedule_post",
         title: "Reschedule a post",
         description: "Gives a draft or scheduled post another time. PostPost may grant a later one than asked for; the \
             answer has it. A draft stays a draft.",
         route: ("PUT", "/api/v1/update-post/{id}"),
-        effect: Effect::Changes { overwrites: true },
+        effect: Effect::Overwrites,
         fields: &[POST, TIME, IDEMPOTENCY_KEY],
         says: None,
     },
@@ -157,7 +193,7 @@ pub const ALL: &[Tool] = &[
         title: "Pause a post",
         description: "Keeps a scheduled post from being published: it becomes a draft and keeps its time.",
         route: ("PUT", "/api/v1/update-post/{id}"),
-        effect: Effect::Changes { overwrites: false },
+        effect: Effect::Sets,
         fields: &[POST, IDEMPOTENCY_KEY],
         says: Some(("status", PostStatus::Draft.as_str())),
     },
@@ -167,7 +203,7 @@ pub const ALL: &[Tool] = &[
         description: "Schedules a draft: it will be published at its time. Refused if that time has passed, because it \
             would be published at once; give a scheduledTime then.",
         route: ("PUT", "/api/v1/update-post/{id}"),
-        effect: Effect::Changes { overwrites: true },
+        effect: Effect::Overwrites,
         fields: &[POST, Field { required: false, ..TIME }, IDEMPOTENCY_KEY],
         says: Some(("status", PostStatus::Scheduled.as_str())),
     },
@@ -177,7 +213,7 @@ pub const ALL: &[Tool] = &[
         description: "Deletes a post with its media for good. Posts that are being published or are live are refused unless \
             the workspace allows it; a live post would stay on its platforms.",
         route: ("DELETE", "/api/v1/delete-post/{id}"),
-        effect: Effect::Changes { overwrites: true },
+        effect: Effect::Overwrites,
         fields: &[POST, IDEMPOTENCY_KEY],
         says: None,
     },
@@ -219,8 +255,11 @@ impl Tool {
         let hints = ToolAnnotations::with_title(self.title).open_world(true);
         let hints = match self.effect {
             Effect::Reads => hints.read_only(true),
-            // Each sets a post to a state or takes it away: a second time changes no more.
-            Effect::Changes { overwrites } => hints.read_only(false).destructive(overwrites).idempotent(true),
+            // Of the rest, each but the making of a post sets it to a state or takes it away: twice is no more than once.
+            effect => hints
+                .read_only(false)
+                .destructive(effect == Effect::Overwrites)
+                .idempotent(effect != Effect::Adds),
         };
         Definition::new(self.name, self.description, self.schema()).with_title(self.title).annotate(hints)
     }
@@ -301,27 +340,28 @@ impl Field {
             Kind::Time => json!({ "type": "string", "format": "date-time" }),
             Kind::Text { max } => json!({ "type": "string", "minLength": 1, "maxLength": max }),
             Kind::OneOf(words) => json!({ "type": "string", "enum": words() }),
+            Kind::List => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
+            Kind::Object => json!({ "type": "object" }),
             Kind::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         };
         schema["description"] = self.about.into();
         schema
     }
 
-    /// The argument as text, if it is one of this kind.
+    /// The argument, if it is one of this kind: as text where it has to be one.
     fn check(&self, value: &Value) -> Option<String> {
-        if let Kind::Number { min, max } = &self.kind {
-            return value.as_u64().filter(|n| (min..=max).contains(&n)).map(|n| n.to_string());
-        }
-        let text = value.as_str()?;
+        let text = value.as_str();
         let fits = match &self.kind {
-            Kind::PostId => ids::is_object_id(text),
-            Kind::OperationId => ids::is_own_id(text),
-            Kind::Time => (1..=64).contains(&text.len()),
-            Kind::Text { max } => (1..=*max).contains(&text.len()),
-            Kind::OneOf(words) => words().contains(&text),
-            Kind::Number { .. } => false,
+            Kind::PostId => text.is_some_and(ids::is_object_id),
+            Kind::OperationId => text.is_some_and(ids::is_own_id),
+            Kind::Time => text.is_some_and(|text| (1..=64).contains(&text.len())),
+            Kind::Text { max } => text.is_some_and(|text| (1..=*max).contains(&text.chars().count())),
+            Kind::OneOf(words) => text.is_some_and(|text| words().contains(&text)),
+            Kind::List => value.as_array().is_some_and(|l| !l.is_empty() && l.iter().all(Value::is_string)),
+            Kind::Object => value.is_object(),
+            Kind::Number { min, max } => value.as_u64().is_some_and(|n| (*min..=*max).contains(&n)),
         };
-        fits.then(|| text.to_owned())
+        fits.then(|| text.map_or_else(|| value.to_string(), str::to_owned))
     }
 
     fn complaint(&self) -> String {
@@ -329,7 +369,9 @@ impl Field {
             Kind::PostId => "24 hexadecimal digits in small letters, as a string".to_owned(),
             Kind::OperationId => "an operationId of the gateway's, as a string".to_owned(),
             Kind::Time => "a moment such as 2030-01-31T10:00:00Z, as a string".to_owned(),
-            Kind::Text { max } => format!("a string of 1 to {max} bytes"),
+            Kind::Text { max } => format!("a string of 1 to {max} characters"),
+            Kind::List => "a list of strings with at least one".to_owned(),
+            Kind::Object => "an object".to_owned(),
             Kind::OneOf(words) => format!("one of {}", words().join(", ")),
             Kind::Number { min, max } => format!("a whole number from {min} to {max}"),
         };
@@ -348,7 +390,7 @@ mod tests {
             let route = tool.route().unwrap_or_else(|| panic!("{} has no route", tool.name));
             assert!(Scope::parse(&route.needs).is_some() || route.needs == "any key", "{}", tool.name);
             assert_eq!(route.path.contains("{id}"), tool.fields.iter().any(|f| f.place == Place::Id));
-            let reads = matches!(tool.effect, Effect::Reads);
+            let reads = tool.effect == Effect::Reads;
             assert_eq!(reads, route.method == "GET", "{}: what it is said to do", tool.name);
             assert_eq!(!reads, tool.fields.iter().any(|f| f.place == Place::IdempotencyKey), "{}", tool.name);
             assert!(!tool.description.contains("  "), "{}", tool.description);
