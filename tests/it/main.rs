@@ -28,6 +28,7 @@ mod keys;
 mod kills;
 mod limits;
 mod load;
+mod mcp;
 mod mirror;
 mod operations;
 mod outage;
