@@ -6,12 +6,13 @@ use crate::{
     domain::{keys::Key, secrets, workspaces::Workspace},
     envelope::CannotOpen,
     keyring::Keyring,
-    store::{self, Db},
+    store::{self, Db, keys::KeyUse},
     upstream::{Endpoint, KeyStanding},
 };
 use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,6 +22,8 @@ pub const POLL: Duration = Duration::from_secs(2);
 /// A picture that was not confirmed for this long is not trusted: what was revoked elsewhere must not live on because
 /// the database cannot be asked.
 const TRUSTED: Duration = Duration::from_secs(5);
+/// So many users of one key are remembered until they are written down; of more, the latest.
+const USERS: usize = 32;
 
 /// A workspace ready to be called for.
 pub struct Account {
@@ -33,6 +36,13 @@ pub struct Account {
 pub struct Standing {
     pub frozen: Option<String>,
     pub detached: bool,
+}
+
+/// The last use of a key by one user.
+struct Use {
+    at: Millis,
+    from: IpAddr,
+    agent: String,
 }
 
 #[derive(Default)]
@@ -74,7 +84,7 @@ pub struct Access {
     /// that is set must not make old news look fresh.
     confirmed: Mutex<Instant>,
     asking: tokio::sync::Mutex<()>,
-    uses: Mutex<HashMap<String, (Millis, String)>>,
+    uses: Mutex<HashMap<String, Vec<Use>>>,
     /// One rebuild at a time, so that an older picture never replaces a newer one.
     rebuild: tokio::sync::Mutex<()>,
 }
@@ -183,9 +193,24 @@ impl Access {
     }
 
     /// Remembers that a key was used, until [`Self::flush_uses`].
-    pub fn note_use(&self, key_id: &str, from: &str) {
+    pub fn note_use(&self, key_id: &str, from: IpAddr, agent: &str) {
+        let at = self.clock.now();
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.insert(key_id.to_owned(), (self.clock.now(), from.to_owned()));
+        let users = match uses.get_mut(key_id) {
+            Some(users) => users,
+            None => uses.entry(key_id.to_owned()).or_default(),
+        };
+        match users.iter_mut().find(|user| user.from == from && user.agent == agent) {
+            Some(user) => user.at = user.at.max(at),
+            None => {
+                if users.len() >= USERS
+                    && let Some(oldest) = users.iter().enumerate().min_by_key(|(_, u)| u.at).map(|(n, _)| n)
+                {
+                    users.swap_remove(oldest);
+                }
+                users.push(Use { at, from, agent: agent.to_owned() });
+            }
+        }
     }
 
     /// Writes the remembered uses down.
@@ -194,14 +219,29 @@ impl Access {
         if uses.is_empty() {
             return Ok(());
         }
-        let mut rows: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
+        let mut rows: Vec<KeyUse> = Vec::with_capacity(uses.len());
+        for (key_id, users) in &uses {
+            rows.extend(users.iter().map(|user| KeyUse {
+                key_id: key_id.clone(),
+                at: user.at,
+                address: user.from.to_canonical().to_string(),
+                agent: user.agent.clone(),
+            }));
+        }
         rows.sort();
         let stored = self.db.note_key_uses(&rows).await;
         if stored.is_err() {
-            // Remembered until the database is back; a later use of the same key counts.
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            for (id, at, from) in rows {
-                uses.entry(id).or_insert((at, from));
+            // Remembered until the database is back; what was noted meanwhile is newer.
+            let mut now = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key_id, users) in uses {
+                let known = now.entry(key_id).or_default();
+                for user in users {
+                    if known.len() < USERS
+                        && !known.iter().any(|k| k.from == user.from && k.agent == user.agent)
+                    {
+                        known.push(user);
+                    }
+                }
             }
         }
         stored

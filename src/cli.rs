@@ -90,6 +90,9 @@ struct SandboxArgs {
     listen: SocketAddr,
     #[arg(long, default_value = "gatehouse-sandbox")]
     data: PathBuf,
+    /// Let webhooks point to this machine, over plain HTTP too
+    #[arg(long)]
+    loopback_webhooks: bool,
     #[arg(long, default_value = "info")]
     log: String,
 }
@@ -181,7 +184,11 @@ async fn run_sandbox(args: SandboxArgs) -> Result<(), Error> {
     let signals = Signals::listen()?;
     let options =
         sandbox::Options { listen: args.listen, data: args.data, publish_every: Duration::from_secs(5) };
-    let sandbox = Sandbox::start(options).await.map_err(Error::Sandbox)?;
+    let sandbox = match args.loopback_webhooks {
+        true => Sandbox::start_with_loopback_webhooks(options).await,
+        false => Sandbox::start(options).await,
+    };
+    let sandbox = sandbox.map_err(Error::Sandbox)?;
     say(&format!("The sandbox listens on {}", sandbox.url()))?;
     signals.stop_on(sandbox.stop()).await
 }

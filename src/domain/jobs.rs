@@ -78,6 +78,8 @@ pub struct Job {
     pub starts_at: Option<Millis>,
     pub started_at: Option<Millis>,
     pub ended_at: Option<Millis>,
+    /// How many posts its plan was to change: the number that was confirmed.
+    pub confirmed: i64,
     pub counts: Counts,
 }
 

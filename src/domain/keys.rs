@@ -2,8 +2,11 @@
 
 use crate::{
     clock::{DAY, Millis},
-    domain::{Invalid, words},
+    domain::{Invalid, addresses::Addresses, words},
 };
+
+/// Fastest rate that can be set, in calls a second; beyond it, a limit limits nothing.
+pub const RATE_MAX: u32 = 100_000;
 
 words! {
     /// What a key opens (design §4).
@@ -42,6 +45,7 @@ words! {
         MediaWrite = "media:write",
         ConnectionsRead = "connections:read",
         AnalyticsRead = "analytics:read",
+        EngagementWrite = "engagement:write",
         WebhooksManage = "webhooks:manage",
         WorkspaceManage = "workspace:manage",
         AuditRead = "audit:read",
@@ -69,6 +73,11 @@ impl Scopes {
         self.0.contains(&scope)
     }
 
+    /// What a key made for a tenant by a key with these may do: whatever a tenant's key can, and this one may.
+    pub fn handed_on(&self) -> Self {
+        Self::new(self.iter().filter(|s| !matches!(s, Scope::WorkspaceManage | Scope::AuditRead)))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
         self.0.iter().copied()
     }
@@ -78,6 +87,32 @@ impl std::fmt::Display for Scopes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let words: Vec<&str> = self.0.iter().map(|s| s.as_str()).collect();
         f.write_str(&words.join(" "))
+    }
+}
+
+/// What holds for every use of a key, and can be changed while it is in use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyRules {
+    /// Where it may be used from.
+    pub addresses: Addresses,
+    /// Calls a second; `None` is the gateway's `key_rate`.
+    pub rate: Option<u32>,
+}
+
+impl KeyRules {
+    /// Reads what a form holds. No rate is the gateway's.
+    pub fn parse(addresses: &str, rate: &str) -> Result<Self, Invalid> {
+        let rate = match rate.trim() {
+            "" => None,
+            text => match text.parse() {
+                Ok(rate @ 1..=RATE_MAX) => Some(rate),
+                _ => {
+                    let text = "Enter a whole number of calls a second from 1 to 100,000, or nothing";
+                    return Err(Invalid::new("rate", text));
+                }
+            },
+        };
+        Ok(Self { addresses: Addresses::parse(addresses)?, rate })
     }
 }
 
@@ -91,6 +126,7 @@ pub struct Key {
     pub tenant_id: Option<String>,
     pub name: String,
     pub scopes: Scopes,
+    pub rules: KeyRules,
     /// What may be shown of the secret: its first characters …
     pub prefix: String,
     /// … and its last four.
@@ -101,6 +137,8 @@ pub struct Key {
     pub expires_at: Option<Millis>,
     pub last_used_at: Option<Millis>,
     pub last_used_from: Option<String>,
+    /// The user agent of that use, as the client names itself.
+    pub last_used_agent: Option<String>,
     pub revoked_at: Option<Millis>,
 }
 
@@ -133,6 +171,7 @@ pub struct NewKey {
     pub tenant_id: Option<String>,
     pub name: String,
     pub scopes: Scopes,
+    pub rules: KeyRules,
     pub expires_at: Option<Millis>,
 }
 
@@ -169,5 +208,19 @@ impl NewKey {
             return Err(Invalid::new("expires", "Choose a time in the future"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_whole_numbers_within_bounds() {
+        let rate = |text| KeyRules::parse("", text).map(|rules| rules.rate).map_err(|e| e.field);
+        assert_eq!((rate(""), rate(" 7 "), rate("100000")), (Ok(None), Ok(Some(7)), Ok(Some(RATE_MAX))));
+        for text in ["0", "-1", "1.5", "100001", "fast", "99999999999999999999"] {
+            assert_eq!(rate(text), Err("rate"), "{text}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Plain types and the rules about them. No I/O, no crate that does I/O, nothing of ours but the clock's unit.
 
+pub mod addresses;
 pub mod admins;
 pub mod audit;
 pub mod created_posts;
@@ -10,6 +11,7 @@ pub mod operations;
 pub mod plans;
 pub mod posts;
 pub mod secrets;
+pub mod selections;
 pub mod tenants;
 pub mod times;
 pub mod updates;

@@ -12,7 +12,7 @@ mod summary;
 
 pub use actions::{BulkAction, SkipReason};
 pub use decide::{Circumstances, DUE_SOON, Turn, decide};
-pub use ladder::{Demands, Proof, START_DELAY, demands, typed_matches};
+pub use ladder::{Demands, Proof, START_DELAY, demands, typed_count_matches, typed_matches};
 pub use lists::{BadLine, Line, read_list};
 pub use moves::{Fold, Move, NoTarget, Weekday, local_time, shift, zone};
 pub use summary::{Difference, SOON, Summary, TOP_TENANTS};

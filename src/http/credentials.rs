@@ -4,7 +4,7 @@ use super::{Call, Error};
 use crate::{
     app::App,
     domain::{
-        audit::{Actor, ActorType},
+        audit::{Actor, ActorType, Draft, Outcome},
         keys::Key,
     },
 };
@@ -24,13 +24,28 @@ pub fn given<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.header(name).filter(|value| !value.is_empty())
 }
 
-/// The live key of a call. What it may do is its door's to say.
+/// The live key of a call that comes from where the key may be used. What it may do is its door's to say.
 pub async fn key(app: &App, call: &Call) -> Result<Arc<Key>, Error> {
     let Some(secret) = presented(call) else {
         return Err(Error::Unauthorized { code: "api_key_required", text: "API key is required" });
     };
     app.access.ensure_fresh().await?;
-    app.access.key(secret).ok_or_else(|| refused(app, call))
+    let key = app.access.key(secret).ok_or_else(|| refused(app, call))?;
+    if !key.rules.addresses.allow(call.ip) {
+        let draft = Draft::new(&actor(&key, call), "access.refuse", Outcome::Denied)
+            .workspace(&key.workspace_id)
+            .tenant(key.tenant_id.as_deref())
+            .set("code", "address_denied");
+        app.audit.deny(draft).await?;
+        let text = "This key cannot be used from this address".into();
+        return Err(Error::Forbidden { code: "address_denied", text });
+    }
+    Ok(key)
+}
+
+/// Notes that a door has let the key in.
+pub fn used(app: &App, key: &Key, actor: &Actor, call: &Call) {
+    app.access.note_use(&key.id, call.ip, actor.context.user_agent.as_deref().unwrap_or_default());
 }
 
 /// A key that nobody has, or that opens another door: the same answer, and counted.

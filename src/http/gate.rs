@@ -366,7 +366,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn who(workspace: &str, tenant: &str) -> Who {
-        Who { key_id: "k".into(), workspace_id: workspace.into(), tenant_id: Some(tenant.into()) }
+        Who { key_id: "k".into(), rate: None, workspace_id: workspace.into(), tenant_id: Some(tenant.into()) }
     }
 
     const SHORT: Duration = Duration::from_millis(30);

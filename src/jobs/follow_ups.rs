@@ -74,7 +74,7 @@ pub async fn offers(app: &App, job: &Job) -> store::Result<Vec<Offer>> {
 /// Makes the plan of a follow-up. Posts that are not in the mirror any more are left out.
 ///
 /// # Errors
-/// [`Error::Empty`] when there is nothing to do, or nothing any more.
+/// [`Error::NothingLeft`] when there is nothing to do, or nothing any more.
 pub async fn make(
     app: &App,
     workspace: &Workspace,
@@ -84,7 +84,7 @@ pub async fn make(
 ) -> Result<Plan, Error> {
     let action = match purpose {
         Purpose::Retry => job.action,
-        Purpose::Undo => inverse(job.action).ok_or(Error::Empty)?,
+        Purpose::Undo => inverse(job.action).ok_or(Error::NothingLeft)?,
     };
     let selection = match (action, purpose) {
         (BulkAction::Recreate, Purpose::Undo) => Selection::Deleted { job_id: job.id.clone(), only: None },
@@ -143,7 +143,7 @@ async fn failed(app: &App, job: &Job) -> store::Result<Vec<JobItem>> {
 /// The same of a job that made posts again: all of its backups are of one job.
 async fn recreate_again(app: &App, job: &Job) -> Result<Selection, Error> {
     let backups: Vec<_> = failed(app, job).await?.into_iter().filter_map(|item| item.backup).collect();
-    let job_id = backups.first().ok_or(Error::Empty)?.0.clone();
+    let job_id = backups.first().ok_or(Error::NothingLeft)?.0.clone();
     Ok(Selection::Deleted { job_id, only: Some(backups.into_iter().map(|(_, n)| n).collect()) })
 }
 

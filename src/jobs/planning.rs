@@ -60,8 +60,12 @@ struct OfBackup {
 /// Why there is no plan.
 #[derive(Debug)]
 pub enum Error {
-    /// Nothing was selected, or nothing matches.
+    /// Nothing was selected.
     Empty,
+    /// Nothing matches the filter, or all that does was left out.
+    NoMatch,
+    /// Nothing of a job can be tried again or taken back.
+    NothingLeft,
     TooMany(usize),
     /// Posts that are not in the mirror: deleted meanwhile, or never this workspace's.
     Unknown(Vec<(String, String)>),
@@ -160,7 +164,11 @@ async fn fill(
     mut posts: Vec<Chosen>,
 ) -> Result<Vec<PlanItem>, Error> {
     if posts.is_empty() {
-        return Err(Error::Empty);
+        return Err(match plan.source {
+            Source::Matching => Error::NoMatch,
+            Source::Job => Error::NothingLeft,
+            Source::Ticked | Source::Listed => Error::Empty,
+        });
     }
     // In the order of their times, because a spread goes by it; the ids make it the same every time.
     posts.sort_by_cached_key(|p| {

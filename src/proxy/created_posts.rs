@@ -73,6 +73,7 @@ impl Road {
                 usable: made.is_some(),
                 effects: made.map(created).into_iter().collect(),
                 granted_at: None,
+                made: None,
             }
         })
         .await

@@ -1,11 +1,12 @@
 //! Gateway keys. The secret is never here: only its HMAC, and what may be shown.
 
-use super::{Db, Error, Result, Sql};
+use super::{Db, Error, Result, Sql, Tx};
 use crate::{
     clock::{DAY, Millis},
     domain::{
+        addresses::Addresses,
         audit::{Actor, Draft},
-        keys::{Key, KeyKind, Scopes},
+        keys::{Key, KeyKind, KeyRules, Scopes},
         words,
     },
 };
@@ -20,17 +21,20 @@ struct KeyRow {
     prefix: String,
     last_four: String,
     scopes: String,
+    addresses: String,
+    rate: Option<i64>,
     created_at: i64,
     created_by: String,
     expires_at: Option<i64>,
     last_used_at: Option<i64>,
     last_used_from: Option<String>,
+    last_used_agent: Option<String>,
     revoked_at: Option<i64>,
     mac: Vec<u8>,
 }
 
-const COLUMNS: &str = "SELECT id, workspace_id, kind, tenant_id, name, prefix, last_four, scopes, created_at, created_by, \
-    expires_at, last_used_at, last_used_from, revoked_at, mac FROM keys";
+const COLUMNS: &str = "SELECT id, workspace_id, kind, tenant_id, name, prefix, last_four, scopes, addresses, rate, \
+    created_at, created_by, expires_at, last_used_at, last_used_from, last_used_agent, revoked_at, mac FROM keys";
 
 words! {
     /// The kinds of keys an operator can list.
@@ -54,6 +58,27 @@ pub struct KeyFilter<'a> {
     pub now: Millis,
 }
 
+/// A use of a key, to be noted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyUse {
+    pub key_id: String,
+    pub at: Millis,
+    pub address: String,
+    /// As the client names itself; may be empty.
+    pub agent: String,
+}
+
+/// Who has used a key, and when last.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeyUser {
+    pub address: String,
+    pub agent: String,
+    pub used_at: Millis,
+}
+
+/// So many users of a key are remembered.
+pub const KEY_USERS: i64 = 20;
+
 /// A key as the hot path keeps it.
 pub struct StoredKey {
     pub key: Key,
@@ -64,37 +89,9 @@ impl Db {
     /// Stores a new key. `mac` is HMAC-SHA256 of the secret under the pepper named `pepper_id`.
     pub async fn create_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        tx.sql(
-            "INSERT INTO keys (id, workspace_id, kind, tenant_id, name, mac, pepper_id, prefix, last_four, scopes,
-               created_at, created_by, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(&key.id)
-        .bind(&key.workspace_id)
-        .bind(key.kind.as_str())
-        .bind(&key.tenant_id)
-        .bind(&key.name)
-        .bind(mac)
-        .bind(pepper_id)
-        .bind(&key.prefix)
-        .bind(&key.last_four)
-        .bind(key.scopes.to_string())
-        .bind(key.created_at)
-        .bind(&key.created_by)
-        .bind(key.expires_at)
-        .run()
-        .await?;
+        tx.insert_key(key, mac, pepper_id).await?;
         tx.touch_access().await?;
-        let entry = Draft::done(actor, "key.create")
-            .workspace(&key.workspace_id)
-            .tenant(key.tenant_id.as_deref())
-            .target("key", &key.id)
-            .set("kind", key.kind.as_str())
-            .set("name", key.name.as_str())
-            .set("prefix", key.prefix.as_str())
-            .set("scopes", key.scopes.to_string())
-            .set("expiresAt", key.expires_at.map(crate::domain::times::to_iso));
-        tx.append(key.created_at, &[&entry]).await?;
+        tx.append(key.created_at, &[&creation(actor, "key.create", key)]).await?;
         tx.commit().await
     }
 
@@ -179,22 +176,163 @@ impl Db {
         Ok(true)
     }
 
-    /// Notes when and from where keys were last used; only ever forward.
-    pub async fn note_key_uses(&self, uses: &[(String, Millis, String)]) -> Result<()> {
+    /// Changes where from and how fast a key may be used. `false` if nothing is changed by it.
+    pub async fn update_key_rules(
+        &self,
+        actor: &Actor,
+        key: &Key,
+        rules: &KeyRules,
+        now: Millis,
+    ) -> Result<bool> {
         let mut tx = self.begin().await?;
-        for (id, at, from) in uses {
-            tx.sql(
-                "UPDATE keys SET last_used_at = $2, last_used_from = $3
-                 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
-            )
-            .bind(id)
-            .bind(*at)
-            .bind(from)
+        // Locks the row, so that the entry says what was there before.
+        let row: Option<(String, Option<i64>)> = tx
+            .sql("UPDATE keys SET name = name WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING addresses, rate")
+            .bind(&key.workspace_id)
+            .bind(&key.id)
+            .opt()
+            .await?;
+        let Some((addresses, rate)) = row else { return Ok(false) };
+        let before = stored_rules(&addresses, rate)?;
+        if before == *rules {
+            return Ok(false);
+        }
+        tx.sql("UPDATE keys SET addresses = $3, rate = $4 WHERE workspace_id = $1 AND id = $2")
+            .bind(&key.workspace_id)
+            .bind(&key.id)
+            .bind(rules.addresses.to_string())
+            .bind(rules.rate.map(i64::from))
             .run()
             .await?;
+        tx.touch_access().await?;
+        let entry = Draft::done(actor, "key.update")
+            .workspace(&key.workspace_id)
+            .tenant(key.tenant_id.as_deref())
+            .target("key", &key.id)
+            .was("addresses", before.addresses.to_string())
+            .was("rate", before.rate)
+            .set("addresses", rules.addresses.to_string())
+            .set("rate", rules.rate);
+        tx.append(now, &[&entry]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Notes when, from where and by whom keys were used; only ever forward.
+    pub async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for one in uses {
+            tx.sql(
+                "UPDATE keys SET last_used_at = $2, last_used_from = $3, last_used_agent = $4
+                 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+            )
+            .bind(&one.key_id)
+            .bind(one.at)
+            .bind(&one.address)
+            .bind(&one.agent)
+            .run()
+            .await?;
+            let known = tx
+                .sql(
+                    "UPDATE key_users SET used_at = CASE WHEN used_at < $4 THEN $4 ELSE used_at END
+                     WHERE key_id = $1 AND address = $2 AND agent = $3",
+                )
+                .bind(&one.key_id)
+                .bind(&one.address)
+                .bind(&one.agent)
+                .bind(one.at)
+                .run()
+                .await?;
+            if known == 0 {
+                tx.add_key_user(one).await?;
+            }
         }
         tx.commit().await
     }
+
+    /// Who has used a key lately, the last first; at most [`KEY_USERS`] or so.
+    pub async fn key_users(&self, workspace_id: &str, id: &str) -> Result<Vec<KeyUser>> {
+        self.read(
+            "SELECT u.address, u.agent, u.used_at FROM key_users u JOIN keys k ON k.id = u.key_id
+             WHERE k.workspace_id = $1 AND k.id = $2 ORDER BY u.used_at DESC, u.address, u.agent",
+        )
+        .bind(workspace_id)
+        .bind(id)
+        .all()
+        .await
+    }
+}
+
+impl Tx {
+    async fn insert_key(&mut self, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
+        self.sql(
+            "INSERT INTO keys (id, workspace_id, kind, tenant_id, name, mac, pepper_id, prefix, last_four, scopes,
+               addresses, rate, created_at, created_by, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        )
+        .bind(&key.id)
+        .bind(&key.workspace_id)
+        .bind(key.kind.as_str())
+        .bind(&key.tenant_id)
+        .bind(&key.name)
+        .bind(mac)
+        .bind(pepper_id)
+        .bind(&key.prefix)
+        .bind(&key.last_four)
+        .bind(key.scopes.to_string())
+        .bind(key.rules.addresses.to_string())
+        .bind(key.rules.rate.map(i64::from))
+        .bind(key.created_at)
+        .bind(&key.created_by)
+        .bind(key.expires_at)
+        .run()
+        .await
+        .map(drop)
+    }
+
+    /// Adds a user of a key that is there, and forgets the oldest beyond [`KEY_USERS`].
+    async fn add_key_user(&mut self, user: &KeyUse) -> Result<()> {
+        self.sql(
+            "INSERT INTO key_users (key_id, address, agent, used_at)
+             SELECT id, $2, $3, $4 FROM keys WHERE id = $1 ON CONFLICT (key_id, address, agent) DO NOTHING",
+        )
+        .bind(&user.key_id)
+        .bind(&user.address)
+        .bind(&user.agent)
+        .bind(user.at)
+        .run()
+        .await?;
+        self.sql(
+            "DELETE FROM key_users WHERE key_id = $1 AND used_at <
+               (SELECT used_at FROM key_users WHERE key_id = $1 ORDER BY used_at DESC LIMIT 1 OFFSET $2)",
+        )
+        .bind(&user.key_id)
+        .bind(KEY_USERS - 1)
+        .run()
+        .await
+        .map(drop)
+    }
+}
+
+/// The entry about a new key.
+fn creation(actor: &Actor, action: &'static str, key: &Key) -> Draft {
+    Draft::done(actor, action)
+        .workspace(&key.workspace_id)
+        .tenant(key.tenant_id.as_deref())
+        .target("key", &key.id)
+        .set("kind", key.kind.as_str())
+        .set("name", key.name.as_str())
+        .set("prefix", key.prefix.as_str())
+        .set("scopes", key.scopes.to_string())
+        .set("expiresAt", key.expires_at.map(crate::domain::times::to_iso))
+        .set("addresses", key.rules.addresses.to_string())
+        .set("rate", key.rules.rate)
+}
+
+fn stored_rules(addresses: &str, rate: Option<i64>) -> Result<KeyRules> {
+    let rate = rate.map(u32::try_from).transpose().map_err(|_| Error::Corrupt("key rate".into()))?;
+    let addresses = Addresses::parse(addresses).map_err(|_| Error::Corrupt("key addresses".into()))?;
+    Ok(KeyRules { addresses, rate })
 }
 
 fn narrow<'c>(sql: Sql<'c>, filter: &KeyFilter<'_>) -> Sql<'c> {
@@ -221,6 +359,7 @@ impl TryFrom<KeyRow> for StoredKey {
         let key = Key {
             kind: KeyKind::parse(&row.kind).ok_or_else(|| Error::Corrupt("key kind".into()))?,
             scopes: Scopes::parse(&row.scopes).ok_or_else(|| Error::Corrupt("key scopes".into()))?,
+            rules: stored_rules(&row.addresses, row.rate)?,
             id: row.id,
             workspace_id: row.workspace_id,
             tenant_id: row.tenant_id,
@@ -232,6 +371,7 @@ impl TryFrom<KeyRow> for StoredKey {
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
             last_used_from: row.last_used_from,
+            last_used_agent: row.last_used_agent,
             revoked_at: row.revoked_at,
         };
         Ok(Self { key, mac: row.mac })

@@ -71,6 +71,8 @@ async fn a_script_plans_applies_and_waits(engine: Engine) {
     let bad = run("tenant,postGroupId\nonly-one\n", &["plan", "--action", "delete", "--csv", "-"]).await;
     assert!(bad.code == 1 && bad.err.contains("row 2") && bad.out.is_empty(), "{}", bad.err);
     let nothing = run("", &["plan", "--action", "resume", "--filter", "status=draft"]).await;
+    let unmatched = run("", &["plan", "--action", "delete", "--filter", "status=failed"]).await;
+    assert!(unmatched.code == 5 && unmatched.err.contains("No post matches"), "{}", unmatched.err);
     assert_eq!((nothing.code, &nothing.json()["toChange"]), (5, &json!(0)), "{}", nothing.err);
 
     // Twelve by a file; the count has to be repeated.

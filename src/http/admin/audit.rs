@@ -29,11 +29,12 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 34] = [
+const ACTIONS: &[(&str, &str)] = &[
     ("post.", "Posts: all"),
     ("post.create", "post.create"),
     ("post.delete", "post.delete"),
     ("post.update", "post.update"),
+    ("media.upload_url", "media.upload_url"),
     ("job.", "Bulk jobs: all"),
     ("job.create", "job.create"),
     ("job.pause", "job.pause"),
@@ -50,7 +51,19 @@ const ACTIONS: [(&str, &str); 34] = [
     ("tenant.unfreeze", "tenant.unfreeze"),
     ("key.", "Keys: all"),
     ("key.create", "key.create"),
+    ("key.update", "key.update"),
     ("key.revoke", "key.revoke"),
+    ("webhook.", "Webhooks: all"),
+    ("webhook.create", "webhook.create"),
+    ("webhook.update", "webhook.update"),
+    ("webhook.delete", "webhook.delete"),
+    ("webhook.rotate_secret", "webhook.rotate_secret"),
+    ("linkedin.", "LinkedIn: all"),
+    ("linkedin.react", "linkedin.react"),
+    ("linkedin.unreact", "linkedin.unreact"),
+    ("linkedin.comment", "linkedin.comment"),
+    ("linkedin.uncomment", "linkedin.uncomment"),
+    ("bookmark.change", "bookmark.change"),
     ("workspace.", "Workspaces: all"),
     ("workspace.create", "workspace.create"),
     ("workspace.replace_key", "workspace.replace_key"),

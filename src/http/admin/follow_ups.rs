@@ -29,7 +29,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     }
     match follow_ups::make(&visit.app, visit.workspace()?, &job, purpose, &visit.admin.id).await {
         Ok(plan) => Ok(Answer::see_other(&format!("/w/{}/plans/{}", plan.workspace_id, plan.id))),
-        Err(planning::Error::Empty) => Ok(Answer::see_other(&back)),
+        Err(planning::Error::NothingLeft) => Ok(Answer::see_other(&back)),
         Err(error) => Err(error.into()),
     }
 }

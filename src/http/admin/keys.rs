@@ -1,26 +1,33 @@
-//! Gateway keys: list, one key, revoking. Making one is `keys::create`. Must not see a key's secret after it was made.
+//! Gateway keys: list, one key, revoking. Making one is `keys::create`, changing one `keys::rules`. Must not see a key's secret after it was made.
 
 mod create;
+mod rules;
 
 pub use create::{create, create_key, new};
+pub use rules::set_rules;
 
 use super::{
     super::{Answer, Error},
     audit,
     form::query_string,
     present,
-    views::{Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, Pager, RevokeKeyPage, Tab},
+    views::{
+        Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, KeyRulesForm, KeyUserRow, Pager, RevokeKeyPage,
+        Tab,
+    },
     visit::Visit,
 };
 use crate::{
     clock::{DAY, Millis},
     domain::{
+        addresses::Addresses,
+        admins::Right,
         ids,
         keys::{Key, KeyKind, KeyStatus, Scopes},
     },
     store::{
         audit::AuditFilter,
-        keys::{KeyFilter, KeyList},
+        keys::{KeyFilter, KeyList, KeyUser},
     },
 };
 use std::collections::HashMap;
@@ -114,23 +121,47 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
 }
 
 pub async fn show(visit: Visit) -> Result<Answer, Error> {
-    let ws = visit.workspace()?.id.clone();
     let key = find(&visit).await?;
+    let form = rules::rules_form(&visit, &key.rules);
+    render(&visit, key, form).await
+}
+
+/// A key's page, with this form to change its rules.
+async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    let now = visit.app.clock.now();
     let about = AuditFilter {
         workspace_id: Some(ws.clone()),
         target: Some(key.id.clone()),
         ..AuditFilter::default()
     };
-    let names = tenant_names(&visit, &ws, std::slice::from_ref(&key)).await?;
+    let names = tenant_names(visit, &ws, std::slice::from_ref(&key)).await?;
+    let users = visit.app.db.key_users(&ws, &key.id).await?;
+    let failed = !form.summary().errors.is_empty();
+    let title = key.name.as_str();
     let page = KeyPage {
-        shell: visit.shell(key.name.as_str()),
-        key: row(&key, &names, visit.app.clock.now()),
+        shell: if failed { visit.error_shell(title) } else { visit.shell(title) },
+        key: row(&key, &names, now),
         scopes: key.scopes.iter().map(|s| s.to_string()).collect(),
-        audit: audit::latest(&visit, about, 10).await?,
+        addresses: key.rules.addresses.words().collect(),
+        rate: rules::rate_text(visit, key.rules.rate),
+        rules: (visit.may(Right::Operate) && key.is_live(now)).then_some(form),
+        users: users.into_iter().map(|user| user_row(user, &key.rules.addresses, now)).collect(),
+        done_url: format!("/w/{ws}/audit?{}", query_string([("actor", key.id.as_str())])),
+        audit: audit::latest(visit, about, 10).await?,
         id: CopyId::whole("key ID", key.id),
         ws,
     };
-    Ok(present::page(&page))
+    Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+fn user_row(user: KeyUser, allowed: &Addresses, now: Millis) -> KeyUserRow {
+    KeyUserRow {
+        refused: user.address.parse().is_ok_and(|from| !allowed.allow(from)),
+        address: user.address,
+        agent: user.agent,
+        used: present::moment(user.used_at, now),
+    }
 }
 
 pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
@@ -198,6 +229,7 @@ fn row(key: &Key, names: &HashMap<String, String>, now: Millis) -> KeyRow {
         created: present::moment(key.created_at, now),
         last_used: key.last_used_at.map(|at| present::moment(at, now)),
         last_address: key.last_used_from.clone().unwrap_or_default(),
+        last_agent: key.last_used_agent.clone().unwrap_or_default(),
         expires: key.expires_at.map(|at| present::moment(at, now)),
         status: Badge::key(status.as_str()),
         active: matches!(status, KeyStatus::Active | KeyStatus::Expiring),

@@ -82,6 +82,7 @@ pub fn flash(word: &str) -> Option<Banner> {
         "tenant_added" => "Tenant created.",
         "detached" => "Tenant detached. The user and its posts stay at PostPost.",
         "revoked" => "Key revoked. It is refused from now on.",
+        "rules_set" => "Changed. The rules hold from now on.",
         "saved" => "Saved.",
         "password_set" => "Password changed. Your other sessions were signed out.",
         "session_ended" => "Session ended.",
@@ -89,6 +90,7 @@ pub fn flash(word: &str) -> Option<Banner> {
         "pausing" => "Pausing after the items in flight.",
         "resumed" => "The job goes on.",
         "nothing_left" => "None of these posts can be changed back or tried again any more.",
+        "selection_gone" => "The selection is no longer kept: nothing is selected. Select the posts again.",
         "cancelling" => "Cancelling after the items in flight.",
         _ => return None,
     };

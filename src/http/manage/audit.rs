@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<Answer, Error> {
     let key = credentials::key(&app, &call).await?;
     let actor = credentials::actor(&key, &call);
-    app.access.note_use(&key.id, &call.ip.to_string());
+    credentials::used(&app, &key, &actor, &call);
     if key.kind != KeyKind::Audit || !key.scopes.has(Scope::AuditRead) {
         let denied = Draft::new(&actor, "audit.export", Outcome::Denied)
             .workspace(&key.workspace_id)

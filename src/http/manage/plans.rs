@@ -170,7 +170,7 @@ pub async fn apply(app: Arc<App>, call: Call) -> Result<Answer, Error> {
             ));
         }
         if plan.summary.acted == 0 {
-            return Err(invalid("plan", "No post of this plan would be changed"));
+            return Err(Error::NothingToDo("No post of this plan would be changed"));
         }
         if demands.reason && reason.is_empty() {
             return Err(invalid("reason", "A reason is needed; it goes into the audit log"));

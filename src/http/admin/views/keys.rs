@@ -1,6 +1,6 @@
 //! Pages of gateway keys and of secrets shown once. Only `SecretPage` may hold a secret.
 
-use askama::Template;
+use askama::{Template, filters::HtmlSafe};
 
 use super::audit::AuditRow;
 use super::forms::{Choice, ChoiceGroup, Field, Summary};
@@ -41,6 +41,7 @@ pub struct KeyRow {
     /// None: "Never".
     pub last_used: Option<Moment>,
     pub last_address: String,
+    pub last_agent: String,
     /// None: "Never".
     pub expires: Option<Moment>,
     pub status: Badge,
@@ -74,12 +75,48 @@ pub struct KeyForm {
     /// "expiry"; choices `30 90 365 never`
     pub expiry: Field,
     pub expiries: Vec<Choice>,
+    pub rules: KeyRulesForm,
 }
 
 impl KeyForm {
     pub fn summary(&self) -> Summary {
-        Summary::of(&self.error, &[&self.name, &self.kind, &self.tenant, &self.scopes, &self.expiry])
+        let (addresses, rate) = (&self.rules.addresses, &self.rules.rate);
+        Summary::of(
+            &self.error,
+            &[&self.name, &self.kind, &self.tenant, &self.scopes, &self.expiry, addresses, rate],
+        )
     }
+}
+
+/// Where from and how fast, as the two fields of a form.
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/rules.html")]
+pub struct KeyRulesForm {
+    /// "addresses"; one per line
+    pub addresses: Field,
+    /// "rate"
+    pub rate: Field,
+    /// What holds without a rate: "20 calls a second", "no limit".
+    pub usual_rate: String,
+}
+
+impl HtmlSafe for KeyRulesForm {}
+
+impl KeyRulesForm {
+    pub fn summary(&self) -> Summary {
+        Summary::of(&None, &[&self.addresses, &self.rate])
+    }
+}
+
+/// Who uses a key.
+#[derive(Clone, Debug, Default)]
+pub struct KeyUserRow {
+    pub address: String,
+    /// "curl/8.5.0". Empty: the client does not name itself.
+    pub agent: String,
+    pub used: Moment,
+    /// The address is not allowed any more.
+    pub refused: bool,
 }
 
 /// `/w/{ws}/keys/{id}`
@@ -92,6 +129,16 @@ pub struct KeyPage {
     pub id: CopyId,
     /// One line per scope.
     pub scopes: Vec<String>,
+    /// One line per address or network; none is everywhere.
+    pub addresses: Vec<String>,
+    /// "20 calls a second"
+    pub rate: String,
+    /// Some: this person may change addresses and rate.
+    pub rules: Option<KeyRulesForm>,
+    /// Lately, the last first.
+    pub users: Vec<KeyUserRow>,
+    /// The audit log, of what this key has done.
+    pub done_url: String,
     pub audit: Vec<AuditRow>,
 }
 
