@@ -114,6 +114,15 @@
     if (field.form) field.form.addEventListener("submit", () => { field.type = "password"; });
   }
 
+  // The browser's own time zone is offered, not taken.
+  for (const button of $$("[data-own-zone]")) {
+    const field = document.getElementById(button.dataset.ownZone);
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    button.hidden = !zone || zone === field.value;
+    button.textContent = "Use " + zone + ", as this browser";
+    button.addEventListener("click", () => { field.value = zone; button.hidden = true; field.focus(); });
+  }
+
   // Relative times grow old, in the words of the server.
   const relative = (iso) => {
     const seconds = Math.round((Date.parse(iso) - Date.now()) / 1000);

@@ -27,7 +27,7 @@ use crate::support::databases::execute;
 use gatehouse::{
     clock::Millis,
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType, Context, Entry},
         ids::new_id,
         plans::{BulkAction, Plan, PlanItem, PlanOptions, Source, Summary},
@@ -150,6 +150,7 @@ async fn first_admin(db: &Db) -> Admin {
         instance_owner: true,
         created_at: NOW,
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let link = token_hash("link");
     db.put_setup_link(&link, NOW + 1).await.expect("a link");

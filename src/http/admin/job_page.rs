@@ -150,7 +150,7 @@ pub fn summary(app: &App, job: &Job) -> String {
         "cancelling" => format!("Cancelling, finishing {} in flight.", c.running),
         "starting" => {
             let at = job.starts_at.unwrap_or(now);
-            let (left, at) = (present::span(at - now), present::moment(at, now).absolute);
+            let (left, at) = (present::span(at - now), present::exact_moment(at, now).absolute);
             format!("Starts in {left}, at {at}. Nothing is sent before, and it can still be cancelled.")
         }
         "queued" => "Waiting for its turn: one job of a workspace runs at a time.".into(),
@@ -326,7 +326,7 @@ fn item_row(
         Some(reason) if item.state == ItemState::Skipped => reason.text().to_owned(),
         _ => item.message.clone().unwrap_or_default(),
     };
-    let time = |at: Millis| present::moment(at, now).absolute;
+    let time = |at: Millis| present::exact_moment(at, now).absolute;
     let created = item.created_id.as_ref();
     let detail = if created.is_some() { "Made again as a draft".to_owned() } else { detail };
     let times = match (item.target_at, item.granted_at) {

@@ -37,6 +37,8 @@ pub use errors::render_error;
 pub use keys::create_key;
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
+pub use present::page as render_page;
+pub use visit::bare_shell;
 pub use workspaces::{NewWorkspace, add_workspace};
 
 use super::{Route, route};
@@ -57,6 +59,7 @@ pub fn routes() -> Vec<Route> {
         page("/", SignedIn, dashboard::show),
         page("/settings", SignedIn, settings::show),
         form("/settings", SignedIn, settings::update),
+        form("/settings/preferences", SignedIn, settings::set_preferences),
         form("/settings/password", SignedIn, settings::set_password),
         form("/settings/sessions/{id}/revoke", SignedIn, settings::revoke_session),
         page("/audit", InstanceOwner, audit::list_all),

@@ -64,7 +64,8 @@ pub fn needs_password(visit: &Visit, demands: &Demands) -> bool {
 
 pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<Answer, Error> {
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let totals = &plan.summary;
     let demands = demands_of(plan);
     let base = format!("/w/{}/plans/{}", plan.workspace_id, plan.id);
@@ -102,7 +103,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
             0 => String::new(),
             n => format!("{} will be skipped.", present::count(n)),
         },
-        selected: selected(plan, &query.words(&names)),
+        selected: selected(plan, &query.words(&names, &clocks)),
         snapshot: present::exact_moment(plan.created_at, now),
         mirror_line: match plan.mirrored_at {
             Some(at) => {
@@ -115,12 +116,12 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         count: present::count(totals.acted),
         callouts: plan_parts::callouts(plan, &base),
         breakdowns: plan_parts::breakdowns(totals, &names, &base),
-        window: totals.window.map(|(first, last)| (present::moment(first, now), present::moment(last, now))),
+        window: totals.window.map(|(first, last)| (clocks.moment(first), clocks.moment(last))),
         skips: plan_parts::skips(totals, &base),
         options_refused: mistakes.options_typed,
         options: plan_options::view(&visit.form, plan, &mistakes, now),
         tabs: plan_parts::tabs(totals, &part, &names, &base),
-        items: items.iter().map(|item| plan_parts::item_row(plan, item, &names, now)).collect(),
+        items: items.iter().map(|item| plan_parts::item_row(plan, item, &names, &clocks)).collect(),
         pager: part.pager(&base, from, next.map(|i| i.n)),
         csv_url: format!("{base}/plan.csv"),
         error: mistakes.whole.clone(),

@@ -4,7 +4,7 @@
 use super::{
     form::{Form, query_string},
     post_filter::{self, platform_label},
-    present,
+    present::{self, Clocks},
     views::{
         Badge, Breakdown, BreakdownRow, Callout, Link, Moment, Pager, PlanItem as ItemRow, SkipRow, Tab,
     },
@@ -272,8 +272,8 @@ fn rows(
     counts.iter().map(row).collect()
 }
 
-/// A post of the plan, its old and new time in UTC and in the plan's zone.
-pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, now: Millis) -> ItemRow {
+/// A post of the plan, its old and new time by the person's clocks, and below in UTC and in the plan's zone where these differ.
+pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, clocks: &Clocks) -> ItemRow {
     let paused = plan.action == BulkAction::Resume
         && item.status == PostStatus::Draft
         && item.skip != Some(SkipReason::NotPausedByUs);
@@ -281,10 +281,13 @@ pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, n
         item.platforms.split(", ").filter(|p| !p.is_empty()).map(platform_label).collect();
     let moves = matches!(plan.action, BulkAction::Reschedule | BulkAction::Resume);
     let target = item.target_at.filter(|_| moves && item.skip.is_none());
-    let zone = &plan.options.zone;
+    let (own, planned) = (clocks.zone(), plan.options.zone.as_str());
+    let mut zones = vec!["UTC", planned];
+    zones.dedup();
+    zones.retain(|zone| *zone != own);
     let local = |at: Option<Millis>| match at {
-        Some(at) if zone != "UTC" => times::shown_in(at, zone),
-        _ => String::new(),
+        Some(at) => zones.iter().map(|zone| times::shown_in(at, zone)).collect::<Vec<_>>().join(" · "),
+        None => String::new(),
     };
     ItemRow {
         url: match plan.action {
@@ -300,13 +303,13 @@ pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, n
             _ if paused => "paused",
             _ => item.status.as_str(),
         }),
-        old_time: item.scheduled_at.map(|at| present::moment(at, now)),
+        old_time: item.scheduled_at.map(|at| clocks.moment(at)),
         old_local: local(item.scheduled_at),
         new_local: local(target),
         new_time: match target {
-            Some(at) => Some(present::moment(at, now)),
+            Some(at) => Some(clocks.moment(at)),
             None if plan.action == BulkAction::Resume && item.skip.is_none() => {
-                Some(Moment { absolute: "Publishes at once".into(), ..present::moment(now, now) })
+                Some(Moment { absolute: "Publishes at once".into(), ..clocks.moment(clocks.now) })
             }
             None => None,
         },

@@ -2,11 +2,14 @@
 //! row of the route table; the road does the rest. Answers of upstream's keep their status and body untouched.
 
 mod auth;
+pub mod differences;
 pub mod fields;
 mod idempotency;
+pub mod openapi;
 mod operations;
 mod passes;
 mod posts;
+mod shapes;
 pub mod table;
 mod whoami;
 mod workspace;

@@ -269,7 +269,7 @@ pub struct PlanItem {
     pub platforms: String,
     pub badge: Badge,
     pub old_time: Option<Moment>,
-    /// In the plan's zone. Empty: that is UTC.
+    /// In UTC and in the plan's zone, where that is not the zone above. May be empty.
     pub old_local: String,
     /// None: the time stays.
     pub new_time: Option<Moment>,

@@ -63,7 +63,9 @@ pub struct PostFilter {
     pub statuses: Vec<Choice>,
     /// "platform", repeated
     pub platforms: Vec<Choice>,
-    /// "from" and "to": `YYYY-MM-DDTHH:MM`, UTC
+    /// "tz": the zone of the times that are typed here
+    pub zone: String,
+    /// "from" and "to": `YYYY-MM-DDTHH:MM`
     pub from: String,
     pub to: String,
     /// "when=none"

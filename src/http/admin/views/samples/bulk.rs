@@ -36,6 +36,7 @@ pub fn posts(s: &Sample, add: &mut Add) {
         from: s.t(""),
         to: s.t(""),
         no_time: false,
+        zone: s.t("Europe/Berlin"),
         created_from: s.t(""),
         created_to: s.t(""),
         media: s.choices(&[("", "With or without media"), ("with", "With media")]),
