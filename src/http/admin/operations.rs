@@ -148,7 +148,7 @@ fn facts(operation: &Operation, row: &OperationRow) -> Vec<Fact> {
     match operation.about_tenant().filter(|id| ids::is_object_id(id)) {
         Some(id) => facts.push(fact("Tenant", row.tenant.as_str(), format!("/w/{ws}/tenants/{id}"))),
         None if operation.verb.noun() != Noun::Tenant => {
-            facts.push(fact("Tenant", "The account's owner", ""))
+            facts.push(fact("Tenant", "The account's owner", ""));
         }
         None => {}
     }
