@@ -15,6 +15,7 @@ mod health;
 mod json_body;
 mod limits;
 pub mod manage;
+mod mint;
 mod reference;
 mod route;
 mod server;

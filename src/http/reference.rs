@@ -10,7 +10,7 @@ use super::{
         differences::DIFFERENCES,
         fields::Field,
         openapi::{STATUSES, document, scope_says},
-        table::{Body, Row, part_example, rows},
+        table::{Body, Effect, Row, part_example, rows},
     },
     route,
 };
@@ -72,6 +72,7 @@ fn described(row: &Row) -> ReferenceCall {
         summary: row.summary.into(),
         needs: row.needs_words(),
         action: row.action().unwrap_or_default().into(),
+        once: matches!(row.effect, Effect::Changes(_)),
         timeout: row.timeout_seconds(),
         query: fields(row.query),
         body: match row.body {

@@ -82,7 +82,8 @@ pub const LINKEDIN_COMMENT: &[Field] = &[
         .like(r#""urn:li:comment:(urn:li:activity:7123456789012345678,6543210987654321)""#),
 ];
 pub const LINKEDIN_ACCOUNT: &[Field] =
-    &[needed("platformId", "The connected account, such as linkedin-Tz9W5i6ZYG.")];
+    &[needed("platformId", "The connected account, such as linkedin-Tz9W5i6ZYG.")
+        .like(r#""linkedin-Tz9W5i6ZYG""#)];
 
 pub const WEBHOOK: &[Field] = &[
     needed("name", "A name to know it by.").like(r#""Our CMS""#),

@@ -84,7 +84,7 @@ async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, 
     let request = Request { app, row, call, key, caller, query, body };
     match row.effect {
         Effect::Changes(_) => idempotency::once(request, &row.handler).await,
-        Effect::Reads => (row.handler)(request).await,
+        Effect::Reads | Effect::Own(_) => (row.handler)(request).await,
     }
 }
 

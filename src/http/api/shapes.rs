@@ -84,7 +84,7 @@ pub fn schemas() -> Value {
             "connectionsPageUrl": text(), "connectionsPageTokenExpiresAt": time() })),
         "Users": object(&["users"], json!({ "users": list("User") })),
         "OneUser": object(&["user"], json!({ "user": { "$ref": "#/components/schemas/User" } })),
-        "UserKey": object(&["message", "userId"], json!({ "message": text(), "apiKey": text(), "userId": id() })),
+        "UserKey": object(&["message", "apiKey", "userId"], json!({ "message": text(), "apiKey": text(), "userId": id() })),
         "Link": object(&["tokenExpiresAt"], json!({ "url": text(), "tokenExpiresAt": time() })),
         "Identity": object(&["key", "workspace", "tenant", "scopes", "expiresAt", "addresses", "limits"], json!({
             "key": object(&["id", "name", "kind"], json!({ "id": text(), "name": text(), "kind": { "enum": ["tenant", "workspace"] } })),

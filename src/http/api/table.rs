@@ -61,6 +61,8 @@ pub enum Effect {
     Reads,
     /// A change at PostPost: intent and outcome are audited as this action. Takes an `Idempotency-Key`.
     Changes(Verb),
+    /// A change of the gateway's own data, audited as this action. Nothing is sent.
+    Own(&'static str),
 }
 
 /// What is taken as a body.
@@ -99,6 +101,7 @@ impl Row {
         match self.effect {
             Effect::Reads => None,
             Effect::Changes(verb) => Some(verb.as_str()),
+            Effect::Own(action) => Some(action),
         }
     }
 
@@ -276,7 +279,7 @@ fn posts_rows() -> Vec<Row> {
 }
 
 fn other_rows() -> Vec<Row> {
-    use Effect::{Changes, Reads};
+    use Effect::{Changes, Own, Reads};
     let owner = Needs::Workspace(WorkspaceManage);
     vec![
         row("GET", "/api/v1/platform-connections", ConnectionsRead, Reads, passes::read)
@@ -390,6 +393,15 @@ fn other_rows() -> Vec<Row> {
             workspace::delete,
         )
         .says("Detaches a user, here and at PostPost; the user's posts stay."),
+        row(
+            "POST",
+            "/api/v1/workspace/users/{userId}/api-key",
+            owner,
+            Own("key.create"),
+            workspace::create_key,
+        )
+        .says("Makes a gateway key of the user's, shown once. The one made here before ends; others stay.")
+        .answers(200, "UserKey"),
         row(
             "POST",
             "/api/v1/workspace/users/{userId}/connection-url",

@@ -39,6 +39,9 @@ pub struct ReferenceCall {
     pub needs: String,
     /// Its action in the audit log; empty: it is not audited.
     pub action: String,
+    /// Whether it takes an `Idempotency-Key`.
+    pub once: bool,
+    /// Seconds.
     pub timeout: u32,
     pub query: Vec<ReferenceField>,
     pub body: Vec<ReferenceField>,

@@ -16,6 +16,7 @@ pub fn reference(s: &Sample, add: &mut Add) {
         summary: s.t("Creates a post."),
         needs: "posts:create".into(),
         action: if i == 0 { "post.create".into() } else { String::new() },
+        once: i == 0,
         timeout: 30,
         query: s.rows(2, field),
         body: s.rows(2, field),
