@@ -30,16 +30,6 @@
     }
   });
 
-  // "/" goes to the search field. Nothing else is bound to a bare key.
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-    const field = $("[data-slash]") || $("#find");
-    if (!field || !field.getClientRects().length) return;
-    event.preventDefault();
-    field.focus();
-  });
-
   // A second click while the first is on its way is swallowed. The server has the last word (_once).
   document.addEventListener("submit", (event) => {
     const form = event.target;

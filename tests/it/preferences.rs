@@ -11,6 +11,7 @@ gateway_on_both_engines!(
     times_follow_the_persons_zone_and_say_so,
     lists_are_as_long_as_preferred,
     wrong_preferences_change_nothing,
+    filters_are_kept_under_names,
 );
 
 /// Sends the form with these preferences over the usual ones.
@@ -117,4 +118,39 @@ async fn wrong_preferences_change_nothing(engine: Engine) {
     assert!(page.contains(" data-keys"), "single keys are on at first");
     prefer(&mut browser, &[("shortcuts", "off")]).await;
     assert!(!browser.get("/settings").await.text.contains(" data-keys"));
+}
+
+async fn filters_are_kept_under_names(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    app.tenant("ann").await;
+    let mut browser = Browser::login(&app).await;
+    let (list, views) = (format!("/w/{}/posts", app.ws), format!("/w/{}/views", app.ws));
+    let filter = "status=failed&q=a%26b&sort=-updated&per=25";
+    let saved = browser.submit(&list, &views, &[("name", " Late <b> "), ("filter", filter)]).await;
+    assert_eq!(saved.header("location"), format!("{list}?{filter}&done=view_saved"));
+    let page = browser.follow(saved).await.text.replace("&#38;", "&");
+    assert!(
+        page.contains(&format!("<a class=\"item\" href=\"{list}?{filter}\" aria-current=\"true\">")),
+        "{page}"
+    );
+    assert!(page.contains("Late &#60;b&#62;") && page.contains("Views (1)"), "{page}");
+    for (name, filter, status, said) in
+        [("", "", 422, "1 to 60 characters"), ("Wrong", "status=nope", 400, "There is no status")]
+    {
+        let answer = browser.submit(&list, &views, &[("name", name), ("filter", filter)]).await;
+        assert!(answer.status == status && answer.text.contains(said), "{}", answer.text);
+    }
+    for n in 1..20 {
+        let name = format!("View {n}");
+        assert_eq!(browser.submit(&list, &views, &[("name", &name), ("filter", "")]).await.status, 303);
+    }
+    let full = browser.submit(&list, &views, &[("name", "One more"), ("filter", "")]).await;
+    assert!(full.status == 422 && full.text.contains("You have 20 saved views here"), "{}", full.text);
+    let page = browser.get(&list).await.text;
+    let remove =
+        page.split("action=\"").map(|part| part.split('"').next().unwrap()).find(|a| a.ends_with("/delete"));
+    let remove = remove.unwrap().to_owned();
+    assert_eq!(browser.submit(&list, &remove, &[("filter", "")]).await.status, 303);
+    assert_eq!(browser.submit(&list, &remove, &[("filter", "")]).await.status, 404);
+    assert!(browser.get(&list).await.text.contains("Views (19)"));
 }

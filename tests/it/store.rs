@@ -17,6 +17,7 @@ mod notices;
 mod operations;
 mod plans;
 mod posts;
+mod saved_views;
 mod selections;
 mod sessions;
 mod tenants;

@@ -6,7 +6,7 @@ use super::{
     freshness, notices,
     post_filter::{self, PostQuery, platform_label, status_label},
     present::{self, Clocks},
-    selections,
+    saved_views, selections,
     views::{
         Badge, Choice, CopyId, Link, Pager, PlatformPost, PostFilter, PostListPage, PostPage, PostRow,
         SortLink,
@@ -78,6 +78,8 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let names = app.db.tenant_names(&workspace_id, &tenant_ids).await?;
     page.filter = filter_view(&visit, &query, &base).await?;
     page.notices = notices::of_list(&visit, Some(&query)).await?;
+    page.query = query.text();
+    page.views = saved_views::of_list(&visit, &base, &page.query).await?;
     page.chips = query.chips(&base, &names, &clocks);
     page.result_line = result_line(&query, rows.len(), total, before.is_none(), synced.3, now);
     freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
