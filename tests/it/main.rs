@@ -10,6 +10,7 @@ mod bulk_door;
 mod bulk_property;
 mod bulk_throughput;
 mod conduct;
+mod conformance;
 mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -27,6 +28,7 @@ mod keys;
 mod kills;
 mod limits;
 mod load;
+mod mcp;
 mod mirror;
 mod operations;
 mod outage;
@@ -36,6 +38,8 @@ mod plans;
 mod preferences;
 mod process;
 mod raw_http;
+mod recreated_posts;
+mod reference;
 mod refusals;
 #[cfg(feature = "postgres-tests")]
 mod replicas;

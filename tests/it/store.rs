@@ -211,6 +211,7 @@ async fn plan(db: &Db, workspace_id: &str, posts: &[Post]) -> (Plan, Vec<PlanIte
             updated_at: post.updated_at,
             wanted_at: None,
             target_at: None,
+            backup: None,
             skip: None,
         })
         .collect();

@@ -223,6 +223,7 @@ pub async fn cancel_form(visit: Visit) -> Result<Answer, Error> {
     let done = present::count(job.counts.succeeded);
     let consequence = match job.action {
         BulkAction::Delete => format!("{done} already deleted cannot be restored."),
+        BulkAction::Recreate => format!("{done} already made stay as drafts."),
         _ => format!("{done} already changed stay as they are now."),
     };
     let page = CancelPage {

@@ -38,6 +38,8 @@ pub use errors::render_error;
 pub use keys::create_key;
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
+pub use present::page as render_page;
+pub use visit::bare_shell;
 pub use workspaces::{NewWorkspace, add_workspace};
 
 use super::{Route, route};

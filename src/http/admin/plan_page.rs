@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     Invalid,
-    plans::{Demands, Plan, Proof, Source, demands},
+    plans::{BulkAction, Demands, Plan, Proof, Source, demands},
 };
 
 /// Posts shown at first, and on each page of the full list.
@@ -125,7 +125,10 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         pager: part.pager(&base, from, next.map(|i| i.n)),
         csv_url: format!("{base}/plan.csv"),
         error: mistakes.whole.clone(),
-        submit: format!("{} {}", plan.action.label(), present::count(totals.acted).of("post", "posts")),
+        submit: {
+            let posts = present::count(totals.acted).of("post", "posts");
+            format!("{} {posts}{}", plan.action.label(), as_drafts(plan))
+        },
         password_required: needs_password(visit, &demands),
         delay_line: match demands.delayed {
             true => format!(
@@ -167,8 +170,12 @@ pub fn headline(plan: &Plan) -> String {
     let tenants = Count(plan.summary.tenants as u64).of("tenant", "tenants");
     match plan.summary.acted {
         0 => format!("{} no posts.", plan.action.label()),
-        _ => format!("{} {posts} of {tenants}.", plan.action.label()),
+        _ => format!("{} {posts} of {tenants}{}.", plan.action.label(), as_drafts(plan)),
     }
+}
+
+fn as_drafts(plan: &Plan) -> &'static str {
+    if plan.action == BulkAction::Recreate { " as drafts" } else { "" }
 }
 
 /// How the posts were chosen, in words.

@@ -163,6 +163,8 @@ fn short_reason(reason: SkipReason) -> &'static str {
         SkipReason::Locked => "In another job",
         SkipReason::Changed => "Changed",
         SkipReason::LimitReached => "Plan limit",
+        SkipReason::AlreadyRecreated => "Already recreated",
+        SkipReason::IncompleteCopy => "Incomplete backup",
     }
 }
 
@@ -201,6 +203,13 @@ pub fn callouts(plan: &Plan, base: &str) -> Vec<Callout> {
         let posts = present::count(twice).of("post would get a time", "posts would get a time");
         let text = "that comes twice, because clocks go back. Choose which is meant.";
         add(format!("{posts} {text}"), Part::Skipped(SkipReason::TimeTwice));
+    }
+    if summary.media > 0 {
+        let posts = present::count(summary.media).of("of these posts had media", "of these posts had media");
+        add(
+            format!("{posts}: the files are not in the backup, and the drafts come without them."),
+            Part::Acted,
+        );
     }
     if summary.soon > 0 {
         let posts = present::count(summary.soon).of("of these posts publishes", "of these posts publish");
@@ -281,7 +290,11 @@ pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, c
         None => String::new(),
     };
     ItemRow {
-        url: format!("/w/{}/posts/{}/{}", plan.workspace_id, item.tenant_id, item.post_id),
+        url: match plan.action {
+            // It is not there any more.
+            BulkAction::Recreate => String::new(),
+            _ => format!("/w/{}/posts/{}/{}", plan.workspace_id, item.tenant_id, item.post_id),
+        },
         content: item.content.clone(),
         tenant: names.get(&item.tenant_id).cloned().unwrap_or_else(|| item.tenant_id.clone()),
         platforms: platforms.join(", "),

@@ -23,7 +23,7 @@ use crate::{
 pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let form = &visit.form;
     let workspace = visit.workspace()?;
-    let action = BulkAction::parse(form.get("action"))
+    let action = BulkAction::of_posts(form.get("action"))
         .ok_or_else(|| Error::bad("invalid_form", "There is no such bulk action"))?;
     let filter_text = form.get("filter").to_owned();
     let query =

@@ -15,6 +15,7 @@ mod parts;
 mod people;
 mod plans;
 mod posts;
+mod reference;
 mod settings;
 mod shell;
 mod tenants;
@@ -44,6 +45,9 @@ pub use plans::{
 pub use posts::{
     JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, SavedView, Selection,
     SortLink,
+};
+pub use reference::{
+    ReferenceCall, ReferenceDifference, ReferenceField, ReferenceGroup, ReferencePage, ReferenceTerm,
 };
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};

@@ -1,7 +1,7 @@
 //! One render of every page for a sample.
 
 use super::super::*;
-use super::{Sample, Sort, bulk, keys, operations};
+use super::{Sample, Sort, bulk, keys, operations, reference};
 
 pub fn all(s: &Sample) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
@@ -16,6 +16,7 @@ pub fn all(s: &Sample) -> Vec<(&'static str, String)> {
     bulk::plans(s, &mut add);
     bulk::jobs(s, &mut add);
     operations::operations(s, &mut add);
+    reference::reference(s, &mut add);
     audit(s, &mut add);
     rest(s, &mut add);
     out
