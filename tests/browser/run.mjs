@@ -10,7 +10,7 @@ import { pages } from "./pages.mjs";
 import { people } from "./people.mjs";
 import { check, summary } from "./report.mjs";
 
-const LIMIT = 240_000;
+const LIMIT = 300_000;
 const began = Date.now();
 const started = [];
 const keep = async (starting) => {
