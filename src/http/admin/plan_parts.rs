@@ -204,16 +204,15 @@ pub fn callouts(plan: &Plan, base: &str) -> Vec<Callout> {
         let text = "that comes twice, because clocks go back. Choose which is meant.";
         add(format!("{posts} {text}"), Part::Skipped(SkipReason::TimeTwice));
     }
-    if summary.media > 0 {
-        let posts = present::count(summary.media).of("of these posts had media", "of these posts had media");
-        add(
-            format!("{posts}: the files are not in the backup, and the drafts come without them."),
-            Part::Acted,
-        );
-    }
     if summary.soon > 0 {
         let posts = present::count(summary.soon).of("of these posts publishes", "of these posts publish");
         add(format!("{posts} within 10 minutes and may go out before the job gets there."), Part::Soon);
+    }
+    if summary.media > 0 {
+        let posts = present::count(summary.media).of("of these posts", "of these posts");
+        let text = "had media: the files are not in the backup, and the drafts come without them.";
+        // The plan does not keep which.
+        callouts.push(Callout { text: format!("{posts} {text}"), url: String::new() });
     }
     callouts
 }

@@ -183,6 +183,7 @@ pub enum PlanTimes {
 #[derive(Clone, Debug, Default)]
 pub struct Callout {
     pub text: String,
+    /// Empty: they cannot be listed by themselves.
     pub url: String,
 }
 
