@@ -28,14 +28,17 @@ mod keys;
 mod kills;
 mod limits;
 mod load;
+mod mcp;
 mod mirror;
 mod operations;
 mod outage;
 mod pages;
 mod passes;
 mod plans;
+mod preferences;
 mod process;
 mod raw_http;
+mod recreated_posts;
 mod reference;
 mod refusals;
 #[cfg(feature = "postgres-tests")]

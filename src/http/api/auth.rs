@@ -112,9 +112,10 @@ async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
     app.audit.deny(draft).await.map_err(Error::from)
 }
 
-/// The client label to pass on: a short plain word, else none.
+/// The client label to pass on: a short plain word, else none. What else a client says of itself is for the log alone.
 fn client_label(call: &Call) -> Option<String> {
     let label = call.header("x-postpost-client").or_else(|| call.header("x-publora-client"))?;
+    let label = label.split(' ').next().unwrap_or_default();
     let plain = (1..=32).contains(&label.len())
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     plain.then(|| label.to_owned())

@@ -202,7 +202,7 @@ fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     for scope in Scope::ALL {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
-            Scope::PostsCreate => ("Posts", "Create", ""),
+            Scope::PostsCreate => ("Posts", "Create", "Also makes deleted posts again from backups."),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
             Scope::MediaWrite => ("Posts", "Upload media", ""),

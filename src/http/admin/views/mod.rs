@@ -43,7 +43,8 @@ pub use plans::{
     PlanTenantsPage, PlanTimes, SkipRow,
 };
 pub use posts::{
-    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink,
+    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, SavedView, Selection,
+    SortLink,
 };
 pub use reference::{
     ReferenceCall, ReferenceDifference, ReferenceField, ReferenceGroup, ReferencePage, ReferenceTerm,
