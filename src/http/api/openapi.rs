@@ -87,8 +87,8 @@ fn operation(row: &Row) -> Value {
     if !matches!(row.needs, Needs::Workspace(_)) {
         parameters.push(header(
             "x-postpost-user-id",
-            "With a workspace key: the tenant acted for.",
-            "^[0-9a-f]{24}$",
+            "With a workspace key: the tenant acted for. Empty: as if it were not there.",
+            "^([0-9a-f]{24})?$",
         ));
     }
     if matches!(row.effect, Effect::Changes(_)) {
