@@ -192,13 +192,7 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
     }
     let mut tenants = Vec::new();
     for tenant in &first.tenants {
-        let scopes = [
-            Scope::PostsRead,
-            Scope::PostsCreate,
-            Scope::PostsUpdate,
-            Scope::PostsDelete,
-            Scope::ConnectionsRead,
-        ];
+        let scopes: Vec<Scope> = Scopes::new(Scope::ALL.iter().copied()).handed_on().iter().collect();
         let new =
             new_key(KeyKind::Tenant, Some(&tenant.id), &format!("{} website", tenant.name), &scopes, clock);
         let (_, key) = http::admin::create_key(app, &actor, OWNER, first_id, new)

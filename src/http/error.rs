@@ -24,6 +24,8 @@ pub enum Error {
         text: String,
     },
     NotFound,
+    /// The same in PostPost's words for what is not there.
+    NotThere(&'static str),
     /// With the methods there are.
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
@@ -83,6 +85,7 @@ impl Error {
             Self::LoginNeeded => (401, "login_needed", "Log in to see this page".into()),
             Self::Forbidden { code, text } => (403, code, text.clone()),
             Self::NotFound => (404, "not_found", "Not found".into()),
+            Self::NotThere(text) => (404, "not_found", (*text).into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
             Self::FormMismatch => (

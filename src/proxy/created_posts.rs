@@ -72,6 +72,7 @@ impl Road {
                 usable: made.is_some(),
                 effects: made.map(created).into_iter().collect(),
                 granted_at: None,
+                made: None,
             }
         })
         .await

@@ -301,6 +301,7 @@ impl Db {
             entry = entry.set(&state, count);
         }
         entry.job_id = Some(job.id.clone());
+        tx.note_ended(job).await?;
         tx.append(now, &[&entry]).await?;
         tx.commit().await
     }

@@ -151,13 +151,7 @@ impl TestApp {
         let users = app.upstream.list_users(&account.endpoint, "test", Patience::DOOR).await.unwrap();
         app.db.import_tenants(&self.owner, ws, &users, self.clock.now()).await.unwrap();
         app.access.reload().await.unwrap();
-        let scopes = [
-            Scope::PostsRead,
-            Scope::PostsCreate,
-            Scope::PostsUpdate,
-            Scope::PostsDelete,
-            Scope::ConnectionsRead,
-        ];
+        let scopes: Vec<Scope> = Scopes::new(Scope::ALL.iter().copied()).handed_on().iter().collect();
         let key = self.key(ws, KeyKind::Tenant, Some(&id), &scopes).await;
         Tenant { id, key }
     }

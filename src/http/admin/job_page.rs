@@ -40,6 +40,12 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         tenants.iter().map(|t| t.0.as_str()).chain(items.iter().map(|i| i.tenant_id.as_str())).collect();
     let names = app.db.tenant_names(&job.workspace_id, &ids).await?;
     let contents = contents(&visit, &job, &items).await?;
+    // Whoever waits for it sees it now; it is shown even where that cannot be noted.
+    if job.state.is_final()
+        && let Err(error) = app.db.note_seen(&job.workspace_id, &visit.admin.id, &job.id).await
+    {
+        tracing::warn!(%error, "that a job was seen could not be noted");
+    }
     let word = state(&job, now);
     let is_final = job.state.is_final();
     let counters = counters(&job.counts);

@@ -7,7 +7,7 @@ use super::{
     login::{self, Attempt},
     plan_options,
     plan_page::{self, Mistakes},
-    plan_parts, post_filter, present,
+    plan_parts, post_filter, present, selections,
     views::{Pager, PlanTenantsPage},
     visit::{Visit, cookie},
 };
@@ -19,13 +19,9 @@ use crate::{
     },
     jobs::planning::{self, Request, Selection},
 };
-use std::collections::HashSet;
 
 /// The zone a person chose last: a matter of the browser, like the looks.
 const ZONE_COOKIE: &str = "zone";
-
-/// Rows that can be left out of "all matching" (ui.md §2.1).
-const EXCLUDE_MAX: usize = 200;
 
 pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let form = &visit.form;
@@ -36,16 +32,10 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let query =
         post_filter::read(&Form::from_text(&filter_text)).map_err(|e| Error::bad("invalid_filter", e))?;
     let selection = if form.get("scope") == "matching" {
-        let except: HashSet<_> = post_ids(form, "exclude")?.into_iter().collect();
-        if except.len() > EXCLUDE_MAX {
-            return Err(Error::bad(
-                "invalid_form",
-                "At most 200 posts can be left out. Narrow the filters instead",
-            ));
-        }
+        let except = selections::left_out(&visit, &query).await?.into_iter().collect();
         Selection::Matching { filter: Box::new(query.filter.clone()), except }
     } else {
-        Selection::Ticked(post_ids(form, "post")?)
+        Selection::Ticked(selections::ticked(form)?)
     };
     let request = Request {
         workspace,
@@ -84,17 +74,6 @@ fn job_url(plan: &Plan, job: &str) -> String {
 pub fn first_options(visit: &Visit) -> PlanOptions {
     let zone = cookie(&visit.call, ZONE_COOKIE).and_then(|name| zone(name).ok());
     PlanOptions { zone: zone.unwrap_or_else(|| "UTC".into()), ..PlanOptions::default() }
-}
-
-fn post_ids(form: &Form, name: &str) -> Result<Vec<(String, String)>, Error> {
-    form.all(name)
-        .map(|value| match value.split_once(':') {
-            Some((tenant, post)) if ids::is_object_id(tenant) && ids::is_object_id(post) => {
-                Ok((tenant.to_owned(), post.to_owned()))
-            }
-            _ => Err(Error::bad("invalid_form", "A selected post is not an id")),
-        })
-        .collect()
 }
 
 /// The plan of the path: this workspace's, and only for the person who made it. Another person's plan is not theirs to

@@ -131,7 +131,13 @@ impl PostQuery {
         if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
     }
 
-    /// The filters as a query string, to be sent along with a form.
+    /// Filters, order and page size as a query string, to be sent along with a form.
+    pub fn text(&self) -> String {
+        let pairs = self.filter_pairs().into_iter().chain(self.shape_pairs()).collect::<Vec<_>>();
+        query_string(pairs.iter().map(|(n, v)| (*n, v.as_str())))
+    }
+
+    /// The filters alone as a query string: what is kept of them.
     pub fn filter_text(&self) -> String {
         query_string(self.filter_pairs().iter().map(|(n, v)| (*n, v.as_str())))
     }

@@ -3,18 +3,19 @@
 use super::{
     super::{Answer, Error},
     form::Form,
-    freshness,
+    freshness, notices,
     post_filter::{self, PER_PAGE, PostQuery, platform_label, status_label},
-    present,
+    present, selections,
     views::{
         Badge, Choice, CopyId, Link, Pager, PlatformPost, PostFilter, PostListPage, PostPage, PostRow,
-        Selection, SortLink,
+        SortLink,
     },
     visit::Visit,
 };
 use crate::{
     clock::{DAY, HOUR, Millis},
     domain::{
+        admins::Right,
         ids,
         posts::{PLATFORMS, PostStatus},
         times,
@@ -49,18 +50,23 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         Ok(query) => query,
         Err(error) => {
             page.filter_error = Some(error);
+            page.notices = notices::of_list(&visit, None).await?;
             let none = post_filter::read(&Form::default()).map_err(|e| Error::bad("invalid_filter", e))?;
             page.filter = filter_view(&visit, &none, &base).await?;
             return Ok(present::page_with_status(400, &page));
         }
     };
+    if visit.form.get("select") == selections::ALL && visit.may(Right::Operate) {
+        return selections::begin(&visit, &query, &base).await;
+    }
     let app = &visit.app;
     let now = app.clock.now();
     let total = app.db.count_posts(&workspace_id, &query.filter).await?;
-    let (rows, pager, first) = rows(&visit, &query, &base, total).await?;
+    let (rows, before, after) = rows(&visit, &query, total).await?;
     // What stood here has gone; the list has not.
     if rows.is_empty() && total > 0 && (visit.form.some("after").or(visit.form.some("before"))).is_some() {
-        return Ok(Answer::see_other(&query.url(&base, &[])));
+        let selection: Vec<_> = visit.form.some("select").map(|id| ("select", id)).into_iter().collect();
+        return Ok(Answer::see_other(&query.url(&base, &selection)));
     }
     let tenant_ids: Vec<&str> = rows
         .iter()
@@ -69,8 +75,9 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         .collect();
     let names = app.db.tenant_names(&workspace_id, &tenant_ids).await?;
     page.filter = filter_view(&visit, &query, &base).await?;
+    page.notices = notices::of_list(&visit, Some(&query)).await?;
     page.chips = query.chips(&base, &names);
-    page.result_line = result_line(&query, rows.len(), total, first, synced.3, now);
+    page.result_line = result_line(&query, rows.len(), total, before.is_none(), synced.3, now);
     freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
     page.total = present::count(total);
     page.empty = if !page.chips.is_empty() {
@@ -80,27 +87,25 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     } else {
         "none"
     };
-    page.selection = Selection {
-        matching: visit.form.get("select") == "matching",
-        filter: query.filter_text(),
-        words: query.words(&names),
-        select_url: query.url(&base, &[("select", "matching")]),
-        clear_url: query.url(&base, &[]),
-    };
     page.sort_scheduled = sort_link(&query, &base, PostSort::ScheduledAsc, PostSort::ScheduledDesc);
     page.sort_updated = sort_link(&query, &base, PostSort::UpdatedDesc, PostSort::UpdatedDesc);
     page.rows = rows.iter().map(|r| row(r, &names, now)).collect();
-    page.pager = pager;
+    page.selection = match selections::view(&visit, &query, &base, &names, &mut page.rows).await? {
+        Some(selection) => selection,
+        None => return Ok(selections::gone(&query, &base)),
+    };
+    let link = |name: &str, at: &Option<String>| Some(query.url(&base, &[(name, at.as_deref()?)]));
+    page.pager = Pager::pages(link("before", &before), link("after", &after));
+    (page.before, page.after) = (before, after);
     Ok(present::page(&page))
 }
 
-/// The page's rows, the links around it, and whether it is the first.
+/// The page's rows, and the places before which and after which there are more.
 async fn rows(
     visit: &Visit,
     query: &PostQuery,
-    base: &str,
     total: i64,
-) -> Result<(Vec<MirroredPost>, Pager, bool), Error> {
+) -> Result<(Vec<MirroredPost>, Option<String>, Option<String>), Error> {
     let db = &visit.app.db;
     let workspace_id = &visit.workspace()?.id;
     let (after, before) = (position(visit.form.get("after"))?, position(visit.form.get("before"))?);
@@ -114,19 +119,15 @@ async fn rows(
         let extra = if backwards { 0 } else { rows.len() - 1 };
         rows.remove(extra);
     }
-    // Without the selection: what was left out on this page would be back in on the next (ui.md §2.1).
-    let link = |name: &str, post: Option<&MirroredPost>| {
-        let at = query.sort.position(&post?.post);
-        let at = format!("{}.{}.{}", at.value, at.post_id, at.tenant_id);
-        Some(query.url(base, &[(name, at.as_str())]))
+    let place = |post: &MirroredPost| {
+        let at = query.sort.position(&post.post);
+        format!("{}.{}.{}", at.value, at.post_id, at.tenant_id)
     };
     let has_before = if backwards { more } else { after.is_some() };
     let has_after = backwards || more;
-    let pager = Pager::pages(
-        link("before", rows.first().filter(|_| has_before)),
-        link("after", rows.last().filter(|_| has_after)),
-    );
-    Ok((rows, pager, !has_before))
+    let before = rows.first().filter(|_| has_before).map(place);
+    let after = rows.last().filter(|_| has_after).map(place);
+    Ok((rows, before, after))
 }
 
 /// A place in the list as it stands in a link: sort value, post, tenant.
@@ -291,6 +292,7 @@ fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, now: Millis) ->
         scheduled_note: if paused { "Paused, was due".into() } else { String::new() },
         updated: present::moment(post.updated_at, now),
         media: post.media.len() as u64,
+        left_out: false,
     }
 }
 
@@ -326,11 +328,8 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         target: Some(post_id.to_owned()),
         ..AuditFilter::default()
     };
-    let entries = if visit.may(crate::domain::admins::Right::Audit) {
-        app.db.audit_page(&filter, None, None, 20).await?
-    } else {
-        Vec::new()
-    };
+    let entries =
+        if visit.may(Right::Audit) { app.db.audit_page(&filter, None, None, 20).await? } else { Vec::new() };
     let names = HashMap::from([(tenant_id.to_owned(), tenant.display_name.clone())]);
     freshness::note_looked_at(&visit, &workspace_id, &[tenant_id]).await?;
     let post = &mirrored.post;

@@ -90,6 +90,7 @@ pub fn flash(word: &str) -> Option<Banner> {
         "pausing" => "Pausing after the items in flight.",
         "resumed" => "The job goes on.",
         "nothing_left" => "None of these posts can be changed back or tried again any more.",
+        "selection_gone" => "The selection is no longer kept: nothing is selected. Select the posts again.",
         "cancelling" => "Cancelling after the items in flight.",
         _ => return None,
     };

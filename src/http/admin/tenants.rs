@@ -24,6 +24,7 @@ use crate::{
     proxy::Refusal,
     store::{posts::StatusFilter, tenants::TenantFilter},
 };
+use serde_json::Map;
 use std::{collections::HashMap, ops::Range};
 
 const PAGE: usize = 50;
@@ -213,7 +214,11 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     };
     let caller = visit.caller(None)?;
     visit.app.road.admit(&caller, None).await?;
-    let (changed, user) = match visit.app.road.create_tenant(&caller, &address, name).await {
+    let mut body = Map::from_iter([("username".to_owned(), address.as_str().into())]);
+    if !name.is_empty() {
+        body.insert("displayName".into(), name.into());
+    }
+    let (changed, user) = match visit.app.road.create_tenant(&caller, &body).await {
         Ok(done) => done,
         Err(Refusal::Upstream(error)) => {
             return render_new(&visit, Some(error.to_string()), username, display_name, None);

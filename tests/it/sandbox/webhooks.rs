@@ -394,6 +394,8 @@ async fn the_switch_lets_this_machine_pass_and_no_other() {
         let (status, answer) = bench.api("POST", "webhooks", Some(&user), Some(body)).await;
         assert_eq!((status, answer), (400, json!({ "error": error })), "{url}");
     }
+    let switches = bench.control("PUT", "webhooks", json!({})).await;
+    assert_eq!(switches, json!({ "loopback": false, "timeoutMs": 10_000 }));
     bench.control("PUT", "webhooks", json!({ "loopback": true })).await;
     let (_, secret) = bench.webhook(&user, &local, &["post.scheduled"]).await;
     let (status, _) = bench

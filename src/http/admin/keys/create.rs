@@ -217,28 +217,27 @@ fn kinds(chosen: &str) -> Vec<Choice> {
         .collect()
 }
 
-/// The scopes that open a route today.
-const SERVED: &[Scope] = &[
-    Scope::PostsRead,
-    Scope::PostsCreate,
-    Scope::PostsUpdate,
-    Scope::PostsDelete,
-    Scope::ConnectionsRead,
-    Scope::AuditRead,
-];
-
 fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     let mut groups: Vec<ChoiceGroup> = Vec::new();
-    for scope in SERVED {
+    for scope in Scope::ALL {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
             Scope::PostsCreate => ("Posts", "Create", ""),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
-            Scope::ConnectionsRead => ("Connections", "Read", ""),
+            Scope::MediaWrite => ("Posts", "Upload media", ""),
+            Scope::ConnectionsRead => ("Connections", "Read", "Also tests them."),
+            Scope::AnalyticsRead => ("On the platforms", "Read figures", "LinkedIn figures and X bookmarks."),
+            Scope::EngagementWrite => {
+                ("On the platforms", "React and comment", "LinkedIn reactions and comments, X bookmarks.")
+            }
+            Scope::WebhooksManage => ("Webhooks", "Manage", "Deliveries go to any public address."),
+            Scope::WorkspaceManage => (
+                "Workspace",
+                "Manage users",
+                "Workspace keys only. Makes and detaches tenants and their keys.",
+            ),
             Scope::AuditRead => ("Audit log", "Read", "Audit tokens only."),
-            // Offered when their routes are.
-            _ => continue,
         };
         let choice = Choice {
             hint: hint.into(),

@@ -41,7 +41,9 @@ pub use plans::{
     BadLine, Breakdown, BreakdownRow, Callout, ListedPage, PlanItem, PlanOptions, PlanPage, PlanState,
     PlanTenantsPage, PlanTimes, SkipRow,
 };
-pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
+pub use posts::{
+    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink,
+};
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};
 pub use tenants::{Connection, DetachPage, NewTenantPage, TenantListPage, TenantPage, TenantRow};
