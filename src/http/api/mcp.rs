@@ -1,5 +1,5 @@
 //! `/mcp`: the tenant door for AI assistants, in the Model Context Protocol over streamable HTTP. The protocol's own SDK
-//! reads and writes the messages; a tool is a call of a route of this door, made under the same key, and may no more.
+//! reads and writes the messages; a tool is a call of a row of the route table, under the same key, and may no more.
 //! Nothing is kept between two requests: no session, no stream, so that any replica can answer any of them.
 
 mod results;
@@ -7,12 +7,9 @@ mod tools;
 
 use super::{
     super::{Answer, Body, Call, Error, json_body},
-    auth,
+    auth, handle,
 };
-use crate::{
-    app::App,
-    domain::keys::{Key, Scope},
-};
+use crate::{app::App, domain::keys::Key};
 use ::http::{Request, Response, header::CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -144,12 +141,8 @@ impl ServerHandler for Client {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let open = |tool: &&Tool| match tool.route().map(|route| Scope::parse(&route.needs)) {
-            Some(Some(scope)) => self.key.scopes.has(scope),
-            Some(None) => true,
-            None => false,
-        };
-        let tools = tools::ALL.iter().filter(open).map(Tool::definition).collect();
+        let open = tools::ALL.iter().filter(|tool| tool.is_open_to(&self.key.scopes));
+        let tools = open.map(Tool::definition).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -191,8 +184,8 @@ impl ServerHandler for Client {
 impl Client {
     /// Makes the tool's call in a task of its own: a panic in it would leave the SDK waiting for an answer for ever.
     async fn run(&self, tool: &Tool, call: Call) -> Result<Answer, Error> {
-        let route = tool.route().ok_or_else(|| Error::Internal(format!("{} has no route", tool.name)))?;
-        let task = self.app.runtime.spawn((route.handler)(self.app.clone(), call));
+        let row = tool.row().ok_or_else(|| Error::Internal(format!("{} has no row", tool.name)))?;
+        let task = self.app.runtime.spawn(handle(self.app.clone(), call, row));
         task.await.unwrap_or_else(|ended| Err(Error::of_ended_task(ended)))
     }
 }

@@ -1,4 +1,4 @@
-//! What a tool's call came to, as a tool result: the route's answer, or an error with its code, its text and the request's
+//! What a tool's call came to, as a tool result: the row's answer, or an error with its code, its text and the request's
 //! id. A model reads it, so what must not be done next is said in words.
 
 use super::super::super::{Answer, Body, Error};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const DO_NOT_REPEAT: &str = "The change may have happened. Do not make it again; ask get_operation with this operationId \
     until its state is neither open nor in_doubt.";
 
-/// The result for a route's answer or error.
+/// The result for a row's answer or error.
 pub fn of(done: Result<Answer, Error>, request_id: &str) -> CallToolResult {
     let answer = done.unwrap_or_else(|error| {
         error.log(request_id);
@@ -19,7 +19,7 @@ pub fn of(done: Result<Answer, Error>, request_id: &str) -> CallToolResult {
         Body::Stream(_) => None,
     };
     let Some(Value::Object(mut body)) = body else {
-        let error = Error::Internal("a tool's route answered with something else than an object".into());
+        let error = Error::Internal("a tool's row answered with something else than an object".into());
         error.log(request_id);
         return CallToolResult::structured_error(
             json!({ "error": "Internal server error", "code": "internal",

@@ -1,8 +1,11 @@
-//! The tools of `/mcp`, as data: what a model is told about each, and of which route of this door it is a call. A tool has
-//! no rules of its own beyond the form of its arguments; scope, policy and log are the route's.
+//! The tools of `/mcp`, as data: what a model is told about each, and of which row of the route table it is a call. A tool
+//! has no rules of its own beyond the form of its arguments; scope, policy and log are the row's.
 
-use super::super::super::{Call, Route};
-use crate::domain::{ids, posts::PostStatus};
+use super::super::{
+    super::Call,
+    table::{Needs, Row, rows},
+};
+use crate::domain::{ids, keys::Scopes, posts::PostStatus};
 use bytes::Bytes;
 use rmcp::model::{Tool as Definition, ToolAnnotations};
 use serde_json::{Map, Value, json};
@@ -24,8 +27,8 @@ pub struct Tool {
     pub name: &'static str,
     title: &'static str,
     description: &'static str,
-    /// Method and path of its route.
-    pub route: (&'static str, &'static str),
+    /// Method and path of its row.
+    route: (&'static str, &'static str),
     effect: Effect,
     fields: &'static [Field],
     /// What its body says besides the arguments.
@@ -53,11 +56,10 @@ struct Field {
     about: &'static str,
 }
 
-/// Where an argument goes in the route's call.
+/// Where an argument goes in the call.
 #[derive(PartialEq)]
 enum Place {
-    /// The part of the path that has its name.
-    Id,
+    Path,
     Query,
     Body,
     IdempotencyKey,
@@ -66,7 +68,7 @@ enum Place {
 enum Kind {
     PostId,
     OperationId,
-    /// A moment; what counts as one is the route's to say.
+    /// A moment; what counts as one is the row's handler's to say.
     Time,
     Text {
         max: usize,
@@ -83,7 +85,7 @@ enum Kind {
 
 const POST: Field = Field {
     name: "postGroupId",
-    place: Place::Id,
+    place: Place::Path,
     kind: Kind::PostId,
     required: true,
     about: "The post's id, 24 hexadecimal digits, as list_posts shows it",
@@ -236,7 +238,7 @@ pub const ALL: &[Tool] = &[
         effect: Effect::Reads,
         fields: &[Field {
             name: "operationId",
-            place: Place::Id,
+            place: Place::Path,
             kind: Kind::OperationId,
             required: true,
             about: "The operationId of the error that said the change may have happened",
@@ -246,9 +248,19 @@ pub const ALL: &[Tool] = &[
 ];
 
 impl Tool {
-    /// The route that does the work.
-    pub fn route(&self) -> Option<Route> {
-        super::super::routes().into_iter().find(|route| (route.method, route.path) == self.route)
+    /// The row of the route table that does the work.
+    pub fn row(&self) -> Option<&'static Row> {
+        rows().iter().find(|row| (row.method, row.path) == self.route)
+    }
+
+    /// Whether a key with these scopes may call it.
+    pub fn is_open_to(&self, scopes: &Scopes) -> bool {
+        self.row().is_some_and(|row| match row.needs {
+            Needs::Identity | Needs::AnyKey => true,
+            Needs::Scope(scope) => scopes.has(scope),
+            // A tool acts for one tenant.
+            Needs::Workspace(_) => false,
+        })
     }
 
     /// What a client is told.
@@ -277,7 +289,7 @@ impl Tool {
         schema
     }
 
-    /// The route's call for these arguments.
+    /// The row's call for these arguments.
     ///
     /// # Errors
     /// A sentence about the argument that is wrong, for the model that gave it.
@@ -300,7 +312,7 @@ impl Tool {
             };
             let text = field.check(&value).ok_or_else(|| field.complaint())?;
             match field.place {
-                Place::Id => {
+                Place::Path => {
                     path = path.replace(&format!("{{{}}}", field.name), &text);
                     params.insert(field.name.to_owned(), text);
                 }
@@ -386,26 +398,31 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::domain::keys::Scope;
+    use super::{super::super::table, *};
 
     #[test]
-    fn every_tool_has_a_route_and_a_plain_description() {
+    fn every_tool_is_a_call_of_its_row() {
         for tool in ALL {
-            let route = tool.route().unwrap_or_else(|| panic!("{} has no route", tool.name));
-            assert!(Scope::parse(&route.needs).is_some() || route.needs == "any key", "{}", tool.name);
-            let parts: Vec<String> = tool
-                .fields
-                .iter()
-                .filter(|f| f.place == Place::Id)
-                .map(|f| format!("{{{}}}", f.name))
-                .collect();
-            assert_eq!(route.path.matches('{').count(), parts.len(), "{}", tool.name);
-            assert!(parts.iter().all(|part| route.path.contains(part)), "{}", tool.name);
-            let reads = tool.effect == Effect::Reads;
-            assert_eq!(reads, route.method == "GET", "{}: what it is said to do", tool.name);
-            assert_eq!(!reads, tool.fields.iter().any(|f| f.place == Place::IdempotencyKey), "{}", tool.name);
-            assert!(!tool.description.contains("  "), "{}", tool.description);
+            let row = tool.row().unwrap_or_else(|| panic!("{} has no row", tool.name));
+            let named = |place: Place| -> Vec<&str> {
+                tool.fields.iter().filter(|field| field.place == place).map(|field| field.name).collect()
+            };
+            assert_eq!(named(Place::Path), row.parts().collect::<Vec<_>>(), "{}", tool.name);
+            let query: Vec<&str> = row.query.iter().map(|field| field.name).collect();
+            assert!(named(Place::Query).iter().all(|name| query.contains(name)), "{}", tool.name);
+            let body: Vec<&str> = match row.body {
+                table::Body::None => Vec::new(),
+                table::Body::Object(fields) => fields.iter().map(|field| field.name).collect(),
+            };
+            let said = tool.says.map(|(name, _)| name);
+            assert!(
+                named(Place::Body).into_iter().chain(said).all(|name| body.contains(&name)),
+                "{}",
+                tool.name
+            );
+            let reads = row.effect == table::Effect::Reads;
+            assert_eq!(tool.effect == Effect::Reads, reads, "{}: what it is said to do", tool.name);
+            assert_eq!(named(Place::IdempotencyKey).is_empty(), reads, "{}", tool.name);
         }
     }
 }
