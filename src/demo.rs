@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, DAY},
     config::{self, Config, Settings},
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType, Context},
         ids,
         keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
@@ -243,6 +243,7 @@ async fn first_admin(app: &Arc<App>, setup_link: Option<&str>) -> Result<(Actor,
         instance_owner: true,
         created_at: app.clock.now(),
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let made =
         app.db.create_first_admin(&envelope::token_hash(token), &admin, &hash).await.map_err(Error::Store)?;

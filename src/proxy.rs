@@ -10,6 +10,7 @@ mod passes;
 mod posts;
 mod tenants;
 
+pub use backups::PostCopy;
 pub use change::Changed;
 pub(crate) use change::name_made;
 pub(crate) use created_posts::BEFORE_UNTOLD;

@@ -30,16 +30,6 @@
     }
   });
 
-  // "/" goes to the search field. Nothing else is bound to a bare key.
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-    const field = $("[data-slash]") || $("#find");
-    if (!field || !field.getClientRects().length) return;
-    event.preventDefault();
-    field.focus();
-  });
-
   // A second click while the first is on its way is swallowed. The server has the last word (_once).
   document.addEventListener("submit", (event) => {
     const form = event.target;
@@ -112,6 +102,15 @@
       button.setAttribute("aria-pressed", String(!shown));
     });
     if (field.form) field.form.addEventListener("submit", () => { field.type = "password"; });
+  }
+
+  // The browser's own time zone is offered, not taken.
+  for (const button of $$("[data-own-zone]")) {
+    const field = document.getElementById(button.dataset.ownZone);
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    button.hidden = !zone || zone === field.value;
+    button.textContent = "Use " + zone + ", as this browser";
+    button.addEventListener("click", () => { field.value = zone; button.hidden = true; field.focus(); });
   }
 
   // Relative times grow old, in the words of the server.

@@ -39,10 +39,11 @@ pub fn is_platform_id(id: &str) -> bool {
         })
 }
 
-/// Whether `word` can stand between two slashes of a path that we know nothing else about.
+/// Whether `word` can stand between two slashes of a path that we know nothing else about: an id of some kind, or a name.
 pub fn is_path_word(word: &str) -> bool {
     (1..=64).contains(&word.len())
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
 }
 
 /// A request id taken from a caller: 1 to 64 letters, digits, `-`, `_` or `.`, so that it can stand in a log line.
@@ -73,8 +74,8 @@ mod tests {
         for bad in ["twitter", "-1", "twitter-", "Twitter-1", "x-a/b", "x-..%2f", "x-a b", ".."] {
             assert!(!is_platform_id(bad), "{bad}");
         }
-        assert!(is_path_word("folders") && is_path_word("507f_1-A"));
-        assert!(!is_path_word("") && !is_path_word("..") && !is_path_word("a/b") && !is_path_word("a.b"));
+        assert!(is_path_word("folders") && is_path_word("507f_1-A") && is_path_word("bluesky-did:plc:a.b"));
+        assert!(!is_path_word("") && !is_path_word("..") && !is_path_word("a/b") && !is_path_word(".b"));
         assert!(is_request_id("abc-1.2_3") && !is_request_id("a b") && !is_request_id(&"x".repeat(65)));
     }
 }

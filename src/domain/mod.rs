@@ -10,6 +10,7 @@ pub mod keys;
 pub mod operations;
 pub mod plans;
 pub mod posts;
+pub mod saved_views;
 pub mod secrets;
 pub mod selections;
 pub mod tenants;

@@ -17,6 +17,7 @@ pub mod plans;
 pub mod post_backups;
 pub mod posts;
 pub mod reveals;
+pub mod saved_views;
 pub mod selections;
 pub mod sessions;
 pub mod tenants;

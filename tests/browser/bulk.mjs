@@ -282,6 +282,33 @@ export const bulk = async (browser, site, ws) => {
     none("complaints", page.faults);
   });
 
+  await check("a banner tells how a job ended, until it is seen or dismissed; the filters stay", async () => {
+    const filtered = `${posts}?tenant=${fourth}&status=scheduled&per=25`;
+    for (const end of ["a[href*='/jobs/']", "form button"]) {
+      await page.goto(filtered, { waitUntil: "load" });
+      await (await page.$$("tbody .tick input")).at(-1).click();
+      // Sent without looking at the job.
+      await page.evaluate(async () => {
+        const form = document.querySelector("#bulk");
+        const body = new URLSearchParams(new FormData(form, form.querySelector("button[value=pause]")));
+        await fetch(form.getAttribute("action"), { method: "POST", body, redirect: "manual" });
+      });
+      let banner = null;
+      for (const stop = Date.now() + 20_000; !banner && Date.now() < stop; await sleep(200)) {
+        await page.goto(filtered, { waitUntil: "load" });
+        banner = await page.$("main > .banner[role=status]:has(form)");
+      }
+      if (!banner) fail("no banner came");
+      holds(`it says ${await text(page, "main > .banner")}`, (await text(page, "main > .banner")).startsWith("Job “Pause 1 post” finished: 1 "));
+      await click(page, `main > .banner ${end}`);
+      if (end.endsWith("button")) is("address", page.url(), filtered);
+      else holds("at the job", page.url().includes("/jobs/"));
+      await page.goto(filtered, { waitUntil: "load" });
+      holds("the banner is gone", !(await page.$("main > .banner:has(form)")));
+    }
+    none("complaints", page.faults);
+  });
+
   await check("jobs are found by state and action, and a filter that finds none says so", async () => {
     const jobs = `${site.url}/w/${ws}/jobs`;
     await page.goto(`${jobs}?state=completed`, { waitUntil: "load" });

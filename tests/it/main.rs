@@ -10,6 +10,7 @@ mod bulk_door;
 mod bulk_property;
 mod bulk_throughput;
 mod conduct;
+mod conformance;
 mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
@@ -34,8 +35,11 @@ mod outage;
 mod pages;
 mod passes;
 mod plans;
+mod preferences;
 mod process;
 mod raw_http;
+mod recreated_posts;
+mod reference;
 mod refusals;
 #[cfg(feature = "postgres-tests")]
 mod replicas;

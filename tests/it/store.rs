@@ -17,6 +17,7 @@ mod notices;
 mod operations;
 mod plans;
 mod posts;
+mod saved_views;
 mod selections;
 mod sessions;
 mod tenants;
@@ -27,7 +28,7 @@ use crate::support::databases::execute;
 use gatehouse::{
     clock::Millis,
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType, Context, Entry},
         ids::new_id,
         plans::{BulkAction, Plan, PlanItem, PlanOptions, Source, Summary},
@@ -150,6 +151,7 @@ async fn first_admin(db: &Db) -> Admin {
         instance_owner: true,
         created_at: NOW,
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let link = token_hash("link");
     db.put_setup_link(&link, NOW + 1).await.expect("a link");
@@ -209,6 +211,7 @@ async fn plan(db: &Db, workspace_id: &str, posts: &[Post]) -> (Plan, Vec<PlanIte
             updated_at: post.updated_at,
             wanted_at: None,
             target_at: None,
+            backup: None,
             skip: None,
         })
         .collect();

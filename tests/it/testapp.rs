@@ -6,7 +6,7 @@ use gatehouse::{
     clock::Clock,
     config::{Config, Settings},
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType},
         ids,
         keys::{KeyKind, KeyRules, NewKey, Scope, Scopes},
@@ -326,6 +326,7 @@ async fn first_admin(running: &Running) -> Actor {
         instance_owner: true,
         created_at: app.clock.now(),
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let token = running.setup_link.as_ref().unwrap().rsplit('/').next().unwrap();
     let hash = hash_password(app, PASSWORD).await.unwrap();

@@ -16,6 +16,7 @@ gateway_on_both_engines!(
     a_user_whose_making_was_never_answered_is_given_when_asked_again,
     only_users_of_ones_own_are_touched,
     the_owners_own_account_passes_without_a_tenant,
+    a_users_key_ends_only_the_one_made_so_before,
 );
 
 const USERS: &str = "/api/v1/workspace/users";
@@ -179,4 +180,48 @@ async fn the_owners_own_account_passes_without_a_tenant(engine: Engine) {
     let entries = app.entries().await;
     let entry = entries.iter().find(|e| e["action"] == "post.delete").unwrap();
     assert_eq!((&entry["outcome"], &entry["tenant"]), (&json!("succeeded"), &Value::Null));
+}
+
+async fn a_users_key_ends_only_the_one_made_so_before(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let key = workspace_key(&app).await;
+    let tenant = app.tenant("ann").await;
+    let works = async |key: &str| app.api(Method::GET, "/api/v1/whoami", key, None).await.status == 200;
+    let path = format!("{USERS}/{}/api-key", tenant.id);
+    app.quiet().await;
+    let made = app.api(Method::POST, &path, &key, None).await;
+    assert_eq!((made.status, &made.json()["userId"]), (200, &json!(tenant.id)), "{}", made.text);
+    assert_eq!(made.json()["message"], "API key generated successfully");
+    let first = made.json()["apiKey"].as_str().unwrap().to_owned();
+    let told = app.api(Method::GET, "/api/v1/whoami", &first, None).await.json();
+    // What the calling key may do, and a tenant's key can.
+    assert_eq!(told["scopes"], json!(["posts:read", "posts:delete", "webhooks:manage"]), "{told}");
+    assert_eq!((&told["tenant"]["id"], &told["key"]["kind"]), (&json!(tenant.id), &json!("tenant")));
+    let second = app.api(Method::POST, &path, &key, None).await.json()["apiKey"].as_str().unwrap().to_owned();
+    assert_ne!(first, second);
+    assert!(
+        !works(&first).await && works(&second).await && works(&tenant.key).await,
+        "only the first has ended"
+    );
+    // Many at once: one is left.
+    let many = (0..5).map(|_| app.api(Method::POST, &path, &key, None));
+    let many = futures_util::future::join_all(many).await;
+    let mut left = 0;
+    for answer in &many {
+        left += usize::from(works(answer.json()["apiKey"].as_str().unwrap()).await);
+    }
+    assert_eq!((left, works(&second).await), (1, false));
+    assert_eq!(app.calls().await, 0, "nothing is asked of PostPost");
+    let entries = app.entries().await;
+    let of = |action: &str| {
+        entries.iter().filter(|e| e["action"] == action && e["actor"]["type"] == "key").count()
+    };
+    assert_eq!((of("key.create"), of("key.revoke")), (7, 6));
+    // A key that may do nothing a tenant's can hands nothing on.
+    let bare = app.key(&app.ws, KeyKind::Workspace, None, &[Scope::WorkspaceManage]).await;
+    let refused = app.api(Method::POST, &path, &bare, None).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("scope_missing")));
+    let unknown =
+        app.api(Method::POST, &format!("{USERS}/507f191e810c19729de860ea/api-key"), &key, None).await;
+    assert_eq!(unknown.status, 404);
 }

@@ -22,7 +22,6 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-const PAGE: usize = 50;
 /// Tenants to choose from; others are filtered for by a link on their page.
 const TENANTS: i64 = 500;
 /// What a list's address holds beside the filter.
@@ -205,9 +204,10 @@ async fn render(visit: &Visit, workspace_id: Option<&str>) -> Result<Answer, Err
         }
     };
     let filter = AuditFilter { workspace_id: workspace_id.map(str::to_owned), ..filter };
-    let mut entries = db.audit_page(&filter, before, after, PAGE as i64 + 1).await?;
-    let more = entries.len() > PAGE;
-    entries.truncate(PAGE);
+    let size = visit.admin.preferences.rows_per_page;
+    let mut entries = db.audit_page(&filter, before, after, size + 1).await?;
+    let more = entries.len() as i64 > size;
+    entries.truncate(size as usize);
     if after.is_some() {
         entries.reverse();
     }

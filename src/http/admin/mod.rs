@@ -24,6 +24,7 @@ mod plans;
 mod post_filter;
 mod posts;
 mod present;
+mod saved_views;
 mod secrets;
 mod selections;
 mod settings;
@@ -37,6 +38,8 @@ pub use errors::render_error;
 pub use keys::create_key;
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
+pub use present::page as render_page;
+pub use visit::bare_shell;
 pub use workspaces::{NewWorkspace, add_workspace};
 
 use super::{Route, route};
@@ -57,6 +60,7 @@ pub fn routes() -> Vec<Route> {
         page("/", SignedIn, dashboard::show),
         page("/settings", SignedIn, settings::show),
         form("/settings", SignedIn, settings::update),
+        form("/settings/preferences", SignedIn, settings::set_preferences),
         form("/settings/password", SignedIn, settings::set_password),
         form("/settings/sessions/{id}/revoke", SignedIn, settings::revoke_session),
         page("/audit", InstanceOwner, audit::list_all),
@@ -91,6 +95,8 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/posts", w(Read), posts::list),
         form("/w/{ws}/posts/selection", w(Operate), selections::turn_page),
         page("/w/{ws}/posts/{tenant}/{post}", w(Read), posts::show),
+        form("/w/{ws}/views", w(Read), saved_views::save),
+        form("/w/{ws}/views/{id}/delete", w(Read), saved_views::remove),
         form("/w/{ws}/plans", w(Operate), plans::create),
         page("/w/{ws}/plans/new", w(Operate), listed::form),
         form("/w/{ws}/plans/new", w(Operate), listed::create),

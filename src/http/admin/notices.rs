@@ -35,6 +35,7 @@ fn outcome(job: &Job, state: &str) -> (&'static str, String) {
         BulkAction::Pause => "paused",
         BulkAction::Resume => "resumed",
         BulkAction::Reschedule => "rescheduled",
+        BulkAction::Recreate => "made again",
     };
     let (kind, ended) = match state {
         "completed" => ("ok", "finished"),

@@ -17,7 +17,6 @@ use crate::{
     store::audit::AuditFilter,
 };
 
-const PAGE: i64 = 50;
 /// Open ones shown; there are more only while upstream hangs.
 const OPEN: i64 = 100;
 /// Characters of a post's text.
@@ -31,9 +30,10 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let mut open = if before.is_none() { db.open_operations(&ws, OPEN + 1).await? } else { Vec::new() };
     let more_open = open.len() as i64 > OPEN;
     open.truncate(OPEN as usize);
-    let mut settled = db.settled_operations(&ws, before, PAGE + 1).await?;
-    let more = settled.len() as i64 > PAGE;
-    settled.truncate(PAGE as usize);
+    let size = visit.admin.preferences.rows_per_page;
+    let mut settled = db.settled_operations(&ws, before, size + 1).await?;
+    let more = settled.len() as i64 > size;
+    settled.truncate(size as usize);
     let older = settled.last().filter(|_| more).map(|o| format!("{base}?before={}", o.id));
     let page = OperationListPage {
         open: rows(&visit, &open).await?,
@@ -148,7 +148,7 @@ fn facts(operation: &Operation, row: &OperationRow) -> Vec<Fact> {
     match operation.about_tenant().filter(|id| ids::is_object_id(id)) {
         Some(id) => facts.push(fact("Tenant", row.tenant.as_str(), format!("/w/{ws}/tenants/{id}"))),
         None if operation.verb.noun() != Noun::Tenant => {
-            facts.push(fact("Tenant", "The account's owner", ""))
+            facts.push(fact("Tenant", "The account's owner", ""));
         }
         None => {}
     }

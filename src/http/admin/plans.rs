@@ -9,24 +9,21 @@ use super::{
     plan_page::{self, Mistakes},
     plan_parts, post_filter, present, selections,
     views::{Pager, PlanTenantsPage},
-    visit::{Visit, cookie},
+    visit::Visit,
 };
 use crate::{
     domain::{
         audit::{Draft, Outcome},
         ids,
-        plans::{BulkAction, Plan, PlanOptions, typed_count_matches, zone},
+        plans::{BulkAction, Plan, PlanOptions, typed_count_matches},
     },
     jobs::planning::{self, Request, Selection},
 };
 
-/// The zone a person chose last: a matter of the browser, like the looks.
-const ZONE_COOKIE: &str = "zone";
-
 pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let form = &visit.form;
     let workspace = visit.workspace()?;
-    let action = BulkAction::parse(form.get("action"))
+    let action = BulkAction::of_posts(form.get("action"))
         .ok_or_else(|| Error::bad("invalid_form", "There is no such bulk action"))?;
     let filter_text = form.get("filter").to_owned();
     let query =
@@ -70,10 +67,9 @@ fn job_url(plan: &Plan, job: &str) -> String {
     format!("/w/{}/jobs/{job}?done=job_started", plan.workspace_id)
 }
 
-/// The options a person starts with: the zone chosen last.
+/// The options a person starts with: times are typed in the zone they are shown in.
 pub fn first_options(visit: &Visit) -> PlanOptions {
-    let zone = cookie(&visit.call, ZONE_COOKIE).and_then(|name| zone(name).ok());
-    PlanOptions { zone: zone.unwrap_or_else(|| "UTC".into()), ..PlanOptions::default() }
+    PlanOptions { zone: visit.admin.preferences.zone.clone(), ..PlanOptions::default() }
 }
 
 /// The plan of the path: this workspace's, and only for the person who made it. Another person's plan is not theirs to
@@ -98,10 +94,8 @@ pub async fn set_options(visit: Visit) -> Result<Answer, Error> {
         Ok(options) => options,
         Err(invalid) => return plan_page::render(&visit, &plan, Mistakes::options(invalid)).await,
     };
-    let zone = options.zone.clone();
     planning::remake(&visit.app, visit.workspace()?, &plan, options).await?;
-    let keep = format!("{ZONE_COOKIE}={zone}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000");
-    Ok(Answer::see_other(&plan_url(&plan)).with("set-cookie", keep))
+    Ok(Answer::see_other(&plan_url(&plan)))
 }
 
 /// The same selection, looked at anew.

@@ -4,8 +4,9 @@ use super::{
     super::{Answer, Error},
     form::Form,
     freshness, notices,
-    post_filter::{self, PER_PAGE, PostQuery, platform_label, status_label},
-    present, selections,
+    post_filter::{self, PostQuery, platform_label, status_label},
+    present::{self, Clocks},
+    saved_views, selections,
     views::{
         Badge, Choice, CopyId, Link, Pager, PlatformPost, PostFilter, PostListPage, PostPage, PostRow,
         SortLink,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     clock::{DAY, HOUR, Millis},
     domain::{
-        admins::Right,
+        admins::{ROWS_PER_PAGE, Right},
         ids,
         posts::{PLATFORMS, PostStatus},
         times,
@@ -60,7 +61,8 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         return selections::begin(&visit, &query, &base).await;
     }
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let total = app.db.count_posts(&workspace_id, &query.filter).await?;
     let (rows, before, after) = rows(&visit, &query, total).await?;
     // What stood here has gone; the list has not.
@@ -76,7 +78,9 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let names = app.db.tenant_names(&workspace_id, &tenant_ids).await?;
     page.filter = filter_view(&visit, &query, &base).await?;
     page.notices = notices::of_list(&visit, Some(&query)).await?;
-    page.chips = query.chips(&base, &names);
+    page.query = query.text();
+    page.views = saved_views::of_list(&visit, &base, &page.query).await?;
+    page.chips = query.chips(&base, &names, &clocks);
     page.result_line = result_line(&query, rows.len(), total, before.is_none(), synced.3, now);
     freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
     page.total = present::count(total);
@@ -89,7 +93,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     };
     page.sort_scheduled = sort_link(&query, &base, PostSort::ScheduledAsc, PostSort::ScheduledDesc);
     page.sort_updated = sort_link(&query, &base, PostSort::UpdatedDesc, PostSort::UpdatedDesc);
-    page.rows = rows.iter().map(|r| row(r, &names, now)).collect();
+    page.rows = rows.iter().map(|r| row(r, &names, &clocks)).collect();
     page.selection = match selections::view(&visit, &query, &base, &names, &mut page.rows).await? {
         Some(selection) => selection,
         None => return Ok(selections::gone(&query, &base)),
@@ -110,11 +114,12 @@ async fn rows(
     let workspace_id = &visit.workspace()?.id;
     let (after, before) = (position(visit.form.get("after"))?, position(visit.form.get("before"))?);
     let backwards = before.is_some();
+    let per = query.per.unwrap_or(visit.admin.preferences.rows_per_page);
     let at = before.as_ref().or(after.as_ref());
     // One more than shown tells whether there is a further page.
-    let slice = Slice { sort: query.sort, at, backwards, limit: query.per + 1, matching: Some(total) };
+    let slice = Slice { sort: query.sort, at, backwards, limit: per + 1, matching: Some(total) };
     let mut rows = db.slice_of_posts(workspace_id, &query.filter, &slice).await?;
-    let more = rows.len() as i64 > query.per;
+    let more = rows.len() as i64 > per;
     if more {
         let extra = if backwards { 0 } else { rows.len() - 1 };
         rows.remove(extra);
@@ -176,7 +181,8 @@ fn result_line(
 
 async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<PostFilter, Error> {
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let f = &query.filter;
     let ws = &visit.workspace()?.id;
     let mut tenants: Vec<(String, String)> = app
@@ -195,8 +201,9 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
         .collect();
     let missing = app.db.tenant_names(ws, &missing).await?;
     tenants.extend(missing);
-    let local = |at: Option<Millis>| at.map(times::to_local_utc).unwrap_or_default();
-    let midnight = now - now.rem_euclid(DAY);
+    let local = |at: Option<Millis>| at.map(|at| clocks.local(at)).unwrap_or_default();
+    let (morning, midnight) = clocks.today();
+    let per = query.per.unwrap_or(visit.admin.preferences.rows_per_page);
     let media = match f.media {
         None => "",
         Some(true) => "with",
@@ -230,6 +237,7 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
         from: local(f.from),
         to: local(f.to),
         no_time: f.no_time,
+        zone: clocks.zone().to_owned(),
         created_from: local(f.created_from),
         created_to: local(f.created_to),
         media: [("", "With or without media"), ("with", "With media"), ("without", "Without media")]
@@ -241,12 +249,12 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
             .iter()
             .map(|s| Choice::new(s.as_str(), sort_label(*s), *s == query.sort))
             .collect(),
-        pers: PER_PAGE
+        pers: ROWS_PER_PAGE
             .iter()
-            .map(|n| Choice::new(n.to_string(), format!("{n} per page"), *n == query.per))
+            .map(|n| Choice::new(n.to_string(), format!("{n} per page"), *n == per))
             .collect(),
         presets: vec![
-            between("Today", midnight, midnight + DAY),
+            between("Today", morning, midnight),
             between("Next 24 h", now, now + 24 * HOUR),
             between("Next 7 days", now, now + 7 * DAY),
             preset("Overdue", &overdue),
@@ -275,7 +283,7 @@ fn sort_link(query: &PostQuery, base: &str, first: PostSort, second: PostSort) -
     SortLink { url, order }
 }
 
-fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, now: Millis) -> PostRow {
+fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, clocks: &Clocks) -> PostRow {
     let post = &mirrored.post;
     let paused = mirrored.pause.is_some();
     let mut platforms: Vec<String> = post.platforms.iter().map(|p| platform_label(&p.platform)).collect();
@@ -288,9 +296,9 @@ fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, now: Millis) ->
         content: post.content.chars().take(300).collect(),
         platforms,
         badge: badge(mirrored),
-        scheduled: post.scheduled_at.map(|at| present::moment(at, now)),
+        scheduled: post.scheduled_at.map(|at| clocks.moment(at)),
         scheduled_note: if paused { "Paused, was due".into() } else { String::new() },
-        updated: present::moment(post.updated_at, now),
+        updated: clocks.moment(post.updated_at),
         media: post.media.len() as u64,
         left_out: false,
     }
@@ -316,7 +324,8 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
     let (tenant_id, post_id) = (visit.object_id("tenant")?, visit.object_id("post")?);
     let tenant = app.db.tenant(&workspace_id, tenant_id).await?.ok_or(Error::NotFound)?;
     let mirrored = app.db.post(&workspace_id, tenant_id, post_id).await?.ok_or(Error::NotFound)?;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let caller = visit.caller(Some(tenant_id))?;
     let live =
         tokio::time::timeout(LIVE_DEADLINE, app.road.read(&caller, Read::GetPost(post_id.to_owned()))).await;
@@ -341,9 +350,9 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         tenant: tenant.display_name,
         content: post.content.clone(),
         badge: badge(&mirrored),
-        scheduled: post.scheduled_at.map(|at| present::moment(at, now)),
-        created: Some(present::moment(post.created_at, now)),
-        updated: Some(present::moment(post.updated_at, now)),
+        scheduled: post.scheduled_at.map(|at| clocks.moment(at)),
+        created: Some(clocks.moment(post.created_at)),
+        updated: Some(clocks.moment(post.updated_at)),
         source: match found {
             Some(_) => "PostPost, just now".into(),
             None => match tenant.sync.synced_at {
@@ -352,10 +361,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
             },
         },
         paused_note: mirrored.pause.as_ref().map(|pause| {
-            let when = present::moment(pause.paused_at, now).absolute;
+            let when = clocks.moment(pause.paused_at).absolute;
             match pause.scheduled_at {
                 Some(at) => {
-                    format!("Paused here on {when}. It was due on {}.", present::moment(at, now).absolute)
+                    format!("Paused here on {when}. It was due on {}.", clocks.moment(at).absolute)
                 }
                 None => format!("Paused here on {when}."),
             }

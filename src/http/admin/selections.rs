@@ -121,7 +121,7 @@ pub async fn view(
     let mut view = SelectionView {
         matching: id.is_some(),
         filter: query.text(),
-        words: query.words(names),
+        words: query.words(names, &visit.clocks()),
         select_url: query.url(base, &[("select", ALL)]),
         clear_url: query.url(base, &[]),
         ..SelectionView::default()

@@ -2,12 +2,15 @@
 //! row of the route table; the road does the rest. Answers of upstream's keep their status and body untouched.
 
 mod auth;
+pub mod differences;
 pub mod fields;
 mod idempotency;
 mod mcp;
+pub mod openapi;
 mod operations;
 mod passes;
 mod posts;
+mod shapes;
 pub mod table;
 mod whoami;
 mod workspace;
@@ -42,10 +45,12 @@ pub struct Request {
 
 /// The site map of the tenant door.
 pub fn routes() -> Vec<Route> {
-    let routes = rows()
+    let mut routes: Vec<Route> = rows()
         .iter()
-        .map(|row| route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row)));
-    routes.chain([route("POST", "/mcp", "any key", mcp::serve)]).collect()
+        .map(|row| route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row)))
+        .collect();
+    routes.push(route("POST", "/mcp", "any key", mcp::serve));
+    routes
 }
 
 async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, Error> {
@@ -79,7 +84,7 @@ async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, 
     let request = Request { app, row, call, key, caller, query, body };
     match row.effect {
         Effect::Changes(_) => idempotency::once(request, &row.handler).await,
-        Effect::Reads => (row.handler)(request).await,
+        Effect::Reads | Effect::Own(_) => (row.handler)(request).await,
     }
 }
 

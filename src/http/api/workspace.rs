@@ -1,15 +1,18 @@
 //! The workspace's own calls: its users, who are the gateway's tenants, and how they connect. A workspace key's only.
 
 use super::{
-    super::{Answer, Error},
+    super::{Answer, Error, mint::mint},
     Request, pass, passes,
 };
 use crate::{
     access::Standing,
-    domain::audit::{Draft, Outcome},
+    domain::{
+        audit::{Draft, Outcome},
+        keys::{KeyKind, KeyRules, NewKey},
+    },
     upstream::Reply,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const UNKNOWN_USER: &str = "User not found or not managed by this key";
 
@@ -52,6 +55,35 @@ pub async fn link(request: Request) -> Result<Answer, Error> {
     managed(&request, id).await?;
     let (changed, _) = request.app.road.link_tenant(&request.caller, id, &request.body).await?;
     Ok(pass(changed.reply))
+}
+
+/// Makes a gateway key for a user, shown once; the one made here before ends. PostPost's own keys for users are never made.
+/// It can do what a tenant's key can, as far as the key that asks for it can.
+pub async fn create_key(request: Request) -> Result<Answer, Error> {
+    let Request { app, call, caller, key, .. } = &request;
+    let id = call.param("userId");
+    managed(&request, id).await?;
+    let workspace_id = &caller.account.workspace.id;
+    let scopes = key.scopes.handed_on();
+    if scopes.iter().next().is_none() {
+        app.road.deny(caller, "key.create", "scope_missing", Some(("tenant", id))).await?;
+        let text = "This key has no scope that a tenant's key can have".into();
+        return Err(Error::Forbidden { code: "scope_missing", text });
+    }
+    let by: String = key.name.chars().take(90).collect();
+    let new = NewKey {
+        kind: KeyKind::Tenant,
+        tenant_id: Some(id.to_owned()),
+        name: format!("Made by {by}"),
+        scopes,
+        rules: KeyRules::default(),
+        expires_at: None,
+    };
+    let made = mint(app, &key.name, workspace_id, new)?;
+    app.db.issue_key(&caller.actor, &made.key, &made.mac, app.keyring.pepper_id()).await?;
+    app.access.reload().await?;
+    let message = "API key generated successfully";
+    Ok(Answer::json(200, &json!({ "message": message, "apiKey": made.secret, "userId": id })))
 }
 
 /// Only an id that PostPost has listed is sent there: it skips its own check for the owner's (contract, trap 5).

@@ -12,7 +12,6 @@ use crate::{
         audit::Actor,
         ids,
         keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
-        secrets,
         tenants::TenantState,
     },
     http::{
@@ -23,6 +22,7 @@ use crate::{
             views::{Choice, ChoiceGroup, Field, KeyForm, KeyRulesForm, NewKeyPage},
             visit::Visit,
         },
+        mint::{Minted, mint},
     },
     store::tenants::TenantFilter,
 };
@@ -41,27 +41,7 @@ pub async fn create_key(
     workspace_id: &str,
     new: NewKey,
 ) -> Result<(Key, String), Error> {
-    let now = app.clock.now();
-    new.check(now)?;
-    let (secret, mac) = app.keyring.mint(new.kind);
-    let key = Key {
-        id: ids::new_id(),
-        workspace_id: workspace_id.to_owned(),
-        kind: new.kind,
-        tenant_id: new.tenant_id,
-        name: new.name.trim().to_owned(),
-        scopes: new.scopes,
-        rules: new.rules,
-        prefix: secrets::visible_prefix(&secret),
-        last_four: secrets::last_four(&secret),
-        created_at: now,
-        created_by: admin_name.to_owned(),
-        expires_at: new.expires_at,
-        last_used_at: None,
-        last_used_from: None,
-        last_used_agent: None,
-        revoked_at: None,
-    };
+    let Minted { key, secret, mac } = mint(app, admin_name, workspace_id, new)?;
     app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await?;
     app.access.reload().await?;
     Ok((key, secret))
@@ -222,7 +202,7 @@ fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     for scope in Scope::ALL {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
-            Scope::PostsCreate => ("Posts", "Create", ""),
+            Scope::PostsCreate => ("Posts", "Create", "Also makes deleted posts again from backups."),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
             Scope::MediaWrite => ("Posts", "Upload media", ""),

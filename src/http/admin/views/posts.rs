@@ -23,6 +23,10 @@ pub struct PostListPage {
     pub result_line: String,
     /// "2 of 57 tenants failed to sync; their posts may be out of date."
     pub sync_notice: Option<Banner>,
+    /// Filters, order and page size as a query string.
+    pub query: String,
+    /// Filters that this person keeps under names.
+    pub views: Vec<SavedView>,
     /// Jobs of this person's that have ended since.
     pub notices: Vec<JobNotice>,
     /// All posts matching the filters.
@@ -38,6 +42,16 @@ pub struct PostListPage {
     /// Links of the sortable columns: scheduled, updated.
     pub sort_scheduled: SortLink,
     pub sort_updated: SortLink,
+}
+
+/// Filters under a name.
+#[derive(Clone, Debug, Default)]
+pub struct SavedView {
+    pub id: String,
+    pub name: String,
+    pub url: String,
+    /// What is shown is this view.
+    pub current: bool,
 }
 
 /// A job that has ended and that whoever started it has not looked at since.
@@ -63,7 +77,9 @@ pub struct PostFilter {
     pub statuses: Vec<Choice>,
     /// "platform", repeated
     pub platforms: Vec<Choice>,
-    /// "from" and "to": `YYYY-MM-DDTHH:MM`, UTC
+    /// "tz": the zone of the times that are typed here
+    pub zone: String,
+    /// "from" and "to": `YYYY-MM-DDTHH:MM`
     pub from: String,
     pub to: String,
     /// "when=none"

@@ -36,6 +36,7 @@ pub fn posts(s: &Sample, add: &mut Add) {
         from: s.t(""),
         to: s.t(""),
         no_time: false,
+        zone: s.t("Europe/Berlin"),
         created_from: s.t(""),
         created_to: s.t(""),
         media: s.choices(&[("", "With or without media"), ("with", "With media")]),
@@ -50,6 +51,13 @@ pub fn posts(s: &Sample, add: &mut Add) {
     };
     let page = || PostListPage {
         shell: s.shell("Posts", "/w/w1/posts"),
+        query: s.t("status=scheduled"),
+        views: s.rows(3, |i| SavedView {
+            id: format!("v{i}"),
+            name: s.t(["Failed ones", "Next week of the bakery", "Paused"][i]),
+            url: "/w/w1/posts?status=failed".into(),
+            current: i == 1,
+        }),
         notices: s.rows(2, |i| JobNotice {
             kind: ["ok", "warn"][i],
             text: s.t("Job “Delete 4,180 posts” finished: 4,036 deleted, 132 skipped, 12 failed."),
