@@ -45,10 +45,12 @@ pub struct Request {
 
 /// The site map of the tenant door.
 pub fn routes() -> Vec<Route> {
-    let routes = rows()
+    let mut routes: Vec<Route> = rows()
         .iter()
-        .map(|row| route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row)));
-    routes.chain([route("POST", "/mcp", "any key", mcp::serve)]).collect()
+        .map(|row| route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row)))
+        .collect();
+    routes.push(route("POST", "/mcp", "any key", mcp::serve));
+    routes
 }
 
 async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, Error> {

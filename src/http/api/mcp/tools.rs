@@ -59,6 +59,7 @@ struct Field {
 /// Where an argument goes in the call.
 #[derive(PartialEq)]
 enum Place {
+    /// The part of the path that has its name.
     Path,
     Query,
     Body,
