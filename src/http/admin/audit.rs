@@ -29,7 +29,7 @@ const TENANTS: i64 = 500;
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 34] = [
+const ACTIONS: [(&str, &str); 40] = [
     ("post.", "Posts: all"),
     ("post.create", "post.create"),
     ("post.delete", "post.delete"),
@@ -51,6 +51,11 @@ const ACTIONS: [(&str, &str); 34] = [
     ("key.", "Keys: all"),
     ("key.create", "key.create"),
     ("key.update", "key.update"),
+    ("key.rotate", "key.rotate"),
+    ("key.activate", "key.activate"),
+    ("key.retire", "key.retire"),
+    ("key.lapse", "key.lapse"),
+    ("key.cancel_rotation", "key.cancel_rotation"),
     ("key.revoke", "key.revoke"),
     ("workspace.", "Workspaces: all"),
     ("workspace.create", "workspace.create"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Answers any key that this door knows, also of a frozen tenant. `tenant` is who the call acts for: a tenant key's own, or
-/// the one a workspace key names; `null` is the account's owner.
+/// the one a workspace key names; `null` is the account's owner. `replaced`: another key was made to take this one's place.
 pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let (caller, key) = auth::identify(&app, &call).await?;
     let workspace = &caller.account.workspace;
@@ -29,7 +29,8 @@ pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         "workspace": { "id": workspace.id, "name": workspace.name },
         "tenant": tenant,
         "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
-        "expiresAt": key.expires_at.map(times::to_iso),
+        "expiresAt": key.ends_at().map(times::to_iso),
+        "replaced": key.rotation.replaced_by.is_some(),
         "addresses": key.rules.addresses.words().collect::<Vec<_>>(),
         "limits": {
             "key": limit(app.limits.rate_of(key.rules.rate)),

@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     app::App,
-    clock::DAY,
+    clock::{DAY, Millis},
     domain::{
         Invalid,
         audit::Actor,
         ids,
-        keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
+        keys::{Key, KeyKind, KeyRules, NewKey, Rotation, Scope, Scopes},
         secrets,
         tenants::TenantState,
     },
@@ -41,6 +41,20 @@ pub async fn create_key(
     workspace_id: &str,
     new: NewKey,
 ) -> Result<(Key, String), Error> {
+    let minted = mint(app, admin_name, workspace_id, new)?;
+    app.db.create_key(actor, &minted.key, &minted.mac, app.keyring.pepper_id()).await?;
+    app.access.reload().await?;
+    Ok((minted.key, minted.secret))
+}
+
+/// A key that is not stored yet.
+pub(super) struct Minted {
+    pub key: Key,
+    pub secret: String,
+    pub mac: [u8; 32],
+}
+
+pub(super) fn mint(app: &App, admin_name: &str, workspace_id: &str, new: NewKey) -> Result<Minted, Error> {
     let now = app.clock.now();
     new.check(now)?;
     let (secret, mac) = app.keyring.mint(new.kind);
@@ -61,10 +75,9 @@ pub async fn create_key(
         last_used_from: None,
         last_used_agent: None,
         revoked_at: None,
+        rotation: Rotation::default(),
     };
-    app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await?;
-    app.access.reload().await?;
-    Ok((key, secret))
+    Ok(Minted { key, secret, mac })
 }
 
 pub async fn new(visit: Visit) -> Result<Answer, Error> {
@@ -125,12 +138,9 @@ async fn read(visit: &Visit, ws: &str, chosen: &Chosen<'_>) -> Result<Result<New
     let Some(scopes) = chosen.scopes.iter().map(|s| Scope::parse(s)).collect::<Option<Vec<_>>>() else {
         return wrong("scopes", "Choose from the permissions below");
     };
-    let expires_at = match chosen.expiry {
-        "never" => None,
-        days if DAYS.iter().any(|(word, _)| *word == days) => {
-            days.parse::<i64>().ok().map(|days| visit.app.clock.now() + days * DAY)
-        }
-        _ => return wrong("expiry", "Choose when the key ends"),
+    let expires_at = match expiry(chosen.expiry, visit.app.clock.now()) {
+        Ok(at) => at,
+        Err(invalid) => return Ok(Err(invalid)),
     };
     let tenant_id = match chosen.tenant {
         "" => None,
@@ -177,10 +187,7 @@ async fn render(
         scopes: Field::new("scopes"),
         scope_groups: scope_groups(&chosen.scopes),
         expiry: Field::new("expiry"),
-        expiries: DAYS
-            .iter()
-            .map(|(word, label)| Choice::new(*word, *label, *word == chosen.expiry))
-            .collect(),
+        expiries: expiries(chosen.expiry),
         rules,
         error: None,
     };
@@ -200,6 +207,26 @@ async fn render(
     let shell = if failed { visit.error_shell("New key") } else { visit.shell("New key") };
     let page = NewKeyPage { shell, ws: ws.clone(), form };
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+/// When a key with this choice ends; `None` is never.
+pub(super) fn expiry(chosen: &str, now: Millis) -> Result<Option<Millis>, Invalid> {
+    match DAYS.iter().find(|(word, _)| *word == chosen) {
+        Some((days, _)) => Ok(days.parse::<i64>().ok().map(|days| now + days * DAY)),
+        None => Err(Invalid::new("expiry", "Choose when the key ends")),
+    }
+}
+
+pub(super) fn expiries(chosen: &str) -> Vec<Choice> {
+    DAYS.iter().map(|(word, label)| Choice::new(*word, *label, *word == chosen)).collect()
+}
+
+/// The choice that comes nearest to how long a key was made for.
+pub(super) fn same_expiry(key: &Key) -> &'static str {
+    let Some(at) = key.expires_at else { return "never" };
+    let days = (at - key.created_at) / DAY;
+    let offered = DAYS.iter().filter_map(|(word, _)| Some((*word, word.parse::<i64>().ok()?)));
+    offered.min_by_key(|(_, offered)| (offered - days).abs()).map_or(DEFAULT_DAYS, |(word, _)| word)
 }
 
 fn kinds(chosen: &str) -> Vec<Choice> {
