@@ -75,13 +75,17 @@ async fn the_first_use_ends_the_old_key(db: Db) {
     let (old, new) = pair(&db, HOUR).await;
     let version = db.access_version().await.unwrap();
     assert!(rotate(&db, &old, &new).await);
-    let entry = last_entry(&db).await;
-    let (bytes, change) = (String::from_utf8(entry.bytes.clone()).unwrap(), entry.detail("change").unwrap());
-    assert!(entry.action == "key.rotate" && bytes.contains("key-1") && bytes.contains("key-3"), "{bytes}");
-    assert!(
-        change.contains(r#""overlapSeconds":3600"#) && change.contains(r#""replaces":"key-1""#),
-        "{change}"
-    );
+    // An entry about each, so that both keys' pages have it.
+    let entries = db.audit_page(&AuditFilter::default(), None, None, 2).await.unwrap();
+    for (entry, action, target, part) in [
+        (&entries[0], "key.create", "key-3", r#""replaces":"key-1""#),
+        (&entries[1], "key.rotate", "key-1", r#""overlapSeconds":3600"#),
+    ] {
+        let change = entry.detail("change").unwrap();
+        assert!(entry.action == action && change.contains(part), "{} {change}", entry.action);
+        let about = AuditFilter { target: Some(target.into()), ..AuditFilter::default() };
+        assert_eq!(db.audit_page(&about, None, None, 1).await.unwrap()[0].seq, entry.seq);
+    }
     assert_eq!(get(&db, &new).await, new);
     assert_eq!(get(&db, &old).await.rotation.replaced_by.as_deref(), Some("key-3"));
     assert_eq!(live(&db, NOW).await, ["key-1", "key-3"]);
