@@ -144,8 +144,12 @@ pub fn run(cli: Cli) -> Result<End, Error> {
 
 /// The one multi-threaded runtime of the process.
 fn with_runtime(log: &str, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let filter =
+    let mut filter =
         tracing_subscriber::EnvFilter::try_new(log).map_err(|e| Error::Usage(format!("log: {e}")))?;
+    // The SDK of `/mcp` tells of every message, with what the client wrote; whoever wants that asks for it by name.
+    if let (false, Ok(quiet)) = (log.contains("rmcp"), "rmcp=error".parse()) {
+        filter = filter.add_directive(quiet);
+    }
     // One JSON object a line: nothing a caller sends can look like a line of ours (security.md item 57).
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -228,6 +228,10 @@ fn planned(plan: &Value) -> Result<End, String> {
     let (count, skipped) = (&plan["toChange"], &plan["skipped"]);
     let action = plan["action"].as_str().unwrap_or_default();
     tell(&format!("{action} {count} posts of {} tenants; {skipped} are left alone.", plan["tenants"]))?;
+    if let Some(lost) = plan["notRestored"].as_array().filter(|lost| !lost.is_empty()) {
+        let lost: Vec<&str> = lost.iter().filter_map(Value::as_str).collect();
+        tell(&format!("They come back as drafts with new ids, and without their {}.", lost[1..].join(", ")))?;
+    }
     if *count == json!(0) {
         return Ok(End::NothingToDo);
     }

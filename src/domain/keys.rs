@@ -45,6 +45,7 @@ words! {
         MediaWrite = "media:write",
         ConnectionsRead = "connections:read",
         AnalyticsRead = "analytics:read",
+        EngagementWrite = "engagement:write",
         WebhooksManage = "webhooks:manage",
         WorkspaceManage = "workspace:manage",
         AuditRead = "audit:read",
@@ -70,6 +71,11 @@ impl Scopes {
 
     pub fn has(&self, scope: Scope) -> bool {
         self.0.contains(&scope)
+    }
+
+    /// What a key made for a tenant by a key with these may do: whatever a tenant's key can, and this one may.
+    pub fn handed_on(&self) -> Self {
+        Self::new(self.iter().filter(|s| !matches!(s, Scope::WorkspaceManage | Scope::AuditRead)))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {

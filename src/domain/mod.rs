@@ -11,6 +11,7 @@ pub mod operations;
 pub mod plans;
 pub mod posts;
 pub mod secrets;
+pub mod selections;
 pub mod tenants;
 pub mod times;
 pub mod updates;

@@ -140,5 +140,7 @@ pub struct PlanItem {
     pub wanted_at: Option<Millis>,
     /// Where a reschedule would move it; for a resume, the time it goes out. `None` on a resume that is acted on: at once.
     pub target_at: Option<Millis>,
+    /// The backup that a deleted post is made again from: job and number.
+    pub backup: Option<(String, i64)>,
     pub skip: Option<SkipReason>,
 }

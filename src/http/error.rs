@@ -24,6 +24,8 @@ pub enum Error {
         text: String,
     },
     NotFound,
+    /// The same in PostPost's words for what is not there.
+    NotThere(&'static str),
     /// With the methods there are.
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
@@ -83,6 +85,7 @@ impl Error {
             Self::LoginNeeded => (401, "login_needed", "Log in to see this page".into()),
             Self::Forbidden { code, text } => (403, code, text.clone()),
             Self::NotFound => (404, "not_found", "Not found".into()),
+            Self::NotThere(text) => (404, "not_found", (*text).into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
             Self::FormMismatch => (
@@ -151,6 +154,24 @@ impl Error {
         }
     }
 
+    /// Writes down what its caller is not told, if it is a fault. A refusal in a flood is counted: a line for each would be
+    /// a flood in the log.
+    pub fn log(&self, request_id: &str) {
+        let Described { status, code, .. } = self.describe();
+        if status >= 500 && !matches!(self, Self::Overloaded) {
+            let detail = self.detail().unwrap_or_default();
+            tracing::error!(request_id, status, code, detail, "request failed");
+        }
+    }
+
+    /// Of a task that did not come to its end.
+    pub fn of_ended_task(ended: tokio::task::JoinError) -> Self {
+        match ended.is_panic() {
+            true => Self::Internal(format!("the handler ended: {ended}")),
+            false => Self::CutOff,
+        }
+    }
+
     pub fn to_json(&self, request_id: &str) -> Answer {
         let described = self.describe();
         let mut body = json!({ "error": described.text, "code": described.code, "requestId": request_id });
@@ -167,8 +188,10 @@ impl Error {
         if let Some(seconds) = described.retry_after {
             answer.headers.push(header("retry-after", seconds.to_string()));
         }
-        if let Self::MethodNotAllowed(methods) = self {
-            answer.headers.push(header("allow", methods.as_str()));
+        match self {
+            Self::MethodNotAllowed(methods) => answer.headers.push(header("allow", methods.as_str())),
+            Self::Unauthorized { .. } => answer.headers.push(header("www-authenticate", "Bearer")),
+            _ => {}
         }
     }
 }

@@ -65,7 +65,7 @@ impl Lane {
             |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if health::is_probe(path) || below("/static") {
             Self::Free
-        } else if below("/api") || below("/manage") {
+        } else if below("/api") || below("/mcp") || below("/manage") {
             Self::Door
         } else if method == "POST" && (path == "/login" || below("/setup")) {
             Self::LogIn

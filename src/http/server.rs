@@ -192,18 +192,7 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
     let mut answer = match result {
         Ok(answer) => answer,
         Err(error) => {
-            let described = error.describe();
-            // A refusal in a flood is counted: a line for each would be a flood in the log.
-            if described.status >= 500 && !matches!(error, Error::Overloaded) {
-                let detail = error.detail().unwrap_or_default();
-                tracing::error!(
-                    request_id = call.request_id,
-                    status = described.status,
-                    code = described.code,
-                    detail,
-                    "request failed"
-                );
-            }
+            error.log(&call.request_id);
             door.render(&app, &call, &error)
         }
     };
@@ -268,10 +257,7 @@ async fn work(
             (route.handler)(app, call).await
         }
     });
-    task.await.unwrap_or_else(|ended| match ended.is_panic() {
-        true => Err(Error::Internal(format!("the handler ended: {ended}"))),
-        false => Err(Error::CutOff),
-    })
+    task.await.unwrap_or_else(|ended| Err(Error::of_ended_task(ended)))
 }
 
 /// Whose call it is, counted. A key that is not known here is looked for once more, at a stranger's pace.

@@ -3,6 +3,7 @@
 
 mod hand;
 mod item;
+mod recreate;
 
 use crate::{
     access::Account,

@@ -88,6 +88,7 @@ async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let _ = app.audit.note_denials(false).await;
     crate::http::note_refused_logins(&app).await?;
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;
+    app.db.sweep_selections(now - DAY).await?;
     app.db.sweep_login_failures(now - DAY, now).await?;
     app.db.sweep_reveals(now - 10 * MINUTE).await?;
     app.db.sweep_idempotency_keys(now - DAY).await?;

@@ -12,7 +12,7 @@ use crate::{
         audit::{Actor, ActorType, Draft, Outcome},
         ids,
         jobs::ItemState,
-        operations::{OpState, Operation, Verb},
+        operations::{Noun, OpState, Operation, Verb},
         posts::{Post, PostStatus},
         tenants::ManagedUser,
         times,
@@ -107,6 +107,10 @@ enum Asked {
 }
 
 async fn settle(app: &App, account: &Account, operation: &Operation) -> store::Result<Asked> {
+    if !operation.verb.can_be_looked_up() {
+        end(app, operation, OpState::Unknown, Vec::new(), None).await;
+        return Ok(Asked::Answered);
+    }
     let defer =
         async |until: Millis, asked| app.db.defer_operation(&operation.id, until).await.map(|()| asked);
     let now = app.clock.now();
@@ -144,15 +148,8 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         tracing::info!(operation = operation.id, %error, "the mirror could not be refreshed before the operation's end");
         return defer(now + 2 * SECOND, Asked::Unanswered).await;
     }
-    match close(app, operation, state, effects, granted).await {
-        Ok(()) => app.metrics.operation(state.as_str()),
-        // Settled by somebody else meanwhile.
-        Err(Unavailable::Store(store::Error::Taken)) => {}
-        Err(error) => {
-            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet");
-        }
-    }
-    if let Some(tenant) = &operation.tenant_id {
+    end(app, operation, state, effects, granted).await;
+    if let (Some(tenant), Noun::Post) = (&operation.tenant_id, operation.verb.noun()) {
         app.mirror.note_change(&operation.workspace_id, tenant);
     }
     if matches!(operation.verb, Verb::TenantCreate | Verb::TenantDetach)
@@ -161,6 +158,18 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         tracing::warn!(%error, "the picture of tenants could not be rebuilt");
     }
     Ok(Asked::Answered)
+}
+
+/// Closes the operation; if that fails, the next round tries again.
+async fn end(app: &App, operation: &Operation, state: OpState, effects: Vec<Effect>, granted: Option<i64>) {
+    match close(app, operation, state, effects, granted).await {
+        Ok(()) => app.metrics.operation(state.as_str()),
+        // Settled by somebody else meanwhile.
+        Err(Unavailable::Store(store::Error::Taken)) => {}
+        Err(error) => {
+            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet");
+        }
+    }
 }
 
 /// The operation's final entry, with everything that follows from it.
@@ -175,18 +184,14 @@ async fn close(
     let outcome = match state {
         OpState::Applied => Outcome::Applied,
         OpState::Gone => Outcome::Gone,
+        OpState::Unknown => Outcome::Unknown,
         _ => Outcome::NotApplied,
     };
-    let post = operation.verb.of_post();
     let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb.as_str(), outcome)
         .workspace(&operation.workspace_id)
-        .tenant(if post {
-            operation.tenant_id.as_deref()
-        } else {
-            Some(&operation.target).filter(|t| !t.is_empty()).map(|t| t.as_str())
-        });
+        .tenant(operation.about_tenant());
     if ids::is_object_id(&operation.target) {
-        entry = entry.target(if post { "post" } else { "tenant" }, &operation.target);
+        entry = entry.target(operation.verb.noun().as_str(), &operation.target);
     }
     if let Some(at) = granted_at {
         entry = entry.set("grantedTime", times::to_iso(at));
@@ -220,6 +225,9 @@ async fn look(app: &App, account: &Account, operation: &Operation) -> Finding {
         Verb::PostDelete => deleted(app, account, operation).await,
         Verb::PostUpdate => updated(app, account, operation).await,
         Verb::TenantCreate | Verb::TenantDetach | Verb::TenantLink => tenant(app, account, operation).await,
+        Verb::WebhookDelete => webhook_deleted(app, account, operation).await,
+        // Not asked for: `Verb::can_be_looked_up`.
+        _ => Ok(Finding::NotYet),
     };
     found.unwrap_or_else(Finding::Unanswered)
 }
@@ -253,6 +261,16 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
     let by_another = twins.iter().any(|twin| matches!(twin.state, OpState::Succeeded | OpState::Applied));
     let state = if existed && !by_another { OpState::Applied } else { OpState::Gone };
     Ok(Finding::Closed(state, effects.collect(), None))
+}
+
+/// Whether it existed before was not looked up, so that its absence does not say who ended it.
+async fn webhook_deleted(app: &App, account: &Account, operation: &Operation) -> Result<Finding, Failure> {
+    let user = operation.tenant_id.as_deref();
+    let listed = app.upstream.webhooks(&account.endpoint, user, &ids::new_id(), Patience::BACKGROUND).await?;
+    Ok(match listed.contains(&operation.target) {
+        true => Finding::NotYet,
+        false => Finding::Closed(OpState::Gone, Vec::new(), None),
+    })
 }
 
 /// Our other calls of the same kind on the same target.

@@ -8,7 +8,7 @@ use crate::{
         audit::{Draft, Outcome, UpstreamResult},
         ids,
         jobs::ItemState,
-        operations::{Asked, OpState, Operation, Snapshot, Verb},
+        operations::{Asked, Noun, OpState, Operation, Snapshot, Verb},
         times,
     },
     store::{
@@ -57,6 +57,8 @@ pub(super) struct Settled {
     pub granted_at: Option<Millis>,
     /// Whether a success's body is one (a delete's is `{"success":true}`, a link has a URL).
     pub usable: bool,
+    /// The id of what was made, for the outcome's entry.
+    pub made: Option<String>,
 }
 
 impl Road {
@@ -126,17 +128,24 @@ impl Road {
         let now = self.clock.now();
         let mut effects = Vec::new();
         let mut granted_at = None;
+        let mut made = None;
         let (state, mut usable) = classify(change.verb, &sent);
         let mut state = state;
         if let (OpState::Succeeded, Ok(reply)) = (state, &sent) {
             let settled = settle(reply, &op_id, now);
             granted_at = settled.granted_at;
+            made = settled.made;
             if settled.usable {
                 effects = settled.effects;
             } else {
                 (state, usable) = (OpState::InDoubt, false);
             }
         }
+        // What cannot be looked up stays unknown: it is said at once, and nothing is waited for.
+        if state == OpState::InDoubt && !change.verb.can_be_looked_up() {
+            state = OpState::Unknown;
+        }
+        let doubted = matches!(state, OpState::InDoubt | OpState::Unknown);
         if state == OpState::Gone {
             effects.extend(self.gone_effects(caller, &change));
         }
@@ -152,6 +161,9 @@ impl Road {
             entry = entry.set("grantedTime", times::to_iso(at));
         }
         entry = name_made(entry, &effects);
+        if let Some(id) = made.filter(|id| ids::is_object_id(id)) {
+            entry = entry.target(change.verb.noun().as_str(), &id);
+        }
         if change.verb == Verb::PostDelete
             && matches!(state, OpState::Succeeded | OpState::Gone)
             && let Some(tenant) = &caller.tenant
@@ -165,7 +177,7 @@ impl Road {
             check_at: now + FIRST_CHECK,
             status: sent.as_ref().ok().map(|r| r.status),
             granted_at,
-            doubted: state == OpState::InDoubt,
+            doubted,
         });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
@@ -184,10 +196,11 @@ impl Road {
             effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: now });
         }
         if let (Ok(reply), true) = (&sent, usable) {
-            effects.extend(self.answered(caller, reply, state));
+            effects.extend(self.answered(caller, change.verb, reply, state));
         }
         let stored = self.audit.record(vec![entry], effects).await;
-        if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused) {
+        let seen_in_posts = change.verb.noun() == Noun::Post && state != OpState::Refused;
+        if let (Some(tenant), true) = (&caller.tenant, seen_in_posts) {
             self.mirror.note_change(&caller.account.workspace.id, tenant);
         }
         if let Err(error) = stored {
@@ -207,16 +220,14 @@ impl Road {
             return Err(Refusal::Suspended);
         }
         match sent {
-            Err(error) if state == OpState::InDoubt => {
-                Err(Refusal::Unknown { op_id, error: error.to_string() })
-            }
+            Err(error) if doubted => Err(Refusal::Unknown { op_id, error: error.to_string() }),
             Err(error) => Err(error.into()),
-            Ok(_) if !usable && state == OpState::InDoubt => Err(Refusal::BadReply { op_id }),
+            Ok(_) if !usable && doubted => Err(Refusal::BadReply { op_id }),
             Ok(reply) if !usable => {
                 let detail = format!("status {} without a JSON body", reply.status);
                 Err(Refusal::Upstream(upstream::Error::BadReply(detail)))
             }
-            Ok(reply) if state == OpState::InDoubt => {
+            Ok(reply) if doubted => {
                 Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })
             }
             Ok(reply) => Ok(Changed { reply, state, granted_at, op_id }),
@@ -238,7 +249,6 @@ impl Road {
     }
 
     fn entry(&self, caller: &Caller, change: &Change, op_id: &str, outcome: Outcome) -> Draft {
-        let kind = if change.verb.of_post() { "post" } else { "tenant" };
         let tenant = match change.verb {
             Verb::TenantDetach | Verb::TenantLink => Some(change.target.as_str()),
             _ => caller.tenant.as_deref(),
@@ -247,7 +257,7 @@ impl Road {
             .workspace(&caller.account.workspace.id)
             .tenant(tenant);
         if ids::is_object_id(&change.target) {
-            draft = draft.target(kind, &change.target);
+            draft = draft.target(change.verb.noun().as_str(), &change.target);
         }
         for (name, value) in &change.shown {
             draft = draft.set(name, value.clone());
@@ -327,6 +337,7 @@ fn outcome(state: OpState) -> Outcome {
         OpState::NotApplied => Outcome::NotApplied,
         OpState::InDoubt | OpState::Open => Outcome::InDoubt,
         OpState::Failed => Outcome::Failed,
+        OpState::Unknown => Outcome::Unknown,
     }
 }
 

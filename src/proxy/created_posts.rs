@@ -67,11 +67,13 @@ impl Road {
         };
         self.change(caller, change, |reply, op_id, _| {
             let made = read_created(reply);
-            let created = |post_id| Effect::Created { op_id: op_id.to_owned(), post_id };
+            let item = caller.item.clone();
+            let created = |post_id| Effect::Created { op_id: op_id.to_owned(), item, post_id };
             Settled {
                 usable: made.is_some(),
                 effects: made.map(created).into_iter().collect(),
                 granted_at: None,
+                made: None,
             }
         })
         .await

@@ -8,7 +8,7 @@
 //! once for each expiry, when less than seven days are left, with `platform`, `platformId`, `username`, `expiresAt`.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -222,11 +222,13 @@ async fn send(app: &App, row: &Waiting) -> Result<Outcome, Failure> {
         Ok(status) if status.is_success() => Outcome::Delivered(status.as_u16()),
         Ok(status) => Outcome::Failed(Some(status.as_u16()), format!("answered {}", status.as_u16())),
         Err(error) if error.is_timeout() => Outcome::Failed(None, "timed out".to_owned()),
-        Err(error) => {
-            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            Outcome::Failed(None, cause)
-        }
+        Err(error) => Outcome::Failed(None, cause(&error)),
     })
+}
+
+/// What lies at the bottom of an error; the layers above it only say that sending failed.
+fn cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
 }
 
 /// Hex HMAC-SHA256 of the body as sent.
@@ -389,6 +391,15 @@ pub(super) async fn list(app: &App, call: &Call) -> Result<Answer, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_may_not_lead_to_this_machine_unless_switched() {
+        for (loopback, found) in [(false, false), (true, true)] {
+            let guard = Guard(Arc::new(AtomicBool::new(loopback)));
+            let resolved = guard.resolve("localhost".parse().expect("a name")).await;
+            assert_eq!(resolved.is_ok_and(|mut all| all.next().is_some()), found);
+        }
+    }
 
     /// Case 2 of RFC 4231.
     #[test]

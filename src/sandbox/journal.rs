@@ -26,7 +26,7 @@ pub(super) enum Origin<'a> {
 }
 
 /// The state of a post group as far as the journal shows it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) status: String,
     pub(super) scheduled_time: Option<i64>,

@@ -27,6 +27,12 @@
 //! curl -s $S/_sandbox/calls                                           # what was received
 //! curl -s -X POST $S/_sandbox/tick -d '{"now":"2030-01-01T09:00:00Z"}' # one step of the scheduler
 //!
+//! # an upload URL that has expired
+//! curl -s -X PATCH $S/_sandbox/media/$MEDIA -d '{"uploadExpiresAt":"2020-01-01T00:00:00Z"}'
+//!
+//! # the workspace is on a plan (starter, pro, premium; null for none), with one limit of its own
+//! curl -s -X PUT $S/_sandbox/plans -d '{"ownerId":"…","plan":"pro","scheduledPosts":5}'
+//!
 //! # webhooks may point to this machine and are given up on after 2 s (also: `gatehouse sandbox --loopback-webhooks`)
 //! curl -s -X PUT $S/_sandbox/webhooks -d '{"loopback":true,"timeoutMs":2000}'
 //! curl -s -X POST $S/_sandbox/deliveries                              # sends what waits; what was sent, and how it went
@@ -39,16 +45,20 @@
 //! Rules are tried in order; those that act only beside the effect add up, the first other one ends the search.
 
 mod auth;
+mod bookmarks;
 mod calls;
 mod connections;
 mod control;
 mod deletion;
 mod deliveries;
 mod faults;
+mod figures;
 mod journal;
+mod linkedin;
 mod listing;
 mod logs;
 mod media;
+mod plans;
 mod posts;
 mod routes;
 mod scheduler;

@@ -8,6 +8,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::journal::{self, Effect, State};
 use super::logs::{self, Event};
+use super::plans::{self, Wish};
 use super::routes::Request;
 use super::store::object_id;
 use super::wire::{Answer, Failure, given, refused};
@@ -34,6 +35,8 @@ pub(super) async fn create(request: &Request) -> Result<Answer, Failure> {
     let id = request.app.store.new_id(now);
 
     let mut tx = request.app.store.begin().await?;
+    let wish = Wish { user: &request.who.acting, group: &id, at: scheduled_time, platforms: &platforms };
+    plans::check(&mut tx, &wish, now).await?;
     sqlx::query(
         "INSERT INTO posts (id, user_id, content, status, scheduled_time, platform_settings, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
@@ -165,6 +168,16 @@ pub(super) async fn update(request: &Request, id: &str) -> Result<Answer, Failur
         None => before.scheduled_time,
     };
     let after = State { status: status.unwrap_or_else(|| before.status.clone()), scheduled_time };
+    if after.status == "scheduled" && after != before {
+        let platforms: Vec<(String, String)> = sqlx::query_as(
+            "SELECT platform, platform_id FROM platform_posts WHERE group_id = $1 ORDER BY position",
+        )
+        .bind(&id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let wish = Wish { user: &request.who.acting, group: &id, at: scheduled_time, platforms: &platforms };
+        plans::check(&mut tx, &wish, now).await?;
+    }
     write(&mut tx, &id, &after, now).await?;
     request.effects.break_transaction()?;
 

@@ -145,3 +145,43 @@ CREATE TABLE IF NOT EXISTS token_notices (
     token_expires_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, platform_id, token_expires_at)
 ) STRICT;
+
+-- What an owner's account may do. No row is no limits.
+CREATE TABLE IF NOT EXISTS plans (
+    user_id          TEXT PRIMARY KEY,
+    name             TEXT NOT NULL,
+    posts            INTEGER,              -- a month, over all connections
+    connection_posts INTEGER,              -- a month, on each connection
+    scheduled        INTEGER,
+    horizon          INTEGER,              -- days
+    connections      INTEGER,
+    barred           TEXT NOT NULL         -- platforms, a JSON array
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS linkedin_reactions (
+    user_id     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    posted_id   TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (user_id, platform_id, posted_id)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS linkedin_comments (
+    id          TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    posted_id   TEXT NOT NULL,
+    parent_id   TEXT,
+    message     TEXT NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS bookmarks (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,             -- compound: twitter-123
+    posted_id   TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    UNIQUE (user_id, platform_id, posted_id)
+) STRICT;

@@ -11,13 +11,28 @@ impl Tx {
     ///
     /// # Errors
     /// [`super::Error::Taken`] if another create has made it.
-    pub(super) async fn note_created(&mut self, op_id: &str, post_id: &str) -> Result<()> {
+    pub(super) async fn note_created(
+        &mut self,
+        op_id: &str,
+        item: Option<&(String, i64)>,
+        post_id: &str,
+    ) -> Result<()> {
         self.sql("UPDATE operations SET target = $2 WHERE id = $1 AND state IN ('open', 'in_doubt')")
             .bind(op_id)
             .bind(post_id)
             .run()
-            .await
-            .map(drop)
+            .await?;
+        let Some((job_id, n)) = item else { return Ok(()) };
+        for text in [
+            "UPDATE job_items SET created_id = $3 WHERE job_id = $1 AND n = $2",
+            // With the item's end, which is in the same transaction, so that nobody makes another of the same backup.
+            "UPDATE post_backups SET recreated_as = $3
+             WHERE job_id = (SELECT backup_job FROM job_items WHERE job_id = $1 AND n = $2)
+               AND n = (SELECT backup_n FROM job_items WHERE job_id = $1 AND n = $2)",
+        ] {
+            self.sql(text).bind(job_id).bind(*n).bind(post_id).run().await?;
+        }
+        Ok(())
     }
 }
 

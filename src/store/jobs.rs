@@ -92,9 +92,9 @@ impl Db {
         // before anybody's second.
         tx.sql(
             "INSERT INTO job_items (job_id, n, workspace_id, tenant_id, post_id, expected_status, expected_at,
-               expected_updated_at, target_at, state, code, ended_at, place)
+               expected_updated_at, target_at, backup_job, backup_n, state, code, ended_at, place)
              SELECT $1, i.n, $2, i.tenant_id, i.post_id, i.status, i.scheduled_at, i.updated_at, i.target_at,
-               CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN 'pending' ELSE 'skipped' END,
+               i.backup_job, i.backup_n, CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN 'pending' ELSE 'skipped' END,
                CASE WHEN i.skip IS NULL AND l.post_id IS NOT NULL THEN 'locked' ELSE i.skip END,
                CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END,
                ROW_NUMBER() OVER (ORDER BY i.turn, i.n)
@@ -301,6 +301,7 @@ impl Db {
             entry = entry.set(&state, count);
         }
         entry.job_id = Some(job.id.clone());
+        tx.note_ended(job).await?;
         tx.append(now, &[&entry]).await?;
         tx.commit().await
     }

@@ -104,6 +104,39 @@ impl Db {
         tx.commit().await
     }
 
+    /// Stores a key that was asked for at the tenant door, and revokes the tenant's one made so before. Keys made otherwise
+    /// stay.
+    pub async fn issue_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        // First, so that of two at once the second sees the first.
+        tx.touch_access().await?;
+        let earlier: Vec<(String, String)> = tx
+            .sql(
+                "UPDATE keys SET revoked_at = $3
+                 WHERE workspace_id = $1 AND tenant_id = $2 AND issued = 1 AND revoked_at IS NULL
+                 RETURNING id, name",
+            )
+            .bind(&key.workspace_id)
+            .bind(&key.tenant_id)
+            .bind(key.created_at)
+            .all()
+            .await?;
+        tx.insert_key(key, mac, pepper_id).await?;
+        tx.sql("UPDATE keys SET issued = 1 WHERE id = $1").bind(&key.id).run().await?;
+        let revocation = |(id, name): &(String, String)| {
+            Draft::done(actor, "key.revoke")
+                .workspace(&key.workspace_id)
+                .tenant(key.tenant_id.as_deref())
+                .target("key", id)
+                .set("name", name.as_str())
+                .reason("a new one was made")
+        };
+        let mut entries: Vec<Draft> = earlier.iter().map(revocation).collect();
+        entries.push(creation(actor, key));
+        tx.append(key.created_at, &entries.iter().collect::<Vec<_>>()).await?;
+        tx.commit().await
+    }
+
     pub async fn key(&self, workspace_id: &str, id: &str) -> Result<Option<Key>> {
         let row: Option<KeyRow> = self
             .read(COLUMNS)

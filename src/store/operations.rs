@@ -61,9 +61,11 @@ pub enum Effect {
         sealed: Vec<u8>,
         at: Millis,
     },
-    /// The post that the operation has made. Fails with [`Error::Taken`] if another one has made it.
+    /// The post that the operation has made, for its job item if it has one. Fails with [`Error::Taken`] if another
+    /// operation has made it.
     Created {
         op_id: String,
+        item: Option<(String, i64)>,
         post_id: String,
     },
     /// The post no longer exists.
@@ -196,7 +198,9 @@ impl Tx {
                 .map(drop)
             }
             Effect::Backup { job_id, n, sealed, at } => self.keep_backup(job_id, *n, sealed, *at).await,
-            Effect::Created { op_id, post_id } => self.note_created(op_id, post_id).await,
+            Effect::Created { op_id, item, post_id } => {
+                self.note_created(op_id, item.as_ref(), post_id).await
+            },
             Effect::PostGone { workspace_id, tenant_id, post_id } => {
                 for text in [
                     "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",

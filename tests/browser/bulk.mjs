@@ -87,10 +87,25 @@ export const bulk = async (browser, site, ws) => {
     await page.goto(list, { waitUntil: "load" });
     await page.click("[data-tick-all]");
     await click(page, ".select-line a");
-    is("selected", await text(page, "[data-bulk-count]"), `${all} of ${all} selected`);
+    is("selected", await text(page, "[data-bulk-count]"), `All ${all} matching`);
     await (await page.$("tbody .tick input")).click();
-    is("one left out", await text(page, "[data-bulk-count]"), `${all - 1} of ${all} selected`);
+    is("one left out", await text(page, "[data-bulk-count]"), `All ${all} matching but 1`);
+    holds("the buttons name the rest", (await text(page, ".bulk-buttons button[value=delete]")).includes(`Delete ${all - 1}`));
+    // On to the next page, where another is left out, and back.
+    await click(page, ".pager button[name=after]");
+    is("on the next page", await text(page, "[data-bulk-count]"), `All ${all} matching but 1`);
     await (await page.$("tbody .tick input")).click();
+    is("two left out", await text(page, "[data-bulk-count]"), `All ${all} matching but 2`);
+    await click(page, ".pager button[name=before]");
+    is("back on the first page", await text(page, "[data-bulk-count]"), `All ${all} matching but 2`);
+    holds("the box is as it was left", !(await page.$eval("tbody .tick input", (box) => box.checked)));
+    await page.goBack({ waitUntil: "load" });
+    await page.goForward({ waitUntil: "load" });
+    is("after Back and Forward", await text(page, "[data-bulk-count]"), `All ${all} matching but 2`);
+    await (await page.$("tbody .tick input")).click();
+    await click(page, ".pager button[name=after]");
+    await (await page.$("tbody .tick input")).click();
+    is("none left out again", await text(page, "[data-bulk-count]"), `All ${all} matching`);
     await action(page, "delete");
     const words = await text(page, "code.typed");
     const count = number(words);

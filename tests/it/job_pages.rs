@@ -19,6 +19,7 @@ gateway_on_both_engines!(
     failures_are_explained_and_in_the_files,
     a_copy_is_kept_of_what_a_job_deletes,
     a_job_is_called_after_what_was_confirmed_and_who_started_it,
+    whoever_started_a_job_is_told_on_the_posts_list,
 );
 
 /// A job of `posts` deletes that does not go on, because its workspace is frozen.
@@ -154,6 +155,40 @@ async fn a_job_is_called_after_what_was_confirmed_and_who_started_it(engine: Eng
     let list = browser.get(&format!("/w/{}/jobs", app.ws)).await.text;
     assert!(list.contains("Delete 12 posts</a><small class=\"clip\">Owner</small>"), "{list}");
     assert!(list.contains(">Owner</option>"), "{list}");
+}
+
+async fn whoever_started_a_job_is_told_on_the_posts_list(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let ids = app.posts(&ann.id, (0..4).map(|_| json!({ "status": "draft" })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let path = json!({ "path": format!("/api/v1/delete-post/{}", ids[1]) });
+    app.faults(json!([{ "match": path, "status": 400, "body": { "error": "No, because" } }])).await;
+    let mut browser = Browser::login(&app).await;
+    let list = format!("/w/{}/posts?status=draft&per=25", app.ws);
+    let first = delete_job(&app, &ann, &ids[..2]).await;
+    ended(&app, &first).await;
+    let second = delete_job(&app, &ann, &ids[2..3]).await;
+    ended(&app, &second).await;
+    let both = browser.get(&list).await.text;
+    for said in [
+        "Job “Delete 2 posts” finished: 1 deleted, 1 failed.",
+        "Job “Delete 1 post” finished: 1 deleted.",
+        "aria-label=\"View the job Delete 2 posts\"",
+    ] {
+        assert!(both.contains(said), "{said}: {both}");
+    }
+    // It stays until it is looked at …
+    assert!(browser.get(&list).await.text.contains("Delete 2 posts"));
+    let seen = browser.get(&format!("/w/{}/jobs/{first}", app.ws)).await;
+    assert_eq!(seen.status, 200);
+    let rest = browser.get(&list).await.text;
+    assert!(!rest.contains("Delete 2 posts") && rest.contains("Delete 1 post"), "{rest}");
+    // … or dismissed, which leads back to the list as it was.
+    let filter = [("filter", "status=draft&per=25")];
+    let gone = browser.submit(&list, &format!("/w/{}/jobs/{second}/seen", app.ws), &filter).await;
+    assert_eq!(gone.header("location"), list);
+    assert!(!browser.get(&list).await.text.contains("class=\"banner"));
 }
 
 async fn a_copy_is_kept_of_what_a_job_deletes(engine: Engine) {

@@ -30,7 +30,7 @@ pub fn demands(action: BulkAction, count: i64, tenants: usize, matching: bool) -
     let few = count <= FEW && tenants <= 1 && !large;
     let typed = match action {
         BulkAction::Delete => !few,
-        BulkAction::Resume | BulkAction::Reschedule => large,
+        BulkAction::Resume | BulkAction::Reschedule | BulkAction::Recreate => large,
         BulkAction::Pause => false,
     };
     let delete = action == BulkAction::Delete;
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(of(Pause, 2, 2, false), plain(true, false));
         assert_eq!(of(Pause, 2, 1, true), plain(true, true));
         assert_eq!(of(Pause, 1_001, 9, false), plain(true, true));
-        for action in [Resume, Reschedule] {
+        for action in [Resume, Reschedule, Recreate] {
             assert_eq!(of(action, 3, 1, false), plain(true, false));
             assert_eq!(of(action, 1_000, 9, false), plain(true, false));
             assert_eq!(of(action, 812, 9, true), typed(&format!("{action} 812"), false));

@@ -38,7 +38,7 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
         request_id: call.request_id.clone(),
         link: match error {
             Error::LoginNeeded => Some(Link::new("Sign in", "/login")),
-            Error::NothingToDo(_) => list_of(call),
+            Error::NothingToDo(_) | Error::Invalid(_) => list_of(call),
             _ => None,
         },
     };
@@ -47,12 +47,14 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
     answer
 }
 
-/// The posts list that a form came from, with its filters.
+/// The posts list that a form came from, with its filters and what was selected before.
 fn list_of(call: &Call) -> Option<Link> {
     let form = Form::from_body(call).ok()?;
+    form.pairs().iter().find(|(name, _)| name == "filter")?;
     let query = post_filter::read(&Form::from_text(form.get("filter"))).ok()?;
     let base = format!("/w/{}/posts", call.param("ws"));
-    ids::is_own_id(call.param("ws")).then(|| Link::new("Back to the posts", query.url(&base, &[])))
+    let select: Vec<_> = form.some("selection").map(|id| ("select", id)).into_iter().collect();
+    ids::is_own_id(call.param("ws")).then(|| Link::new("Back to the posts", query.url(&base, &select)))
 }
 
 /// Live updates read the status; they must not be led to a page.

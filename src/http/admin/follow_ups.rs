@@ -46,6 +46,7 @@ fn text(offer: &Offer) -> String {
         (Purpose::Retry, _, Some(n)) => format!("Retry {n} retryable…"),
         (Purpose::Retry, _, None) => "Retry…".into(),
         (Purpose::Undo, BulkAction::Resume, Some(n)) => format!("Resume these {n}…"),
+        (Purpose::Undo, BulkAction::Recreate, Some(n)) => format!("Recreate {n} as drafts…"),
         (Purpose::Undo, BulkAction::Reschedule, _) => "Restore previous times…".into(),
         (Purpose::Undo, BulkAction::Pause, _) => "Pause those not yet published…".into(),
         (Purpose::Undo, ..) => "Undo…".into(),

@@ -19,7 +19,6 @@ use crate::{
     store::{self, jobs::JobFilter},
 };
 
-const JOBS_PER_PAGE: i64 = 50;
 /// The rate is that of the last so many milliseconds: what was paused or held up before says nothing about what is left.
 const RATE_WINDOW: i64 = 20 * SECOND;
 
@@ -150,9 +149,10 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         action,
         actor: actor.clone(),
     };
-    let mut jobs = visit.app.db.jobs(&workspace.id, &filter, before, JOBS_PER_PAGE + 1).await?;
-    let more = jobs.len() as i64 > JOBS_PER_PAGE;
-    jobs.truncate(JOBS_PER_PAGE as usize);
+    let size = visit.admin.preferences.rows_per_page;
+    let mut jobs = visit.app.db.jobs(&workspace.id, &filter, before, size + 1).await?;
+    let more = jobs.len() as i64 > size;
+    jobs.truncate(size as usize);
     let chosen: Vec<(&str, &str)> = [
         ("state", show.map(Show::as_str)),
         ("action", action.map(BulkAction::as_str)),
@@ -223,6 +223,7 @@ pub async fn cancel_form(visit: Visit) -> Result<Answer, Error> {
     let done = present::count(job.counts.succeeded);
     let consequence = match job.action {
         BulkAction::Delete => format!("{done} already deleted cannot be restored."),
+        BulkAction::Recreate => format!("{done} already made stay as drafts."),
         _ => format!("{done} already changed stay as they are now."),
     };
     let page = CancelPage {

@@ -75,9 +75,8 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Erro
             // A tenant key naming its own tenant: no-op, as upstream has it.
             (Some(own), _) if own == user => {}
             (Some(_), _) => {
-                let text = "Workspace access is not enabled for this key";
                 deny(app, &caller, user).await?;
-                return Err(Error::Forbidden { code: "workspace_access", text: text.into() });
+                return Err(workspace_access());
             }
             (None, Some(standing)) if !standing.detached => caller.tenant = Some(user.to_owned()),
             (None, _) => {
@@ -92,6 +91,17 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Erro
     Ok((caller, key))
 }
 
+/// A tenant's key at a call that is the workspace's: refused, with an entry.
+pub async fn not_for_this_key(app: &App, caller: &Caller) -> Result<Error, Error> {
+    app.road.deny(caller, "access.refuse", "workspace_access", None).await?;
+    Ok(workspace_access())
+}
+
+fn workspace_access() -> Error {
+    let text = "Workspace access is not enabled for this key".into();
+    Error::Forbidden { code: "workspace_access", text }
+}
+
 /// Naming a user that is not one's own leaves an entry, and nothing is sent upstream.
 async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
     let draft = Draft::new(&caller.actor, "access.refuse", Outcome::Denied)
@@ -102,9 +112,10 @@ async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
     app.audit.deny(draft).await.map_err(Error::from)
 }
 
-/// The client label to pass on: a short plain word, else none.
+/// The client label to pass on: a short plain word, else none. What else a client says of itself is for the log alone.
 fn client_label(call: &Call) -> Option<String> {
     let label = call.header("x-postpost-client").or_else(|| call.header("x-publora-client"))?;
+    let label = label.split(' ').next().unwrap_or_default();
     let plain = (1..=32).contains(&label.len())
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     plain.then(|| label.to_owned())

@@ -1,17 +1,16 @@
 //! `GET /api/v1/whoami`: what a key is and may do. The gateway's own; PostPost has no such route.
 
 use super::{
-    super::{Answer, Call, Error, limits::WINDOW},
-    auth,
+    super::{Answer, Error, limits::WINDOW},
+    Request,
 };
-use crate::{app::App, domain::times};
+use crate::domain::times;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Answers any key that this door knows, also of a frozen tenant. `tenant` is who the call acts for: a tenant key's own, or
 /// the one a workspace key names; `null` is the account's owner. `replaced`: another key was made to take this one's place.
-pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let (caller, key) = auth::identify(&app, &call).await?;
+pub async fn show(request: Request) -> Result<Answer, Error> {
+    let Request { app, caller, key, .. } = request;
     let workspace = &caller.account.workspace;
     let tenant = match &caller.tenant {
         None => Value::Null,

@@ -68,7 +68,8 @@ pub(super) async fn created(app: &App, account: &Account, operation: &Operation)
         return Ok(Finding::AfterAnother);
     }
     let granted = post.scheduled_at.filter(|_| operation.asked.scheduled_at.is_some());
-    let effect = Effect::Created { op_id: operation.id.clone(), post_id: post.id };
+    let effect =
+        Effect::Created { op_id: operation.id.clone(), item: operation.item.clone(), post_id: post.id };
     Ok(Finding::Closed(OpState::Applied, vec![effect], granted))
 }
 

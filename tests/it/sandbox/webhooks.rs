@@ -372,9 +372,18 @@ async fn five_failures_in_a_row_switch_a_webhook_off() {
     assert_eq!(post().await, (Some(0), Some(true)));
     assert_eq!(receiver.signed(again["webhook"]["secret"].as_str().expect("a secret")).len(), 1);
 
+    // Where nobody listens.
+    let nowhere = json!({ "url": "http://127.0.0.1:1/" });
+    bench.api("PATCH", &path, Some(&user), Some(nowhere)).await;
+    assert_eq!(post().await, (Some(1), Some(true)));
+    let all = bench.control("GET", "deliveries", Value::Null).await;
+    let last = all["deliveries"].as_array().and_then(|all| all.last()).expect("a delivery");
+    let refused = last["error"].as_str().is_some_and(|text| text.contains("refused"));
+    assert!(refused && last["httpStatus"].is_null(), "{last}");
+
     // Where loopback is no longer allowed, nothing leaves.
     bench.control("PUT", "webhooks", json!({ "loopback": false })).await;
-    assert_eq!(post().await, (Some(1), Some(true)));
+    assert_eq!(post().await, (Some(2), Some(true)));
     assert_eq!(receiver.take().len(), 0);
     let all = bench.control("GET", "deliveries?after=0", Value::Null).await;
     let last = all["deliveries"].as_array().and_then(|all| all.last()).expect("a delivery");
@@ -394,6 +403,8 @@ async fn the_switch_lets_this_machine_pass_and_no_other() {
         let (status, answer) = bench.api("POST", "webhooks", Some(&user), Some(body)).await;
         assert_eq!((status, answer), (400, json!({ "error": error })), "{url}");
     }
+    let switches = bench.control("PUT", "webhooks", json!({})).await;
+    assert_eq!(switches, json!({ "loopback": false, "timeoutMs": 10_000 }));
     bench.control("PUT", "webhooks", json!({ "loopback": true })).await;
     let (_, secret) = bench.webhook(&user, &local, &["post.scheduled"]).await;
     let (status, _) = bench

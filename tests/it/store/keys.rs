@@ -14,7 +14,7 @@ use gatehouse::{
     },
 };
 
-both_engines!(create_and_list, pages, revoke, rules, uses, users, lists, refusals);
+both_engines!(create_and_list, pages, issue, revoke, rules, uses, users, lists, refusals);
 
 pub(super) fn key(workspace_id: &str, n: u8) -> Key {
     Key {
@@ -42,6 +42,19 @@ pub(super) fn key(workspace_id: &str, n: u8) -> Key {
 async fn store(db: &Db, key: &Key) {
     let n = key.id.as_bytes()[4];
     db.create_key(&actor(), key, &[n; 32], "pepper-1").await.unwrap();
+}
+
+async fn issue(db: Db) {
+    let acme = populated(&db, 2).await;
+    store(&db, &key(&acme, 1)).await;
+    for n in [3, 5] {
+        db.issue_key(&actor(), &key(&acme, n), &[n; 32], "pepper-1").await.unwrap();
+    }
+    let live = db.live_keys(NOW + 10).await.unwrap();
+    let mut live: Vec<&str> = live.iter().map(|stored| stored.key.id.as_str()).collect();
+    live.sort_unstable();
+    assert_eq!(live, ["key-1", "key-5"], "only the one issued before has ended");
+    assert_eq!(db.key(&acme, "key-3").await.unwrap().unwrap().revoked_at, Some(NOW + 5));
 }
 
 async fn create_and_list(db: Db) {

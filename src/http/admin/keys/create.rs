@@ -11,8 +11,7 @@ use crate::{
         Invalid,
         audit::Actor,
         ids,
-        keys::{Key, KeyKind, KeyRules, NewKey, Rotation, Scope, Scopes},
-        secrets,
+        keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
         tenants::TenantState,
     },
     http::{
@@ -23,6 +22,7 @@ use crate::{
             views::{Choice, ChoiceGroup, Field, KeyForm, KeyRulesForm, NewKeyPage},
             visit::Visit,
         },
+        mint::{Minted, mint},
     },
     store::tenants::TenantFilter,
 };
@@ -41,43 +41,10 @@ pub async fn create_key(
     workspace_id: &str,
     new: NewKey,
 ) -> Result<(Key, String), Error> {
-    let minted = mint(app, admin_name, workspace_id, new)?;
-    app.db.create_key(actor, &minted.key, &minted.mac, app.keyring.pepper_id()).await?;
+    let Minted { key, secret, mac } = mint(app, admin_name, workspace_id, new)?;
+    app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await?;
     app.access.reload().await?;
-    Ok((minted.key, minted.secret))
-}
-
-/// A key that is not stored yet.
-pub(super) struct Minted {
-    pub key: Key,
-    pub secret: String,
-    pub mac: [u8; 32],
-}
-
-pub(super) fn mint(app: &App, admin_name: &str, workspace_id: &str, new: NewKey) -> Result<Minted, Error> {
-    let now = app.clock.now();
-    new.check(now)?;
-    let (secret, mac) = app.keyring.mint(new.kind);
-    let key = Key {
-        id: ids::new_id(),
-        workspace_id: workspace_id.to_owned(),
-        kind: new.kind,
-        tenant_id: new.tenant_id,
-        name: new.name.trim().to_owned(),
-        scopes: new.scopes,
-        rules: new.rules,
-        prefix: secrets::visible_prefix(&secret),
-        last_four: secrets::last_four(&secret),
-        created_at: now,
-        created_by: admin_name.to_owned(),
-        expires_at: new.expires_at,
-        last_used_at: None,
-        last_used_from: None,
-        last_used_agent: None,
-        revoked_at: None,
-        rotation: Rotation::default(),
-    };
-    Ok(Minted { key, secret, mac })
+    Ok((key, secret))
 }
 
 pub async fn new(visit: Visit) -> Result<Answer, Error> {
@@ -244,28 +211,27 @@ fn kinds(chosen: &str) -> Vec<Choice> {
         .collect()
 }
 
-/// The scopes that open a route today.
-const SERVED: &[Scope] = &[
-    Scope::PostsRead,
-    Scope::PostsCreate,
-    Scope::PostsUpdate,
-    Scope::PostsDelete,
-    Scope::ConnectionsRead,
-    Scope::AuditRead,
-];
-
 fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     let mut groups: Vec<ChoiceGroup> = Vec::new();
-    for scope in SERVED {
+    for scope in Scope::ALL {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
-            Scope::PostsCreate => ("Posts", "Create", ""),
+            Scope::PostsCreate => ("Posts", "Create", "Also makes deleted posts again from backups."),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
-            Scope::ConnectionsRead => ("Connections", "Read", ""),
+            Scope::MediaWrite => ("Posts", "Upload media", ""),
+            Scope::ConnectionsRead => ("Connections", "Read", "Also tests them."),
+            Scope::AnalyticsRead => ("On the platforms", "Read figures", "LinkedIn figures and X bookmarks."),
+            Scope::EngagementWrite => {
+                ("On the platforms", "React and comment", "LinkedIn reactions and comments, X bookmarks.")
+            }
+            Scope::WebhooksManage => ("Webhooks", "Manage", "Deliveries go to any public address."),
+            Scope::WorkspaceManage => (
+                "Workspace",
+                "Manage users",
+                "Workspace keys only. Makes and detaches tenants and their keys.",
+            ),
             Scope::AuditRead => ("Audit log", "Read", "Audit tokens only."),
-            // Offered when their routes are.
-            _ => continue,
         };
         let choice = Choice {
             hint: hint.into(),

@@ -2,12 +2,12 @@
 //! rotation can be taken back.
 
 use super::{
-    create::{Minted, expiries, expiry, mint, same_expiry},
+    create::{expiries, expiry, same_expiry},
     find, row, tenant_names, user_rows,
 };
 use crate::{
     app::App,
-    clock::{DAY, HOUR, MINUTE, Millis},
+    clock::{DAY, HOUR, Millis},
     domain::{
         Invalid,
         audit::Actor,
@@ -16,11 +16,12 @@ use crate::{
     http::{
         Answer, Error,
         admin::{
-            present,
+            present::{self, Clocks},
             secrets::{SecretKind, store_reveal},
             views::{Choice, Field, KeyRotation, RotateKeyPage},
             visit::Visit,
         },
+        mint::{Minted, mint},
     },
 };
 
@@ -116,14 +117,14 @@ async fn render(
     wrong: Option<Invalid>,
 ) -> Result<Answer, Error> {
     let ws = visit.workspace()?.id.clone();
-    let now = visit.app.clock.now();
+    let clocks = visit.clocks();
     if let (_, false) = rotation(visit, &key).await? {
         return Ok(Answer::see_other(&format!("/w/{ws}/keys/{}?done=not_rotated", key.id)));
     }
     let names = tenant_names(visit, &ws, std::slice::from_ref(&key)).await?;
     let failed = wrong.is_some();
     let mut page = RotateKeyPage {
-        key: row(&key, &names, now),
+        key: row(&key, &names, &clocks),
         overlap: Field::new("overlap"),
         overlaps: OVERLAPS
             .iter()
@@ -161,7 +162,8 @@ fn overlap_text(overlap: Millis) -> String {
 
 /// Where a key stands in a rotation, in words, and whether it can be rotated now.
 pub(super) async fn rotation(visit: &Visit, key: &Key) -> Result<(Option<KeyRotation>, bool), Error> {
-    let (db, now) = (&visit.app.db, visit.app.clock.now());
+    let (db, clocks) = (&visit.app.db, visit.clocks());
+    let now = clocks.now;
     let ws = &key.workspace_id;
     let other = async |id: &Option<String>| match id {
         Some(id) => db.key(ws, id).await,
@@ -169,7 +171,7 @@ pub(super) async fn rotation(visit: &Visit, key: &Key) -> Result<(Option<KeyRota
     };
     let (old, new) = (other(&key.rotation.replaces).await?, other(&key.rotation.replaced_by).await?);
     let moment = |at: Millis| {
-        let shown = present::moment(at, now);
+        let shown = clocks.moment(at);
         format!("{} ({})", shown.absolute, shown.relative)
     };
     let url = |other: &Key| format!("/w/{ws}/keys/{}", other.id);
@@ -190,7 +192,7 @@ pub(super) async fn rotation(visit: &Visit, key: &Key) -> Result<(Option<KeyRota
                     shown(&new),
                     moment(at)
                 ),
-                busy: recent(key, now),
+                busy: recent(key, &clocks),
                 ..KeyRotation::default()
             },
             (None, Some(until)) if until > now => KeyRotation {
@@ -248,7 +250,7 @@ pub(super) async fn rotation(visit: &Visit, key: &Key) -> Result<(Option<KeyRota
                 shown(&old),
                 old.ends_at().map(moment).unwrap_or_default()
             ),
-            busy: recent(&old, now),
+            busy: recent(&old, &clocks),
             users: user_rows(visit, &old).await?,
             ..KeyRotation::default()
         },
@@ -261,11 +263,11 @@ pub(super) async fn rotation(visit: &Visit, key: &Key) -> Result<(Option<KeyRota
 }
 
 /// "Used 3 min ago from 10.0.0.4 by curl/8.5.0": of a key that is about to end.
-fn recent(key: &Key, now: Millis) -> Option<String> {
+fn recent(key: &Key, clocks: &Clocks) -> Option<String> {
     let at = key.last_used_at?;
     let from = key.last_used_from.as_deref().unwrap_or("an address that is not known");
     let agent = key.last_used_agent.as_deref().filter(|agent| !agent.is_empty());
     let agent = agent.map(|agent| format!(" by {agent}")).unwrap_or_default();
-    let when = if at > now - MINUTE { "just now".to_owned() } else { present::moment(at, now).relative };
+    let when = clocks.moment(at).relative;
     Some(format!("The old key was last used {when} from {from}{agent}."))
 }

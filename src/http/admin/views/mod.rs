@@ -15,6 +15,7 @@ mod parts;
 mod people;
 mod plans;
 mod posts;
+mod reference;
 mod settings;
 mod shell;
 mod tenants;
@@ -42,7 +43,12 @@ pub use plans::{
     BadLine, Breakdown, BreakdownRow, Callout, ListedPage, PlanItem, PlanOptions, PlanPage, PlanState,
     PlanTenantsPage, PlanTimes, SkipRow,
 };
-pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
+pub use posts::{
+    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink,
+};
+pub use reference::{
+    ReferenceCall, ReferenceDifference, ReferenceField, ReferenceGroup, ReferencePage, ReferenceTerm,
+};
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};
 pub use tenants::{Connection, DetachPage, NewTenantPage, TenantListPage, TenantPage, TenantRow};

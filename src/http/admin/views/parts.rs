@@ -124,6 +124,7 @@ impl Badge {
             "in_doubt" => Badge::new("warn", "what", "In doubt"),
             "applied" => Badge::new("ok", "check", "Did happen"),
             "not_applied" => Badge::new("danger", "cross", "Did not happen"),
+            "unknown" => Badge::new("warn", "what", "Not known"),
             other => Badge::new("neutral", "what", other),
         }
     }
