@@ -3,7 +3,7 @@
 
 use crate::{
     clock::{Clock, Millis},
-    domain::{keys::Key, secrets, workspaces::Workspace},
+    domain::{audit::Actor, keys::Key, secrets, workspaces::Workspace},
     envelope::CannotOpen,
     keyring::Keyring,
     store::{self, Db, keys::KeyUse},
@@ -22,6 +22,8 @@ pub const POLL: Duration = Duration::from_secs(2);
 /// A picture that was not confirmed for this long is not trusted: what was revoked elsewhere must not live on because
 /// the database cannot be asked.
 const TRUSTED: Duration = Duration::from_secs(5);
+/// How long a call waits to learn whether its key was made elsewhere.
+const LOOK: Duration = Duration::from_secs(1);
 /// So many users of one key are remembered until they are written down; of more, the latest.
 const USERS: usize = 32;
 
@@ -84,6 +86,9 @@ pub struct Access {
     /// that is set must not make old news look fresh.
     confirmed: Mutex<Instant>,
     asking: tokio::sync::Mutex<()>,
+    /// Who asks for a key that is not in the picture, and who lets a pending one in: one at a time each.
+    looking: tokio::sync::Mutex<()>,
+    activating: tokio::sync::Mutex<()>,
     uses: Mutex<HashMap<String, Vec<Use>>>,
     /// One rebuild at a time, so that an older picture never replaces a newer one.
     rebuild: tokio::sync::Mutex<()>,
@@ -98,6 +103,8 @@ impl Access {
             now: ArcSwap::default(),
             confirmed: Mutex::new(Instant::now()),
             asking: tokio::sync::Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            activating: tokio::sync::Mutex::default(),
             uses: Mutex::default(),
             rebuild: tokio::sync::Mutex::default(),
         };
@@ -168,6 +175,37 @@ impl Access {
         }
         let Ok(_one) = self.asking.try_lock() else { return Err(store::Error::NoAnswer.into()) };
         self.poll().await
+    }
+
+    /// Asks whether there are news, for a key that is not in the picture: it may have been made on another node a moment
+    /// ago, and its first call may come here. Calls that come while one asks share the answer of the next question. On the
+    /// embedded engine there is nobody to have made it.
+    ///
+    /// # Errors
+    /// When the database could not be asked: then nobody can say whether the key is one.
+    pub async fn look_again(&self) -> Result<(), Error> {
+        if self.db.is_embedded() {
+            return Ok(());
+        }
+        let came = Instant::now();
+        let _one =
+            tokio::time::timeout(LOOK, self.looking.lock()).await.map_err(|_| store::Error::NoAnswer)?;
+        if *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) >= came {
+            return Ok(());
+        }
+        tokio::time::timeout(LOOK, self.poll()).await.map_err(|_| store::Error::NoAnswer)?
+    }
+
+    /// Notes the first use of a key that was made to replace another, and with it when the other ends. Whether it is live
+    /// afterwards is to be looked up again: its rotation may have been cancelled on another node.
+    pub async fn activate(&self, key: &Key, actor: &Actor) -> Result<(), Error> {
+        let _one = self.activating.lock().await;
+        let is_it = |known: &&Arc<Key>| known.id == key.id;
+        if self.now.load().keys.values().find(is_it).is_none_or(|known| !known.is_pending()) {
+            return Ok(());
+        }
+        self.db.activate_key(actor, key, self.clock.now()).await?;
+        self.reload().await
     }
 
     /// The live key behind a presented secret. A wrong checksum is refused without a look-up.

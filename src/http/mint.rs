@@ -6,7 +6,7 @@ use crate::{
     app::App,
     domain::{
         ids,
-        keys::{Key, NewKey},
+        keys::{Key, NewKey, Rotation},
         secrets,
     },
 };
@@ -43,6 +43,7 @@ pub fn mint(app: &App, by: &str, workspace_id: &str, new: NewKey) -> Result<Mint
         last_used_from: None,
         last_used_agent: None,
         revoked_at: None,
+        rotation: Rotation::default(),
     };
     Ok(Minted { key, secret, mac })
 }

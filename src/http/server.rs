@@ -4,6 +4,7 @@
 use super::{
     Answer, Body, Call, Door, Error, Route, api,
     call::Header,
+    credentials,
     gate::{Lane, Pass},
     health,
     limits::{Exceeded, Who},
@@ -237,11 +238,8 @@ async fn work(
     if announced.is_some_and(|length| length > most as u64) {
         return Err(Error::TooLarge(most));
     }
-    let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
+    let who = if lane == Lane::Door { recognise(app, door, call, limits).await? } else { None };
     let mut pass = Pass::default();
-    if lane == Lane::Door {
-        count(app, call, who.as_ref(), limits)?;
-    }
     // The body of a stranger is not read: the door refuses them by their headers.
     if lane != Lane::Door || who.is_some() {
         let body = read_body(app, most, lane, payload, &mut pass);
@@ -260,6 +258,26 @@ async fn work(
         }
     });
     task.await.unwrap_or_else(|ended| Err(Error::of_ended_task(ended)))
+}
+
+/// Whose call it is, counted. A key that is not known here is looked for once more, at a stranger's pace.
+async fn recognise(
+    app: &App,
+    door: Door,
+    call: &Call,
+    limits: &mut Vec<Header>,
+) -> Result<Option<Who>, Error> {
+    let who = api::who(app, door, call);
+    count(app, call, who.as_ref(), limits)?;
+    if who.is_some() || !credentials::is_unknown(app, call) {
+        return Ok(who);
+    }
+    app.access.look_again().await?;
+    let who = api::who(app, door, call);
+    if who.is_some() {
+        count(app, call, who.as_ref(), limits)?;
+    }
+    Ok(who)
 }
 
 /// Takes the call from its caller's buckets, and states how they stand to a caller who has a key.

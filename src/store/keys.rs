@@ -6,13 +6,13 @@ use crate::{
     domain::{
         addresses::Addresses,
         audit::{Actor, Draft},
-        keys::{Key, KeyKind, KeyRules, Scopes},
+        keys::{Key, KeyKind, KeyRules, Rotation, Scopes},
         words,
     },
 };
 
 #[derive(sqlx::FromRow)]
-struct KeyRow {
+pub(super) struct KeyRow {
     id: String,
     workspace_id: String,
     kind: String,
@@ -30,11 +30,17 @@ struct KeyRow {
     last_used_from: Option<String>,
     last_used_agent: Option<String>,
     revoked_at: Option<i64>,
+    replaces: Option<String>,
+    pending_until: Option<i64>,
+    overlap: Option<i64>,
+    replaced_by: Option<String>,
+    retires_at: Option<i64>,
     mac: Vec<u8>,
 }
 
-const COLUMNS: &str = "SELECT id, workspace_id, kind, tenant_id, name, prefix, last_four, scopes, addresses, rate, \
-    created_at, created_by, expires_at, last_used_at, last_used_from, last_used_agent, revoked_at, mac FROM keys";
+pub(super) const COLUMNS: &str = "SELECT id, workspace_id, kind, tenant_id, name, prefix, last_four, scopes, addresses, rate, \
+    created_at, created_by, expires_at, last_used_at, last_used_from, last_used_agent, revoked_at, \
+    replaces, pending_until, overlap, replaced_by, retires_at, mac FROM keys";
 
 words! {
     /// The kinds of keys an operator can list.
@@ -45,6 +51,9 @@ words! {
         Expiring = "expiring",
         /// Live, and not used for 90 days.
         Unused = "unused",
+        /// Live, and made to replace another that is, or to be replaced.
+        Rotating = "rotating",
+        /// By time: expired, replaced, or not used in time.
         Expired = "expired",
         Revoked = "revoked",
     }
@@ -91,7 +100,7 @@ impl Db {
         let mut tx = self.begin().await?;
         tx.insert_key(key, mac, pepper_id).await?;
         tx.touch_access().await?;
-        tx.append(key.created_at, &[&creation(actor, "key.create", key)]).await?;
+        tx.append(key.created_at, &[&creation(actor, key)]).await?;
         tx.commit().await
     }
 
@@ -123,7 +132,7 @@ impl Db {
                 .reason("a new one was made")
         };
         let mut entries: Vec<Draft> = earlier.iter().map(revocation).collect();
-        entries.push(creation(actor, "key.create", key));
+        entries.push(creation(actor, key));
         tx.append(key.created_at, &entries.iter().collect::<Vec<_>>()).await?;
         tx.commit().await
     }
@@ -175,38 +184,8 @@ impl Db {
 
     /// Every key that could still be used, for the hot path.
     pub async fn live_keys(&self, now: Millis) -> Result<Vec<StoredKey>> {
-        let rows: Vec<KeyRow> = self
-            .read(COLUMNS)
-            .push(" WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ")
-            .arg(now)
-            .push(")")
-            .all()
-            .await?;
+        let rows: Vec<KeyRow> = self.read(COLUMNS).push(" WHERE TRUE").live(now).all().await?;
         rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Revokes a key. `false` if it was revoked before.
-    pub async fn revoke_key(&self, actor: &Actor, key: &Key, now: Millis) -> Result<bool> {
-        let mut tx = self.begin().await?;
-        let changed = tx
-            .sql("UPDATE keys SET revoked_at = $3 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL")
-            .bind(&key.workspace_id)
-            .bind(&key.id)
-            .bind(now)
-            .run()
-            .await?;
-        if changed == 0 {
-            return Ok(false);
-        }
-        tx.touch_access().await?;
-        let entry = Draft::done(actor, "key.revoke")
-            .workspace(&key.workspace_id)
-            .tenant(key.tenant_id.as_deref())
-            .target("key", &key.id)
-            .set("name", key.name.as_str());
-        tx.append(now, &[&entry]).await?;
-        tx.commit().await?;
-        Ok(true)
     }
 
     /// Changes where from and how fast a key may be used. `false` if nothing is changed by it.
@@ -297,11 +276,11 @@ impl Db {
 }
 
 impl Tx {
-    async fn insert_key(&mut self, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
+    pub(super) async fn insert_key(&mut self, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         self.sql(
             "INSERT INTO keys (id, workspace_id, kind, tenant_id, name, mac, pepper_id, prefix, last_four, scopes,
-               addresses, rate, created_at, created_by, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+               addresses, rate, created_at, created_by, expires_at, replaces, pending_until, overlap)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         )
         .bind(&key.id)
         .bind(&key.workspace_id)
@@ -318,6 +297,9 @@ impl Tx {
         .bind(key.created_at)
         .bind(&key.created_by)
         .bind(key.expires_at)
+        .bind(&key.rotation.replaces)
+        .bind(key.rotation.pending_until)
+        .bind(key.rotation.overlap)
         .run()
         .await
         .map(drop)
@@ -348,8 +330,8 @@ impl Tx {
 }
 
 /// The entry about a new key.
-fn creation(actor: &Actor, action: &'static str, key: &Key) -> Draft {
-    Draft::done(actor, action)
+pub(super) fn creation(actor: &Actor, key: &Key) -> Draft {
+    let draft = Draft::done(actor, "key.create")
         .workspace(&key.workspace_id)
         .tenant(key.tenant_id.as_deref())
         .target("key", &key.id)
@@ -359,7 +341,11 @@ fn creation(actor: &Actor, action: &'static str, key: &Key) -> Draft {
         .set("scopes", key.scopes.to_string())
         .set("expiresAt", key.expires_at.map(crate::domain::times::to_iso))
         .set("addresses", key.rules.addresses.to_string())
-        .set("rate", key.rules.rate)
+        .set("rate", key.rules.rate);
+    match &key.rotation.replaces {
+        Some(old) => draft.set("replaces", old.as_str()),
+        None => draft,
+    }
 }
 
 fn stored_rules(addresses: &str, rate: Option<i64>) -> Result<KeyRules> {
@@ -368,11 +354,22 @@ fn stored_rules(addresses: &str, rate: Option<i64>) -> Result<KeyRules> {
     Ok(KeyRules { addresses, rate })
 }
 
+impl<'c> Sql<'c> {
+    /// Keys that open something, as [`Key::is_live`] has it.
+    fn live(self, now: Millis) -> Self {
+        self.push(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ")
+            .arg(now)
+            .push(") AND (retires_at IS NULL OR retires_at > ")
+            .arg(now)
+            .push(") AND (pending_until IS NULL OR pending_until > ")
+            .arg(now)
+            .push(")")
+    }
+}
+
 fn narrow<'c>(sql: Sql<'c>, filter: &KeyFilter<'_>) -> Sql<'c> {
     let sql = sql.and("tenant_id =", filter.tenant_id);
-    let live = |sql: Sql<'c>| {
-        sql.push(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ").arg(filter.now).push(")")
-    };
+    let live = |sql: Sql<'c>| sql.live(filter.now);
     match filter.list {
         None => sql,
         Some(KeyList::Active) => live(sql),
@@ -380,7 +377,23 @@ fn narrow<'c>(sql: Sql<'c>, filter: &KeyFilter<'_>) -> Sql<'c> {
         Some(KeyList::Unused) => {
             live(sql).and("COALESCE(last_used_at, created_at) <", Some(filter.now - 90 * DAY))
         }
-        Some(KeyList::Expired) => sql.push(" AND revoked_at IS NULL").and("expires_at <=", Some(filter.now)),
+        Some(KeyList::Rotating) => live(sql).push(
+            " AND (pending_until IS NOT NULL OR replaced_by IS NOT NULL OR EXISTS (
+               SELECT 1 FROM keys o WHERE o.id = keys.replaces AND o.revoked_at IS NULL AND o.replaced_by = keys.id
+               AND (o.expires_at IS NULL OR o.expires_at > ",
+        )
+        .arg(filter.now)
+        .push(") AND o.retires_at > ")
+        .arg(filter.now)
+        .push("))"),
+        Some(KeyList::Expired) => sql
+            .push(" AND revoked_at IS NULL AND (expires_at <= ")
+            .arg(filter.now)
+            .push(" OR retires_at <= ")
+            .arg(filter.now)
+            .push(" OR pending_until <= ")
+            .arg(filter.now)
+            .push(")"),
         Some(KeyList::Revoked) => sql.push(" AND revoked_at IS NOT NULL"),
     }
 }
@@ -406,6 +419,13 @@ impl TryFrom<KeyRow> for StoredKey {
             last_used_from: row.last_used_from,
             last_used_agent: row.last_used_agent,
             revoked_at: row.revoked_at,
+            rotation: Rotation {
+                replaces: row.replaces,
+                pending_until: row.pending_until,
+                overlap: row.overlap,
+                replaced_by: row.replaced_by,
+                retires_at: row.retires_at,
+            },
         };
         Ok(Self { key, mac: row.mac })
     }

@@ -9,6 +9,7 @@ pub mod follow_ups;
 pub mod idempotency;
 pub mod job_items;
 pub mod jobs;
+pub mod key_rotations;
 pub mod keys;
 pub mod leases;
 pub mod notices;

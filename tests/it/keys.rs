@@ -1,5 +1,8 @@
 //! What a key may do beside its scopes: where it may be used from, how fast, what it is told about itself.
 
+mod generated;
+mod rotation;
+
 use crate::{
     support::databases::{Engine, gateway_on_both_engines},
     testapp::{Answer, Browser, Tenant, TestApp},
@@ -14,7 +17,13 @@ gateway_on_both_engines!(
     a_keys_own_rate_overrides_the_gateways,
     rules_are_changed_on_the_keys_page,
     a_key_is_told_what_it_is,
+    an_edited_key_is_refused_without_the_store,
+    the_first_use_of_the_new_key_begins_the_old_ones_end,
+    a_rotation_can_be_cancelled_or_lapses,
 );
+
+use generated::an_edited_key_is_refused_without_the_store;
+use rotation::{a_rotation_can_be_cancelled_or_lapses, the_first_use_of_the_new_key_begins_the_old_ones_end};
 
 const LIST: &str = "/api/v1/list-posts?limit=1";
 const WHOAMI: &str = "/api/v1/whoami";
@@ -193,6 +202,7 @@ async fn a_key_is_told_what_it_is(engine: Engine) {
         "tenant": { "id": ann.id, "displayName": "ann" },
         "scopes": ["posts:read"],
         "expiresAt": gatehouse::domain::times::to_iso(expires),
+        "replaced": false,
         "addresses": ["127.0.0.0/8", "::1"],
         "limits": {
             "key": { "callsPerSecond": 7, "burst": 35 },

@@ -11,6 +11,7 @@ mod facts;
 mod follow_ups;
 mod idempotency;
 mod jobs;
+mod key_rotations;
 mod keys;
 mod migrations;
 mod notices;

@@ -1,9 +1,12 @@
-//! Gateway keys: list, one key, revoking. Making one is `keys::create`, changing one `keys::rules`. Must not see a key's secret after it was made.
+//! Gateway keys: list, one key, revoking. Making one is `keys::create`, changing one `keys::rules`, replacing one
+//! `keys::rotate`. Must not see a key's secret after it was made.
 
 mod create;
+mod rotate;
 mod rules;
 
 pub use create::{create, create_key, new};
+pub use rotate::{cancel_rotation, rotate, rotate_form, rotate_key};
 pub use rules::set_rules;
 
 use super::{
@@ -12,18 +15,18 @@ use super::{
     form::query_string,
     present::{self, Clocks},
     views::{
-        Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, KeyRulesForm, KeyUserRow, Pager, RevokeKeyPage,
-        Tab,
+        Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, KeyRulesForm, KeyUserRow, Link, Pager,
+        RevokeKeyPage, Tab,
     },
     visit::Visit,
 };
 use crate::{
     clock::DAY,
     domain::{
-        addresses::Addresses,
         admins::Right,
         ids,
-        keys::{Key, KeyKind, KeyStatus, Scopes},
+        keys::{Key, KeyKind, Scopes},
+        secrets,
     },
     store::{
         audit::AuditFilter,
@@ -32,12 +35,13 @@ use crate::{
 };
 use std::collections::HashMap;
 
-const TABS: [(&str, Option<KeyList>); 6] = [
+const TABS: [(&str, Option<KeyList>); 7] = [
     ("All", None),
     ("Active", Some(KeyList::Active)),
     ("Expires soon", Some(KeyList::Expiring)),
     ("Unused for 90 days", Some(KeyList::Unused)),
-    ("Expired", Some(KeyList::Expired)),
+    ("In rotation", Some(KeyList::Rotating)),
+    ("Expired or replaced", Some(KeyList::Expired)),
     ("Revoked", Some(KeyList::Revoked)),
 ];
 
@@ -136,7 +140,8 @@ async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, E
         ..AuditFilter::default()
     };
     let names = tenant_names(visit, &ws, std::slice::from_ref(&key)).await?;
-    let users = visit.app.db.key_users(&ws, &key.id).await?;
+    let users = user_rows(visit, &key).await?;
+    let (rotation, can_rotate) = rotate::rotation(visit, &key).await?;
     let failed = !form.summary().errors.is_empty();
     let title = key.name.as_str();
     let page = KeyPage {
@@ -146,22 +151,28 @@ async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, E
         addresses: key.rules.addresses.words().collect(),
         rate: rules::rate_text(visit, key.rules.rate),
         rules: (visit.may(Right::Operate) && key.is_live(now)).then_some(form),
-        users: users.into_iter().map(|user| user_row(user, &key.rules.addresses, &clocks)).collect(),
+        users,
+        rotation,
+        can_rotate,
         done_url: format!("/w/{ws}/audit?{}", query_string([("actor", key.id.as_str())])),
         audit: audit::latest(visit, about, 10).await?,
         id: CopyId::whole("key ID", key.id),
+        detection_regex: secrets::DETECTION_REGEX,
         ws,
     };
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
 }
 
-fn user_row(user: KeyUser, allowed: &Addresses, clocks: &Clocks) -> KeyUserRow {
-    KeyUserRow {
-        refused: user.address.parse().is_ok_and(|from| !allowed.allow(from)),
+async fn user_rows(visit: &Visit, key: &Key) -> Result<Vec<KeyUserRow>, Error> {
+    let clocks = visit.clocks();
+    let users = visit.app.db.key_users(&key.workspace_id, &key.id).await?;
+    let row = |user: KeyUser| KeyUserRow {
+        refused: user.address.parse().is_ok_and(|from| !key.rules.addresses.allow(from)),
         address: user.address,
         agent: user.agent,
         used: clocks.moment(user.used_at),
-    }
+    };
+    Ok(users.into_iter().map(row).collect())
 }
 
 pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
@@ -182,6 +193,7 @@ pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
             format!("Used {} from {from}.", clocks.moment(at).relative)
         }),
         calls: None,
+        rotation: rotate::rotation(&visit, &key).await?.0.map(|r| r.text).unwrap_or_default(),
         ws,
     };
     Ok(present::page(&page))
@@ -231,9 +243,20 @@ fn row(key: &Key, names: &HashMap<String, String>, clocks: &Clocks) -> KeyRow {
         last_used: key.last_used_at.map(|at| clocks.moment(at)),
         last_address: key.last_used_from.clone().unwrap_or_default(),
         last_agent: key.last_used_agent.clone().unwrap_or_default(),
-        expires: key.expires_at.map(|at| clocks.moment(at)),
+        expires: key.ends_at().map(|at| clocks.moment(at)),
+        pair: pair(key),
         status: Badge::key(status.as_str()),
-        active: matches!(status, KeyStatus::Active | KeyStatus::Expiring),
+        active: key.is_live(clocks.now),
+    }
+}
+
+/// The other key of a rotation.
+fn pair(key: &Key) -> Option<Link> {
+    let url = |id: &str| format!("/w/{}/keys/{id}", key.workspace_id);
+    match (&key.rotation.replaced_by, &key.rotation.replaces) {
+        (Some(new), _) => Some(Link::new("Its new key", url(new))),
+        (None, Some(old)) => Some(Link::new("The key it replaces", url(old))),
+        (None, None) => None,
     }
 }
 

@@ -35,7 +35,7 @@ mod visit;
 mod workspaces;
 
 pub use errors::render_error;
-pub use keys::create_key;
+pub use keys::{create_key, rotate_key};
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
 pub use present::page as render_page;
@@ -89,6 +89,9 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/keys", w(Operate), keys::create),
         page("/w/{ws}/keys/{id}", w(Read), keys::show),
         form("/w/{ws}/keys/{id}/rules", w(Operate), keys::set_rules),
+        page("/w/{ws}/keys/{id}/rotate", w(Operate), keys::rotate_form),
+        form("/w/{ws}/keys/{id}/rotate", w(Operate), keys::rotate),
+        form("/w/{ws}/keys/{id}/cancel", w(Operate), keys::cancel_rotation),
         page("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke_form),
         form("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke),
         page("/w/{ws}/secrets/{id}", Member, secrets::show),

@@ -116,6 +116,9 @@ pub fn flash(word: &str) -> Option<Banner> {
         "tenant_added" => "Tenant created.",
         "detached" => "Tenant detached. The user and its posts stay at PostPost.",
         "revoked" => "Key revoked. It is refused from now on.",
+        "rotation_cancelled" => {
+            "The rotation was cancelled. The new key is refused from now on; this one goes on."
+        }
         "rules_set" => "Changed. The rules hold from now on.",
         "saved" => "Saved.",
         "password_set" => "Password changed. Your other sessions were signed out.",
@@ -128,6 +131,18 @@ pub fn flash(word: &str) -> Option<Banner> {
         "view_removed" => "The view was removed.",
         "selection_gone" => "The selection is no longer kept: nothing is selected. Select the posts again.",
         "cancelling" => "Cancelling after the items in flight.",
+        "not_rotated" => {
+            return Some(Banner::new(
+                "warn",
+                "This key cannot be rotated now: it has ended, or a rotation of it has not.",
+            ));
+        }
+        "not_cancelled" => {
+            return Some(Banner::new(
+                "warn",
+                "There is nothing to cancel any more: see below where the rotation stands.",
+            ));
+        }
         _ => return None,
     };
     Some(Banner::new("ok", text))

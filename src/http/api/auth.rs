@@ -49,7 +49,7 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Erro
     }
     let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
     let actor = actor(&key, call);
-    credentials::used(app, &key, &actor, call);
+    credentials::used(app, &key, &actor, call).await?;
     let mut caller = Caller {
         actor,
         account,

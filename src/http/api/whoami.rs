@@ -8,7 +8,7 @@ use crate::domain::times;
 use serde_json::{Value, json};
 
 /// Answers any key that this door knows, also of a frozen tenant. `tenant` is who the call acts for: a tenant key's own, or
-/// the one a workspace key names; `null` is the account's owner.
+/// the one a workspace key names; `null` is the account's owner. `replaced`: another key was made to take this one's place.
 pub async fn show(request: Request) -> Result<Answer, Error> {
     let Request { app, caller, key, .. } = request;
     let workspace = &caller.account.workspace;
@@ -28,7 +28,8 @@ pub async fn show(request: Request) -> Result<Answer, Error> {
         "workspace": { "id": workspace.id, "name": workspace.name },
         "tenant": tenant,
         "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
-        "expiresAt": key.expires_at.map(times::to_iso),
+        "expiresAt": key.ends_at().map(times::to_iso),
+        "replaced": key.rotation.replaced_by.is_some(),
         "addresses": key.rules.addresses.words().collect::<Vec<_>>(),
         "limits": {
             "key": limit(app.limits.rate_of(key.rules.rate)),

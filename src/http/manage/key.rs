@@ -27,13 +27,13 @@ impl Program {
         let key = credentials::key(app, call).await?;
         let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
         let actor = credentials::actor(&key, call);
-        credentials::used(app, &key, &actor, call);
         let program = Self { actor, key, account };
         if program.key.kind != KeyKind::Workspace {
             program.deny(app, "key_kind").await?;
             let text = "Bulk work needs a workspace key".into();
             return Err(Error::Forbidden { code: "key_kind", text });
         }
+        credentials::used(app, &program.key, &program.actor, call).await?;
         program.needs(app, Scope::PostsRead).await?;
         Ok(program)
     }

@@ -6,7 +6,7 @@ use gatehouse::{
     clock::DAY,
     domain::{
         ids::new_id,
-        keys::{Key, KeyKind, KeyRules, Scope, Scopes},
+        keys::{Key, KeyKind, KeyRules, Rotation, Scope, Scopes},
     },
     store::{
         Db, Error,
@@ -16,7 +16,7 @@ use gatehouse::{
 
 both_engines!(create_and_list, pages, issue, revoke, rules, uses, users, lists, refusals);
 
-fn key(workspace_id: &str, n: u8) -> Key {
+pub(super) fn key(workspace_id: &str, n: u8) -> Key {
     Key {
         id: format!("key-{n}"),
         workspace_id: workspace_id.to_owned(),
@@ -35,6 +35,7 @@ fn key(workspace_id: &str, n: u8) -> Key {
         last_used_from: None,
         last_used_agent: None,
         revoked_at: None,
+        rotation: Rotation::default(),
     }
 }
 
@@ -252,6 +253,7 @@ async fn lists(db: Db) {
         (Some(KeyList::Active), vec![8, 7, 6, 5, 4, 3, 1]),
         (Some(KeyList::Expiring), vec![4, 3]),
         (Some(KeyList::Unused), vec![7]),
+        (Some(KeyList::Rotating), vec![]),
         (Some(KeyList::Expired), vec![2]),
         (Some(KeyList::Revoked), vec![9]),
     ] {
@@ -266,7 +268,7 @@ async fn lists(db: Db) {
             assert_eq!(db.count_keys(&acme, &filter).await.unwrap(), ids.len() as i64, "{filter:?}");
         }
     }
-    assert_eq!(KeyList::ALL.len(), 5, "a list this test does not know");
+    assert_eq!(KeyList::ALL.len(), 6, "a list this test does not know");
 }
 
 async fn refusals(db: Db) {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     app::App,
-    clock::DAY,
+    clock::{DAY, Millis},
     domain::{
         Invalid,
         audit::Actor,
@@ -105,12 +105,9 @@ async fn read(visit: &Visit, ws: &str, chosen: &Chosen<'_>) -> Result<Result<New
     let Some(scopes) = chosen.scopes.iter().map(|s| Scope::parse(s)).collect::<Option<Vec<_>>>() else {
         return wrong("scopes", "Choose from the permissions below");
     };
-    let expires_at = match chosen.expiry {
-        "never" => None,
-        days if DAYS.iter().any(|(word, _)| *word == days) => {
-            days.parse::<i64>().ok().map(|days| visit.app.clock.now() + days * DAY)
-        }
-        _ => return wrong("expiry", "Choose when the key ends"),
+    let expires_at = match expiry(chosen.expiry, visit.app.clock.now()) {
+        Ok(at) => at,
+        Err(invalid) => return Ok(Err(invalid)),
     };
     let tenant_id = match chosen.tenant {
         "" => None,
@@ -157,10 +154,7 @@ async fn render(
         scopes: Field::new("scopes"),
         scope_groups: scope_groups(&chosen.scopes),
         expiry: Field::new("expiry"),
-        expiries: DAYS
-            .iter()
-            .map(|(word, label)| Choice::new(*word, *label, *word == chosen.expiry))
-            .collect(),
+        expiries: expiries(chosen.expiry),
         rules,
         error: None,
     };
@@ -180,6 +174,26 @@ async fn render(
     let shell = if failed { visit.error_shell("New key") } else { visit.shell("New key") };
     let page = NewKeyPage { shell, ws: ws.clone(), form };
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+/// When a key with this choice ends; `None` is never.
+pub(super) fn expiry(chosen: &str, now: Millis) -> Result<Option<Millis>, Invalid> {
+    match DAYS.iter().find(|(word, _)| *word == chosen) {
+        Some((days, _)) => Ok(days.parse::<i64>().ok().map(|days| now + days * DAY)),
+        None => Err(Invalid::new("expiry", "Choose when the key ends")),
+    }
+}
+
+pub(super) fn expiries(chosen: &str) -> Vec<Choice> {
+    DAYS.iter().map(|(word, label)| Choice::new(*word, *label, *word == chosen)).collect()
+}
+
+/// The choice that comes nearest to how long a key was made for.
+pub(super) fn same_expiry(key: &Key) -> &'static str {
+    let Some(at) = key.expires_at else { return "never" };
+    let days = (at - key.created_at) / DAY;
+    let offered = DAYS.iter().filter_map(|(word, _)| Some((*word, word.parse::<i64>().ok()?)));
+    offered.min_by_key(|(_, offered)| (offered - days).abs()).map_or(DEFAULT_DAYS, |(word, _)| word)
 }
 
 fn kinds(chosen: &str) -> Vec<Choice> {

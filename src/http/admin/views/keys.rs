@@ -4,7 +4,7 @@ use askama::{Template, filters::HtmlSafe};
 
 use super::audit::AuditRow;
 use super::forms::{Choice, ChoiceGroup, Field, Summary};
-use super::parts::{Badge, CopyId, Count, Moment, Pager, Tab};
+use super::parts::{Badge, CopyId, Count, Link, Moment, Pager, Tab};
 use super::shell::Shell;
 
 /// `/w/{ws}/keys`
@@ -42,9 +42,11 @@ pub struct KeyRow {
     pub last_used: Option<Moment>,
     pub last_address: String,
     pub last_agent: String,
-    /// None: "Never".
+    /// None: "Never". When it ends by its expiry or because it was replaced.
     pub expires: Option<Moment>,
     pub status: Badge,
+    /// The key it replaces, or that replaces it.
+    pub pair: Option<Link>,
     /// Can be revoked.
     pub active: bool,
 }
@@ -127,6 +129,8 @@ pub struct KeyPage {
     pub ws: String,
     pub key: KeyRow,
     pub id: CopyId,
+    /// Finds keys in files.
+    pub detection_regex: &'static str,
     /// One line per scope.
     pub scopes: Vec<String>,
     /// One line per address or network; none is everywhere.
@@ -137,9 +141,48 @@ pub struct KeyPage {
     pub rules: Option<KeyRulesForm>,
     /// Lately, the last first.
     pub users: Vec<KeyUserRow>,
+    pub rotation: Option<KeyRotation>,
+    pub can_rotate: bool,
     /// The audit log, of what this key has done.
     pub done_url: String,
     pub audit: Vec<AuditRow>,
+}
+
+/// Where a key stands in a rotation.
+#[derive(Clone, Debug, Default)]
+pub struct KeyRotation {
+    /// "The new key sk_ght_Ab1…x9Zz waits for its first use until …"
+    pub text: String,
+    pub other_url: String,
+    /// "The old key"
+    pub other_text: String,
+    /// "The old key was last used 3 min ago from 10.0.0.4 by curl/8.5.0."
+    pub busy: Option<String>,
+    /// Who uses the old key, on the new one's page.
+    pub users: Vec<KeyUserRow>,
+    /// Takes the new key back. Empty: too late.
+    pub cancel_url: String,
+}
+
+/// `/w/{ws}/keys/{id}/rotate`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/rotate.html")]
+pub struct RotateKeyPage {
+    pub shell: Shell,
+    pub ws: String,
+    pub key: KeyRow,
+    /// "overlap"; seconds
+    pub overlap: Field,
+    pub overlaps: Vec<Choice>,
+    /// "expiry", of the new key
+    pub expiry: Field,
+    pub expiries: Vec<Choice>,
+}
+
+impl RotateKeyPage {
+    pub fn summary(&self) -> Summary {
+        Summary::of(&None, &[&self.overlap, &self.expiry])
+    }
 }
 
 /// `/w/{ws}/keys/{id}/revoke`
@@ -153,6 +196,8 @@ pub struct RevokeKeyPage {
     pub recent_use: Option<String>,
     /// Calls in the last 24 h, when counted.
     pub calls: Option<Count>,
+    /// Where it stands in a rotation. Empty: in none.
+    pub rotation: String,
 }
 
 /// `/w/{ws}/secrets/{id}`: a key or a connection link, one time.

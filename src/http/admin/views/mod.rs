@@ -33,7 +33,8 @@ pub use jobs::{
     CancelPage, Counters, Failure, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
 };
 pub use keys::{
-    KeyForm, KeyListPage, KeyPage, KeyRow, KeyRulesForm, KeyUserRow, NewKeyPage, RevokeKeyPage, SecretPage,
+    KeyForm, KeyListPage, KeyPage, KeyRotation, KeyRow, KeyRulesForm, KeyUserRow, NewKeyPage, RevokeKeyPage,
+    RotateKeyPage, SecretPage,
 };
 pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
