@@ -44,6 +44,16 @@ pub struct PostListPage {
     pub sort_updated: SortLink,
 }
 
+impl PostListPage {
+    /// " 595" in the actions' names where all that match are selected: as wide as the script would make them.
+    pub fn meant(&self) -> String {
+        match self.selection.matching {
+            true => format!(" {}", Count(self.total.0.saturating_sub(self.selection.left_out.0))),
+            false => String::new(),
+        }
+    }
+}
+
 /// Filters under a name.
 #[derive(Clone, Debug, Default)]
 pub struct SavedView {
