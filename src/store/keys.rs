@@ -104,12 +104,16 @@ impl Db {
         tx.commit().await
     }
 
-    /// Stores a key that was asked for at the tenant door, and revokes the tenant's one made so before. Keys made otherwise
-    /// stay.
+    /// Stores a key that was asked for at the tenant door, and revokes the tenant's one made so before, with what was made
+    /// to replace that. Keys made otherwise stay.
     pub async fn issue_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        // First, so that of two at once the second sees the first.
-        tx.touch_access().await?;
+        // Locks the tenant, so that of two at once the second sees the first.
+        tx.sql("UPDATE tenants SET username = username WHERE workspace_id = $1 AND id = $2")
+            .bind(&key.workspace_id)
+            .bind(&key.tenant_id)
+            .run()
+            .await?;
         let earlier: Vec<(String, String)> = tx
             .sql(
                 "UPDATE keys SET revoked_at = $3
@@ -123,6 +127,7 @@ impl Db {
             .await?;
         tx.insert_key(key, mac, pepper_id).await?;
         tx.sql("UPDATE keys SET issued = 1 WHERE id = $1").bind(&key.id).run().await?;
+        tx.touch_access().await?;
         let revocation = |(id, name): &(String, String)| {
             Draft::done(actor, "key.revoke")
                 .workspace(&key.workspace_id)
@@ -279,8 +284,9 @@ impl Tx {
     pub(super) async fn insert_key(&mut self, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         self.sql(
             "INSERT INTO keys (id, workspace_id, kind, tenant_id, name, mac, pepper_id, prefix, last_four, scopes,
-               addresses, rate, created_at, created_by, expires_at, replaces, pending_until, overlap)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+               addresses, rate, created_at, created_by, expires_at, replaces, pending_until, overlap, issued)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+               COALESCE((SELECT issued FROM keys WHERE id = $16), 0))",
         )
         .bind(&key.id)
         .bind(&key.workspace_id)

@@ -532,7 +532,7 @@ async fn beside_the_tables(bench: &mut Bench) {
     assert_eq!(limited.0.header("retry-after"), limited.1.header("retry-after"));
     bench.app.control(Method::DELETE, "faults", Value::Null).await;
     // What the gateway does not say: nothing of what PostPost's server says of itself.
-    let answers = bench.try_row("headers", Key::Tenant, "GET get-post/{published}", "", Same).await;
+    let answers = bench.try_row("headers", Key::Tenant, "GET platform-connections", "", Same).await;
     let names = |answer: &Answer| answer.headers.keys().map(|name| name.to_string()).collect::<BTreeSet<_>>();
     assert!(names(&answers.1).contains("x-request-id") && names(&answers.0) != names(&answers.1));
     bench.met.insert("headers");

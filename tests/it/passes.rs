@@ -21,7 +21,7 @@ use gatehouse::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 gateway_on_both_engines!(
     every_row_is_sent_as_it_was_built,
@@ -288,8 +288,8 @@ async fn every_row_needs_its_scope(engine: Engine) {
             _ => all.collect(),
         };
         let tenant = (kind == KeyKind::Tenant).then_some(USER);
-        if !keys.contains_key(&scope) {
-            keys.insert(scope, scene.app.key(&scene.ws, kind, tenant, &all).await);
+        if let Entry::Vacant(place) = keys.entry(scope) {
+            place.insert(scene.app.key(&scene.ws, kind, tenant, &all).await);
         }
         let (refused, received) = scene.call(row, &keys[&scope], &[]).await;
         assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("scope_missing")), "{name}");

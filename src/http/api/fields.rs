@@ -106,8 +106,10 @@ pub const UPLOAD: &[Field] = &[
     field("type", "image or video.").like(r#""image""#),
 ];
 
-pub const USER: &[Field] =
-    &[needed("username", "The user's e-mail address."), field("displayName", "Default: the e-mail address.")];
+pub const USER: &[Field] = &[
+    needed("username", "The user's e-mail address.").like(r#""social@example.com""#),
+    field("displayName", "Default: the e-mail address.").like(r#""Example Ltd""#),
+];
 pub const LINK: &[Field] = &[
     field("expiresInDays", "Days until it ends. Default 90.").like("30"),
     field("rotate", "true ends the link there is; else one that has not ended is given again."),

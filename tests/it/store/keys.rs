@@ -55,6 +55,19 @@ async fn issue(db: Db) {
     live.sort_unstable();
     assert_eq!(live, ["key-1", "key-5"], "only the one issued before has ended");
     assert_eq!(db.key(&acme, "key-3").await.unwrap().unwrap().revoked_at, Some(NOW + 5));
+    // What was made to replace an issued key ends with it.
+    let rotation = Rotation {
+        replaces: Some("key-5".into()),
+        pending_until: Some(NOW + DAY),
+        overlap: Some(DAY),
+        ..Rotation::default()
+    };
+    let successor = Key { rotation, ..key(&acme, 7) };
+    assert!(db.rotate_key(&actor(), &key(&acme, 5), &successor, &[7; 32], "pepper-1").await.unwrap());
+    db.issue_key(&actor(), &key(&acme, 9), &[9; 32], "pepper-1").await.unwrap();
+    for ended in ["key-5", "key-7"] {
+        assert_eq!(db.key(&acme, ended).await.unwrap().unwrap().revoked_at, Some(NOW + 9), "{ended}");
+    }
 }
 
 async fn create_and_list(db: Db) {
