@@ -1,5 +1,6 @@
-//! How keys end: revoked by a person, or replaced by another. A rotation is two rows that name each other; whoever changes
-//! both locks the old one first, so that two who meet do not wait for each other.
+//! How keys end: revoked by a person, or replaced by another. A rotation is two rows that name each other. Whoever changes
+//! keys takes the counter that all of them advance first, then the old key, then the new one, so that no two wait for each
+//! other.
 
 use super::{
     Db, Result, Tx,
@@ -29,6 +30,7 @@ impl Db {
         pepper_id: &str,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;
+        tx.touch_access().await?;
         let taken = tx
             .sql(
                 "UPDATE keys SET replaced_by = $3 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL
@@ -47,7 +49,12 @@ impl Db {
             return Ok(false);
         }
         tx.insert_key(new, mac, pepper_id).await?;
-        tx.touch_access().await?;
+        // The tenant door's own key stays that: the next one asked for there ends it.
+        tx.sql("UPDATE keys SET issued = (SELECT o.issued FROM keys o WHERE o.id = $2) WHERE id = $1")
+            .bind(&new.id)
+            .bind(&old.id)
+            .run()
+            .await?;
         let rotation = about(actor, "key.rotate", old)
             .target("key", &new.id)
             .set("pendingUntil", new.rotation.pending_until.map(times::to_iso))
@@ -61,6 +68,7 @@ impl Db {
     /// (any more).
     pub async fn activate_key(&self, actor: &Actor, key: &Key, now: Millis) -> Result<bool> {
         let mut tx = self.begin().await?;
+        tx.touch_access().await?;
         tx.lock_old_key(key).await?;
         let activated = tx
             .sql(
@@ -90,7 +98,6 @@ impl Db {
             .bind(now)
             .run()
             .await?;
-        tx.touch_access().await?;
         let replaced = key.rotation.replaces.as_deref().filter(|_| old == 1);
         let mut activation = about(actor, "key.activate", key);
         if let Some(old) = replaced {
@@ -109,6 +116,7 @@ impl Db {
     /// Takes a new key back before its first use; the old one goes on as before. `false` if it is too late.
     pub async fn cancel_rotation(&self, actor: &Actor, new: &Key, now: Millis) -> Result<bool> {
         let mut tx = self.begin().await?;
+        tx.touch_access().await?;
         tx.lock_old_key(new).await?;
         let cancelled = tx
             .sql(
@@ -124,7 +132,6 @@ impl Db {
             return Ok(false);
         }
         tx.free_old_key(new).await?;
-        tx.touch_access().await?;
         let mut cancellation = Draft::done(actor, "key.cancel_rotation")
             .workspace(&new.workspace_id)
             .tenant(new.tenant_id.as_deref());
@@ -141,6 +148,7 @@ impl Db {
     /// that waits to replace the revoked key waits no longer, so that it cannot lapse and leave nobody a key.
     pub async fn revoke_key(&self, actor: &Actor, key: &Key, now: Millis) -> Result<bool> {
         let mut tx = self.begin().await?;
+        tx.touch_access().await?;
         tx.lock_old_key(key).await?;
         let row: Option<(Option<i64>, Option<String>)> = tx
             .sql(
@@ -174,7 +182,6 @@ impl Db {
                 entries.push(draft.target("key", &key.id).set("oldKey", "revoked"));
             }
         }
-        tx.touch_access().await?;
         tx.append(now, &entries.iter().collect::<Vec<_>>()).await?;
         tx.commit().await?;
         Ok(true)
@@ -203,6 +210,7 @@ impl Db {
 
     async fn end_key(&self, actor: &Actor, key: &Key, now: Millis) -> Result<bool> {
         let mut tx = self.begin().await?;
+        tx.touch_access().await?;
         tx.lock_old_key(key).await?;
         let changed = tx
             .sql(
@@ -219,7 +227,6 @@ impl Db {
         }
         let entry = if key.is_pending() {
             tx.free_old_key(key).await?;
-            tx.touch_access().await?;
             let entry = about(actor, "key.lapse", key);
             key.rotation.replaces.as_deref().map_or(entry.clone(), |old| entry.target("key", old))
         } else {

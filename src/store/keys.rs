@@ -98,8 +98,8 @@ impl Db {
     /// Stores a new key. `mac` is HMAC-SHA256 of the secret under the pepper named `pepper_id`.
     pub async fn create_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        tx.insert_key(key, mac, pepper_id).await?;
         tx.touch_access().await?;
+        tx.insert_key(key, mac, pepper_id).await?;
         tx.append(key.created_at, &[&creation(actor, key)]).await?;
         tx.commit().await
     }
@@ -202,6 +202,7 @@ impl Db {
         now: Millis,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;
+        tx.touch_access().await?;
         // Locks the row, so that the entry says what was there before.
         let row: Option<(String, Option<i64>)> = tx
             .sql("UPDATE keys SET name = name WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING addresses, rate")
@@ -221,7 +222,6 @@ impl Db {
             .bind(rules.rate.map(i64::from))
             .run()
             .await?;
-        tx.touch_access().await?;
         let entry = Draft::done(actor, "key.update")
             .workspace(&key.workspace_id)
             .tenant(key.tenant_id.as_deref())

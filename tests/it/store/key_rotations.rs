@@ -21,6 +21,7 @@ both_engines!(
     a_cancelled_rotation_leaves_the_old_key,
     an_unused_key_lapses_and_leaves_the_old_one,
     revoking_either_key_leaves_one,
+    the_tenant_doors_own_key_stays_that,
     one_rotation_at_a_time,
     of_a_first_use_and_a_cancellation_one_happens,
 );
@@ -184,6 +185,25 @@ async fn revoking_either_key_leaves_one(db: Db) {
     assert!(db.revoke_key(&actor(), &next, NOW + 12).await.unwrap());
     assert_eq!(db.end_keys(&system(), NOW + DAY).await.unwrap(), 0);
     assert_eq!(live(&db, NOW + DAY).await, ["key-7"]);
+}
+
+async fn the_tenant_doors_own_key_stays_that(db: Db) {
+    let acme = populated(&db, 1).await;
+    let issue = async |n: u8| {
+        let key = key(&acme, n);
+        db.issue_key(&actor(), &key, &[n; 32], "pepper-1").await.unwrap();
+        key
+    };
+    let old = issue(1).await;
+    let rotation = Rotation {
+        replaces: Some(old.id.clone()),
+        pending_until: Some(NOW + PENDING_LIFE),
+        overlap: Some(HOUR),
+        ..Rotation::default()
+    };
+    assert!(rotate(&db, &old, &Key { created_at: NOW, rotation, ..key(&acme, 3) }).await);
+    issue(5).await;
+    assert_eq!(live(&db, NOW + 10).await, ["key-5"], "the next one ends both");
 }
 
 async fn one_rotation_at_a_time(db: Db) {
