@@ -108,12 +108,8 @@ impl Db {
     /// to replace that. Keys made otherwise stay.
     pub async fn issue_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        // Locks the tenant, so that of two at once the second sees the first.
-        tx.sql("UPDATE tenants SET username = username WHERE workspace_id = $1 AND id = $2")
-            .bind(&key.workspace_id)
-            .bind(&key.tenant_id)
-            .run()
-            .await?;
+        // First, as in every change of keys: of two at once the second sees the first, and neither waits for the other.
+        tx.touch_access().await?;
         let earlier: Vec<(String, String)> = tx
             .sql(
                 "UPDATE keys SET revoked_at = $3
@@ -127,7 +123,6 @@ impl Db {
             .await?;
         tx.insert_key(key, mac, pepper_id).await?;
         tx.sql("UPDATE keys SET issued = 1 WHERE id = $1").bind(&key.id).run().await?;
-        tx.touch_access().await?;
         let revocation = |(id, name): &(String, String)| {
             Draft::done(actor, "key.revoke")
                 .workspace(&key.workspace_id)
