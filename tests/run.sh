@@ -96,7 +96,8 @@ browser() {
 }
 
 fuzz() {
-    command -v python3 && python3 -m venv --help >/dev/null || install python3 python3-venv
+    # Debian has the half of venv that makes one in a package of its own.
+    python3 -c 'import venv, ensurepip' || install python3 python3-venv
     cargo build
     tests/fuzz.sh
     note=$(tail -n 1 "$work/log")
