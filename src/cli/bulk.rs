@@ -214,12 +214,14 @@ fn object(text: &str) -> Result<Value, String> {
 async fn plan(door: &Door, path: &str, body: Value) -> Result<End, String> {
     match door.post(path, body).await {
         Ok(plan) => planned(&plan),
-        Err(failure) if failure.code == "nothing_to_do" => {
-            tell(&String::from(failure))?;
-            Ok(End::NothingToDo)
-        }
+        Err(failure) if failure.code == "nothing_to_do" => nothing_to_do(failure),
         Err(failure) => Err(failure.into()),
     }
+}
+
+fn nothing_to_do(failure: door::Failure) -> Result<End, String> {
+    tell(&String::from(failure))?;
+    Ok(End::NothingToDo)
 }
 
 /// Prints a plan, and what to do with it.
@@ -231,6 +233,9 @@ fn planned(plan: &Value) -> Result<End, String> {
     if let Some(lost) = plan["notRestored"].as_array().filter(|lost| !lost.is_empty()) {
         let lost: Vec<&str> = lost.iter().filter_map(Value::as_str).collect();
         tell(&format!("They come back as drafts with new ids, and without their {}.", lost[1..].join(", ")))?;
+    }
+    if let Some(now) = plan["publishedAtOnce"].as_u64().filter(|now| *now > 0) {
+        tell(&format!("{now} of them are published at once: their time has passed."))?;
     }
     if *count == json!(0) {
         return Ok(End::NothingToDo);
@@ -250,7 +255,10 @@ async fn apply(door: &Door, args: ApplyArgs) -> Result<End, String> {
     // What is confirmed is the plan as it stands now; the count that was typed holds it to what was seen.
     let plan = door.get(&format!("plans/{}", args.plan)).await?;
     let body = json!({ "digest": plan["digest"], "confirm": args.confirm, "reason": args.reason });
-    let applied = door.post(&format!("plans/{}/apply", args.plan), body).await?;
+    let applied = match door.post(&format!("plans/{}/apply", args.plan), body).await {
+        Err(failure) if failure.code == "nothing_to_do" => return nothing_to_do(failure),
+        applied => applied?,
+    };
     let id = applied["jobId"].as_str().unwrap_or_default();
     if args.wait {
         return wait(door, id).await;

@@ -18,6 +18,7 @@ gateway_on_both_engines!(
     mistakes_are_named_and_change_nothing,
     times_are_moved_as_asked,
     what_a_program_has_paused_is_resumed,
+    what_would_be_published_at_once_is_named_post_by_post,
     what_waits_for_its_turn_is_not_sent_after_a_pause,
     a_pause_that_comes_too_late_holds_nothing_up,
     a_job_can_be_paused_and_cancelled_and_ends_with_its_key,
@@ -356,6 +357,29 @@ async fn what_a_program_has_paused_is_resumed(engine: Engine) {
     let asked = json!({ "digest": back.json()["digest"] });
     let job = apply(&app, &key, &back.json(), asked).await.json()["jobId"].as_str().unwrap().to_owned();
     assert_eq!(ended(&app, &job).await.succeeded, 3);
+}
+
+async fn what_would_be_published_at_once_is_named_post_by_post(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let scheduled = json!({ "status": "scheduled", "scheduledTime": "2031-01-01T09:00:00Z" });
+    let posts = app.posts(&ann.id, vec![scheduled; 2]).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let key = bulk_key(&app).await;
+    let made = plan(&app, &key, json!({ "action": "pause", "filter": {} })).await;
+    let job = apply(&app, &key, &made, json!({ "digest": made["digest"], "reason": "x" })).await;
+    assert_eq!(ended(&app, job.json()["jobId"].as_str().unwrap()).await.succeeded, 2);
+    let passed = json!({ "scheduledTime": times::to_iso(app.clock.now() - 3_600_000) });
+    app.control(Method::PATCH, &format!("posts/{}", posts[0]), passed).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let body = json!({ "action": "resume", "filter": {}, "pastDue": { "choice": "publish_now" } });
+    let made = plan(&app, &key, body).await;
+    assert_eq!((&made["toChange"], &made["publishedAtOnce"]), (&json!(2), &json!(1)));
+    let items = get(&app, &format!("{PLANS}/{}/items", made["planId"].as_str().unwrap()), &key).await;
+    for item in items["items"].as_array().unwrap() {
+        assert_eq!(item["publishedAtOnce"], json!(item["postGroupId"] == json!(posts[0])), "{item}");
+    }
+    assert_eq!(items["items"].as_array().unwrap().len(), 2);
 }
 
 async fn a_job_can_be_paused_and_cancelled_and_ends_with_its_key(engine: Engine) {

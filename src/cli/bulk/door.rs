@@ -59,7 +59,7 @@ impl Door {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let lost = |error: reqwest::Error| Failure {
-            text: error.without_url().to_string(),
+            text: format!("{} does not answer: {}", self.base, reason(error)),
             code: String::new(),
             passing: true,
         };
@@ -82,4 +82,14 @@ impl Door {
             }
         }
     }
+}
+
+/// The innermost cause: what is around it only says that sending failed.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

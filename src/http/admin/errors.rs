@@ -26,6 +26,10 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
             "Interrupted",
             "Go back, reload the page and see whether it shows what you asked for. If not, fill the form in anew.",
         ),
+        Error::Forbidden { code: "csrf" | "cross_site", .. } => (
+            "Not allowed",
+            "Nothing was changed. Open the page anew from the menu and send the form from there.",
+        ),
         Error::NothingToDo(_) => ("Nothing to do", "Go back and choose other posts, or other filters."),
         _ => advice(described.status),
     };

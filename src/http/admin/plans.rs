@@ -131,7 +131,8 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
     if let Some(wanted) = &demands.typed
         && !typed_count_matches(wanted, visit.form.get("confirm"))
     {
-        mistakes.add("confirm", &format!("Type {wanted} exactly: the count is what will be changed"));
+        mistakes
+            .add("confirm", &format!("Type {wanted}, or the number alone: it is how many will be changed"));
     }
     if plan.summary.acted == 0 {
         mistakes.whole = Some("No post of this plan would be changed".into());

@@ -139,7 +139,7 @@ pub async fn items(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     }
     let items = app.db.plan_items(&plan.id, show, from, ITEMS).await?;
     let next = (items.len() as i64 == ITEMS).then(|| items.last().map(|i| i.n + 1)).flatten();
-    let items: Vec<Value> = items.iter().map(item).collect();
+    let items: Vec<Value> = items.iter().map(|i| item(&plan, i)).collect();
     Ok(Answer::json(200, &json!({ "items": items, "next": next })))
 }
 
@@ -253,7 +253,8 @@ fn describe(app: &App, plan: &Plan) -> Value {
     })
 }
 
-fn item(item: &PlanItem) -> Value {
+fn item(plan: &Plan, item: &PlanItem) -> Value {
+    let at_once = plan.action == BulkAction::Resume && item.skip.is_none() && item.target_at.is_none();
     json!({
         "n": item.n,
         "tenant": item.tenant_id,
@@ -262,6 +263,7 @@ fn item(item: &PlanItem) -> Value {
         "status": item.status.as_str(),
         "scheduledTime": item.scheduled_at.map(times::to_iso),
         "newTime": item.target_at.map(times::to_iso),
+        "publishedAtOnce": at_once,
         "skipped": item.skip.map(|reason| reason.as_str()),
     })
 }

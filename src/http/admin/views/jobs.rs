@@ -52,9 +52,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Items that will not be touched again.
+    /// Items the job is through with. Those left out by a cancel are not: a job that was cut short is not full.
     pub fn done(&self) -> Count {
-        Count(self.total.0.saturating_sub(self.pending.0).saturating_sub(self.running.0))
+        Count(self.total.0.saturating_sub(self.left().0).saturating_sub(self.cancelled.0))
     }
 
     /// Items not ended yet.
