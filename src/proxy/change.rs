@@ -154,10 +154,9 @@ impl Road {
         if let Some(id) = created_tenant(&effects) {
             entry = entry.tenant(Some(id)).target("tenant", id);
         }
-        if change.verb == Verb::PostDelete
-            && matches!(state, OpState::Succeeded | OpState::Gone)
-            && let Some(tenant) = &caller.tenant
-        {
+        // Nothing more is to be learnt of a post that is gone.
+        let is_gone = change.verb == Verb::PostDelete && matches!(state, OpState::Succeeded | OpState::Gone);
+        if let (Some(tenant), true) = (&caller.tenant, is_gone) {
             self.mirror.note_deleted(tenant, &change.target);
         }
         effects.push(Effect::Close {
@@ -189,7 +188,7 @@ impl Road {
             effects.extend(self.answered(caller, reply, state));
         }
         let stored = self.audit.record(vec![entry], effects).await;
-        if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused) {
+        if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused && !is_gone) {
             self.mirror.note_change(&caller.account.workspace.id, tenant);
         }
         if let Err(error) = stored {

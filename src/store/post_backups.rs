@@ -1,30 +1,7 @@
 //! Copies of posts that jobs have deleted, encrypted like other secrets. Kept as long as the jobs themselves.
 
-use super::{Db, Result, Tx};
+use super::{Db, Result};
 use crate::clock::Millis;
-
-impl Tx {
-    /// A second try has a newer copy.
-    pub(super) async fn keep_backup(
-        &mut self,
-        job_id: &str,
-        n: i64,
-        sealed: &[u8],
-        at: Millis,
-    ) -> Result<()> {
-        self.sql(
-            "INSERT INTO post_backups (job_id, n, sealed, at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (job_id, n) DO UPDATE SET sealed = excluded.sealed, at = excluded.at",
-        )
-        .bind(job_id)
-        .bind(n)
-        .bind(sealed)
-        .bind(at)
-        .run()
-        .await
-        .map(drop)
-    }
-}
 
 impl Db {
     /// The copies of a job's posts in order, from item `from` on: (item, encrypted copy, when it was taken).

@@ -83,7 +83,7 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         Err(RefreshError::Store(error)) => return Err(error),
         Err(RefreshError::Upstream(failure)) => return Ok(unread(run, failure)),
     }
-    let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
+    let Some(mirrored) = app.mirror.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
         return missing(run, item).await;
     };
     let post = mirrored.post;
