@@ -123,6 +123,9 @@ impl Road {
             self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await
         };
 
+        if let Some(seat) = &caller.seat {
+            seat.leave();
+        }
         let now = self.clock.now();
         let mut effects = Vec::new();
         let mut granted_at = None;

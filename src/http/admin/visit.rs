@@ -346,6 +346,7 @@ impl Visit {
             claim: None,
             keep_backup: false,
             patience: Patience::DOOR,
+            seat: None,
         })
     }
 

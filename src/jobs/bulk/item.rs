@@ -15,7 +15,7 @@ use crate::{
         updates::Update,
     },
     mirror::RefreshError,
-    proxy::{Caller, Changed, Refusal},
+    proxy::{Caller, Changed, Refusal, Seat},
     store::{
         self,
         operations::{Effect, ItemResult},
@@ -70,6 +70,10 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         }
         Some(_) => {}
     }
+    // Before the checks: they are to be no older than they must be when the calls are made.
+    let Some(Ok(permit)) = unless_halted(run, run.seats.clone().acquire_owned()).await else {
+        return Ok(ItemEnd::Wait);
+    };
     // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
     // A resume names the post's own time, and must not take back one that somebody gave it a moment ago.
     let keeps_time = job.action == BulkAction::Resume && item.target_at == item.expected_at;
@@ -101,6 +105,9 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
     if gives_time && item.target_at.is_some_and(|at| at <= app.clock.now() + DUE_SOON) {
         return skip(SkipReason::PastTime).await;
     }
+    if !may_call(run).await {
+        return Ok(ItemEnd::Wait);
+    }
     let caller = Caller {
         actor: job.actor.clone(),
         account: account.clone(),
@@ -112,10 +119,8 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         claim: None,
         keep_backup: job.options.keep_backup,
         patience: Patience::BACKGROUND,
+        seat: Some(Seat::new(permit)),
     };
-    if !may_call(run).await {
-        return Ok(ItemEnd::Wait);
-    }
     let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
     let result = match job.action {
         BulkAction::Delete => app.road.delete_post(&caller, &item.post_id, reason).await,
@@ -146,14 +151,21 @@ async fn may_call(run: &Run) -> bool {
     let workspace = &account.workspace.id;
     // A delete looks at the post first.
     let calls = if job.action == BulkAction::Delete { 2 } else { 1 };
-    let mut halt = run.halt.clone();
-    tokio::select! {
-        biased;
-        _ = halt.wait_for(|halt| *halt) => return false,
-        () = app.pacing.turns(workspace, Lane::Jobs, calls) => {}
+    if unless_halted(run, app.pacing.turns(workspace, Lane::Jobs, calls)).await.is_none() {
+        return false;
     }
     let frozen = app.access.account(workspace).is_none_or(|account| account.workspace.frozen.is_some());
     !frozen || passes_freeze(job)
+}
+
+/// Waits for something, or for the end of the job's work.
+async fn unless_halted<T>(run: &Run, done: impl Future<Output = T>) -> Option<T> {
+    let mut halt = run.halt.clone();
+    tokio::select! {
+        biased;
+        _ = halt.wait_for(|halt| *halt) => None,
+        done = done => Some(done),
+    }
 }
 
 /// A freeze stops what would go out; a pause does that as well.
