@@ -13,6 +13,7 @@
 #   GATEHOUSE_SIZE             posts of the large workspace                           500000
 #   GATEHOUSE_CASES            sequences of changes the mirror follows                200
 #   GATEHOUSE_SCHEDULES        schedules of bulk jobs per engine                      150
+#   GATEHOUSE_KEYS             generated gateway keys                                 1000000
 #   GATEHOUSE_BIN              the program under test                                 a release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,6 +27,7 @@ export GATEHOUSE_LOAD_SECONDS=${GATEHOUSE_LOAD_SECONDS:-30}
 export GATEHOUSE_SIZE=${GATEHOUSE_SIZE:-500000}
 export GATEHOUSE_SCHEDULES=${GATEHOUSE_SCHEDULES:-150}
 export GATEHOUSE_CASES=${GATEHOUSE_CASES:-200}
+export GATEHOUSE_KEYS=${GATEHOUSE_KEYS:-1000000}
 export GATEHOUSE_TEST_POSTGRES=required
 
 # name; tests, as nextest filters them; seconds it may take
@@ -42,6 +44,7 @@ load;            test(/^load::/);                            1800
 bulk schedules;  test(/^bulk_property::/);                   3600
 mirror;          test(/^mirror::/);                          1200
 size;            test(/^size::/);                            1800
+keys;            test(/^keys::/);                            900
 slow clients;    test(/^slow_clients::/);                    600
 corpora;         test(/^(raw_http|hostile_bytes)::/);        300
 stops;           test(/^(stopping|disk|database_outage)::/); 900

@@ -3,15 +3,16 @@
 
 use crate::{
     clock::{Clock, Millis},
-    domain::{keys::Key, secrets, workspaces::Workspace},
+    domain::{audit::Actor, keys::Key, secrets, workspaces::Workspace},
     envelope::CannotOpen,
     keyring::Keyring,
-    store::{self, Db},
+    store::{self, Db, keys::KeyUse},
     upstream::{Endpoint, KeyStanding},
 };
 use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,6 +22,10 @@ pub const POLL: Duration = Duration::from_secs(2);
 /// A picture that was not confirmed for this long is not trusted: what was revoked elsewhere must not live on because
 /// the database cannot be asked.
 const TRUSTED: Duration = Duration::from_secs(5);
+/// How long a call waits to learn whether its key was made elsewhere.
+const LOOK: Duration = Duration::from_secs(1);
+/// So many users of one key are remembered until they are written down; of more, the latest.
+const USERS: usize = 32;
 
 /// A workspace ready to be called for.
 pub struct Account {
@@ -33,6 +38,13 @@ pub struct Account {
 pub struct Standing {
     pub frozen: Option<String>,
     pub detached: bool,
+}
+
+/// The last use of a key by one user.
+struct Use {
+    at: Millis,
+    from: IpAddr,
+    agent: String,
 }
 
 #[derive(Default)]
@@ -74,7 +86,10 @@ pub struct Access {
     /// that is set must not make old news look fresh.
     confirmed: Mutex<Instant>,
     asking: tokio::sync::Mutex<()>,
-    uses: Mutex<HashMap<String, (Millis, String)>>,
+    /// Who asks for a key that is not in the picture, and who lets a pending one in: one at a time each.
+    looking: tokio::sync::Mutex<()>,
+    activating: tokio::sync::Mutex<()>,
+    uses: Mutex<HashMap<String, Vec<Use>>>,
     /// One rebuild at a time, so that an older picture never replaces a newer one.
     rebuild: tokio::sync::Mutex<()>,
 }
@@ -88,6 +103,8 @@ impl Access {
             now: ArcSwap::default(),
             confirmed: Mutex::new(Instant::now()),
             asking: tokio::sync::Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            activating: tokio::sync::Mutex::default(),
             uses: Mutex::default(),
             rebuild: tokio::sync::Mutex::default(),
         };
@@ -160,6 +177,37 @@ impl Access {
         self.poll().await
     }
 
+    /// Asks whether there are news, for a key that is not in the picture: it may have been made on another node a moment
+    /// ago, and its first call may come here. Calls that come while one asks share the answer of the next question. On the
+    /// embedded engine there is nobody to have made it.
+    ///
+    /// # Errors
+    /// When the database could not be asked: then nobody can say whether the key is one.
+    pub async fn look_again(&self) -> Result<(), Error> {
+        if self.db.is_embedded() {
+            return Ok(());
+        }
+        let came = Instant::now();
+        let _one =
+            tokio::time::timeout(LOOK, self.looking.lock()).await.map_err(|_| store::Error::NoAnswer)?;
+        if *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) >= came {
+            return Ok(());
+        }
+        tokio::time::timeout(LOOK, self.poll()).await.map_err(|_| store::Error::NoAnswer)?
+    }
+
+    /// Notes the first use of a key that was made to replace another, and with it when the other ends. Whether it is live
+    /// afterwards is to be looked up again: its rotation may have been cancelled on another node.
+    pub async fn activate(&self, key: &Key, actor: &Actor) -> Result<(), Error> {
+        let _one = self.activating.lock().await;
+        let is_it = |known: &&Arc<Key>| known.id == key.id;
+        if self.now.load().keys.values().find(is_it).is_none_or(|known| !known.is_pending()) {
+            return Ok(());
+        }
+        self.db.activate_key(actor, key, self.clock.now()).await?;
+        self.reload().await
+    }
+
     /// The live key behind a presented secret. A wrong checksum is refused without a look-up.
     pub fn key(&self, secret: &str) -> Option<Arc<Key>> {
         let kind = secrets::checked_kind(secret)?;
@@ -183,9 +231,24 @@ impl Access {
     }
 
     /// Remembers that a key was used, until [`Self::flush_uses`].
-    pub fn note_use(&self, key_id: &str, from: &str) {
+    pub fn note_use(&self, key_id: &str, from: IpAddr, agent: &str) {
+        let at = self.clock.now();
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.insert(key_id.to_owned(), (self.clock.now(), from.to_owned()));
+        let users = match uses.get_mut(key_id) {
+            Some(users) => users,
+            None => uses.entry(key_id.to_owned()).or_default(),
+        };
+        match users.iter_mut().find(|user| user.from == from && user.agent == agent) {
+            Some(user) => user.at = user.at.max(at),
+            None => {
+                if users.len() >= USERS
+                    && let Some(oldest) = users.iter().enumerate().min_by_key(|(_, u)| u.at).map(|(n, _)| n)
+                {
+                    users.swap_remove(oldest);
+                }
+                users.push(Use { at, from, agent: agent.to_owned() });
+            }
+        }
     }
 
     /// Writes the remembered uses down.
@@ -194,14 +257,29 @@ impl Access {
         if uses.is_empty() {
             return Ok(());
         }
-        let mut rows: Vec<_> = uses.into_iter().map(|(id, (at, from))| (id, at, from)).collect();
+        let mut rows: Vec<KeyUse> = Vec::with_capacity(uses.len());
+        for (key_id, users) in &uses {
+            rows.extend(users.iter().map(|user| KeyUse {
+                key_id: key_id.clone(),
+                at: user.at,
+                address: user.from.to_canonical().to_string(),
+                agent: user.agent.clone(),
+            }));
+        }
         rows.sort();
         let stored = self.db.note_key_uses(&rows).await;
         if stored.is_err() {
-            // Remembered until the database is back; a later use of the same key counts.
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            for (id, at, from) in rows {
-                uses.entry(id).or_insert((at, from));
+            // Remembered until the database is back; what was noted meanwhile is newer.
+            let mut now = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key_id, users) in uses {
+                let known = now.entry(key_id).or_default();
+                for user in users {
+                    if known.len() < USERS
+                        && !known.iter().any(|k| k.from == user.from && k.agent == user.agent)
+                    {
+                        known.push(user);
+                    }
+                }
             }
         }
         stored

@@ -90,6 +90,9 @@ struct SandboxArgs {
     listen: SocketAddr,
     #[arg(long, default_value = "gatehouse-sandbox")]
     data: PathBuf,
+    /// Let webhooks point to this machine, over plain HTTP too
+    #[arg(long)]
+    loopback_webhooks: bool,
     #[arg(long, default_value = "info")]
     log: String,
 }
@@ -141,8 +144,12 @@ pub fn run(cli: Cli) -> Result<End, Error> {
 
 /// The one multi-threaded runtime of the process.
 fn with_runtime(log: &str, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let filter =
+    let mut filter =
         tracing_subscriber::EnvFilter::try_new(log).map_err(|e| Error::Usage(format!("log: {e}")))?;
+    // The SDK of `/mcp` tells of every message, with what the client wrote; whoever wants that asks for it by name.
+    if let (false, Ok(quiet)) = (log.contains("rmcp"), "rmcp=error".parse()) {
+        filter = filter.add_directive(quiet);
+    }
     // One JSON object a line: nothing a caller sends can look like a line of ours (security.md item 57).
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -181,7 +188,11 @@ async fn run_sandbox(args: SandboxArgs) -> Result<(), Error> {
     let signals = Signals::listen()?;
     let options =
         sandbox::Options { listen: args.listen, data: args.data, publish_every: Duration::from_secs(5) };
-    let sandbox = Sandbox::start(options).await.map_err(Error::Sandbox)?;
+    let sandbox = match args.loopback_webhooks {
+        true => Sandbox::start_with_loopback_webhooks(options).await,
+        false => Sandbox::start(options).await,
+    };
+    let sandbox = sandbox.map_err(Error::Sandbox)?;
     say(&format!("The sandbox listens on {}", sandbox.url()))?;
     signals.stop_on(sandbox.stop()).await
 }

@@ -1,6 +1,7 @@
 //! The one configuration: flags over environment over file over defaults, checked once at the start. Environment
 //! variables are read here and nowhere else. Secrets do not live here; `Debug` shows a database URL without its password.
 
+use crate::domain::keys::RATE_MAX;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -83,8 +84,6 @@ pub struct Config {
     pub tuning: Tuning,
 }
 
-/// Fastest rate that can be set; beyond it, a limit limits nothing.
-pub const RATE_MAX: u32 = 100_000;
 /// Twice the pace PostPost's guides ask of a client (about 100 ms between deletes): a client with manners never meets it,
 /// one in an endless loop does at once. Upstream documents no rate of its own.
 const KEY_RATE: u32 = 20;

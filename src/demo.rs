@@ -8,10 +8,10 @@ use crate::{
     clock::{Clock, DAY},
     config::{self, Config, Settings},
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType, Context},
         ids,
-        keys::{Key, KeyKind, NewKey, Scope, Scopes},
+        keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
         plans::{BulkAction, PlanOptions},
         posts::PostStatus,
         updates::Update,
@@ -192,7 +192,7 @@ async fn seed(running: &Running, sandbox: &Sandbox, clock: &Clock) -> Result<Dem
     }
     let mut tenants = Vec::new();
     for tenant in &first.tenants {
-        let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead];
+        let scopes: Vec<Scope> = Scopes::new(Scope::ALL.iter().copied()).handed_on().iter().collect();
         let new =
             new_key(KeyKind::Tenant, Some(&tenant.id), &format!("{} website", tenant.name), &scopes, clock);
         let (_, key) = http::admin::create_key(app, &actor, OWNER, first_id, new)
@@ -243,6 +243,7 @@ async fn first_admin(app: &Arc<App>, setup_link: Option<&str>) -> Result<(Actor,
         instance_owner: true,
         created_at: app.clock.now(),
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let made =
         app.db.create_first_admin(&envelope::token_hash(token), &admin, &hash).await.map_err(Error::Store)?;
@@ -266,6 +267,7 @@ fn new_key(kind: KeyKind, tenant: Option<&str>, name: &str, scopes: &[Scope], cl
         tenant_id: tenant.map(str::to_owned),
         name: name.into(),
         scopes: Scopes::new(scopes.iter().copied()),
+        rules: KeyRules::default(),
         expires_at: Some(clock.now() + 90 * DAY),
     }
 }

@@ -24,6 +24,7 @@ pub struct Keyring {
     pepper_id: String,
     csrf: Zeroizing<[u8; 32]>,
     tokens: Zeroizing<[u8; 32]>,
+    contents: Zeroizing<[u8; 32]>,
 }
 
 #[derive(Debug)]
@@ -58,7 +59,8 @@ impl Keyring {
         };
         let csrf = Zeroizing::new(envelope::mac(&pepper, b"csrf tokens"));
         let tokens = Zeroizing::new(envelope::mac(&pepper, b"signed links"));
-        Ok(Self { data, pepper, pepper_id, csrf, tokens })
+        let contents = Zeroizing::new(envelope::mac(&pepper, b"contents of posts"));
+        Ok(Self { data, pepper, pepper_id, csrf, tokens, contents })
     }
 
     /// Makes a gateway key: the secret to show once, and the MAC to store.
@@ -83,6 +85,14 @@ impl Keyring {
 
     pub fn open_secret(&self, place: [&str; 3], sealed: &[u8]) -> Result<SecretString, CannotOpen> {
         self.data.open(place, sealed)
+    }
+
+    /// What a post's content is known by again where the content is not ours to keep. Of no use in another tenant, and blind
+    /// to what a database or upstream does to text: space around it, and NUL.
+    pub fn content_digest(&self, workspace_id: &str, tenant_id: Option<&str>, content: &str) -> String {
+        let (tenant, content) = (tenant_id.unwrap_or_default(), content.replace('\0', ""));
+        let message = format!("{workspace_id}:{tenant}:{}", content.trim());
+        hex::encode(envelope::mac(&self.contents, message.as_bytes()))
     }
 
     /// The key that signs what travels outside a session.

@@ -4,12 +4,17 @@
 mod answers;
 mod backups;
 mod change;
+mod created_posts;
 mod order;
+mod passes;
 mod posts;
 mod tenants;
 
+pub use backups::PostCopy;
 pub use change::Changed;
-pub(crate) use change::created_tenant;
+pub(crate) use change::name_made;
+pub(crate) use created_posts::BEFORE_UNTOLD;
+pub use passes::{Pass, Passing};
 
 use crate::{
     access::{Access, Account},
@@ -165,7 +170,7 @@ pub struct Road {
 pub enum Read {
     GetPost(String),
     ListPosts(Vec<(String, String)>),
-    Connections,
+    Pass(Pass),
 }
 
 impl Road {
@@ -248,7 +253,7 @@ impl Road {
             Read::ListPosts(query) => {
                 Call { query: query.clone(), ..Call::get(&["list-posts"], user, &caller.request_id) }
             }
-            Read::Connections => Call::get(&["platform-connections"], user, &caller.request_id),
+            Read::Pass(pass) => pass.clone().into_call(caller),
         };
         call.client.clone_from(&caller.client);
         let reply = self.upstream.send(&caller.account.endpoint, &call, caller.patience).await?;

@@ -30,16 +30,6 @@
     }
   });
 
-  // "/" goes to the search field. Nothing else is bound to a bare key.
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-    const field = $("[data-slash]") || $("#find");
-    if (!field || !field.getClientRects().length) return;
-    event.preventDefault();
-    field.focus();
-  });
-
   // A second click while the first is on its way is swallowed. The server has the last word (_once).
   document.addEventListener("submit", (event) => {
     const form = event.target;
@@ -114,6 +104,15 @@
     if (field.form) field.form.addEventListener("submit", () => { field.type = "password"; });
   }
 
+  // The browser's own time zone is offered, not taken.
+  for (const button of $$("[data-own-zone]")) {
+    const field = document.getElementById(button.dataset.ownZone);
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    button.hidden = !zone || zone === field.value;
+    button.textContent = "Use " + zone + ", as this browser";
+    button.addEventListener("click", () => { field.value = zone; button.hidden = true; field.focus(); });
+  }
+
   // Relative times grow old, in the words of the server.
   const relative = (iso) => {
     const seconds = Math.round((Date.parse(iso) - Date.now()) / 1000);
@@ -148,12 +147,14 @@
   wide.addEventListener("change", fit);
   fit();
 
-  /** Ticking posts: the boxes of this page, or all matching posts but those left out. */
+  /** Ticking posts: the boxes of this page, or all that match but those unticked here and on other pages. */
   const bulk = (form) => {
     const bar = $("[data-bulk-bar]", form);
     if (!bar) return;
     const matching = form.dataset.matching === "true";
     const total = Number(form.dataset.total);
+    const elsewhere = Number(form.dataset.elsewhere);
+    const but = $("[data-bulk-but]", form);
     const boxes = $$("tbody .tick input", form);
     const all = $("[data-tick-all]", form);
     const line = $("[data-select-line]", form);
@@ -161,10 +162,13 @@
 
     const draw = () => {
       const ticked = boxes.filter((box) => box.checked).length;
-      const n = matching ? total - ticked : ticked;
+      const left = elsewhere + boxes.length - ticked;
+      const n = matching ? total - left : ticked;
       bar.classList.toggle("idle", !matching && n === 0);
+      const without = left > 0 ? " but " + number.format(left) : "";
       $("[data-bulk-count]", bar).textContent = matching
-        ? number.format(n) + " of " + number.format(total) + " selected" : plural(n, "post", "posts") + " selected";
+        ? "All " + number.format(total) + " matching" + without : plural(n, "post", "posts") + " selected";
+      if (but) but.textContent = without;
       for (const node of $$("[data-bulk-n]", bar)) node.textContent = " " + number.format(n);
       for (const button of $$("button[name=action]", bar)) button.disabled = n === 0;
       if (all) {

@@ -3,7 +3,7 @@
 # suite. One line per step with its time; the first failing step ends the run and shows its output.
 #
 # Needs Rust. Installs what else is missing where it can (Debian; root, or sudo without a password): PostgreSQL,
-# Chromium, cargo-deny. Starts what it needs on free loopback ports, in a folder of its own, and stops it at the end.
+# Chromium, Python, cargo-deny, schemathesis. Starts what it needs on free loopback ports, in a folder of its own, and stops it at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/postgres.sh
@@ -95,9 +95,17 @@ browser() {
     note=$(tail -n 1 "$work/log")
 }
 
+fuzz() {
+    command -v python3 && python3 -m venv --help >/dev/null || install python3 python3-venv
+    cargo build
+    tests/fuzz.sh
+    note=$(tail -n 1 "$work/log")
+}
+
 step formats formats
 step lints lints
 step dependencies dependencies
 step postgres start_postgres
 step tests tests
 step browser browser
+step fuzz fuzz

@@ -167,7 +167,7 @@ pub async fn run(args: BulkArgs) -> Result<End, String> {
     let door = Door::new(&args.url, SecretString::from(key))?;
     let job = |id: &str, what: &str| format!("jobs/{id}{what}");
     match args.command {
-        BulkCommand::Plan(args) => planned(&door.post("plans", args.body()?).await?),
+        BulkCommand::Plan(args) => plan(&door, "plans", args.body()?).await,
         BulkCommand::Apply(args) => apply(&door, args).await,
         BulkCommand::Job { id } => print(&door.get(&job(&id, "")).await?).map(|()| End::Done),
         BulkCommand::Wait { id } => wait(&door, &id).await,
@@ -175,8 +175,8 @@ pub async fn run(args: BulkArgs) -> Result<End, String> {
         BulkCommand::Pause { id } => asked(&door, &job(&id, "/pause")).await,
         BulkCommand::Resume { id } => asked(&door, &job(&id, "/resume")).await,
         BulkCommand::Cancel { id } => asked(&door, &job(&id, "/cancel")).await,
-        BulkCommand::Retry { id } => planned(&door.post(&job(&id, "/retry"), Value::Null).await?),
-        BulkCommand::Undo { id } => planned(&door.post(&job(&id, "/undo"), Value::Null).await?),
+        BulkCommand::Retry { id } => plan(&door, &job(&id, "/retry"), Value::Null).await,
+        BulkCommand::Undo { id } => plan(&door, &job(&id, "/undo"), Value::Null).await,
     }
 }
 
@@ -210,12 +210,28 @@ fn object(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Makes a plan. That there is no post for it is an end, not a failure.
+async fn plan(door: &Door, path: &str, body: Value) -> Result<End, String> {
+    match door.post(path, body).await {
+        Ok(plan) => planned(&plan),
+        Err(failure) if failure.code == "nothing_to_do" => {
+            tell(&String::from(failure))?;
+            Ok(End::NothingToDo)
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 /// Prints a plan, and what to do with it.
 fn planned(plan: &Value) -> Result<End, String> {
     print(plan)?;
     let (count, skipped) = (&plan["toChange"], &plan["skipped"]);
     let action = plan["action"].as_str().unwrap_or_default();
     tell(&format!("{action} {count} posts of {} tenants; {skipped} are left alone.", plan["tenants"]))?;
+    if let Some(lost) = plan["notRestored"].as_array().filter(|lost| !lost.is_empty()) {
+        let lost: Vec<&str> = lost.iter().filter_map(Value::as_str).collect();
+        tell(&format!("They come back as drafts with new ids, and without their {}.", lost[1..].join(", ")))?;
+    }
     if *count == json!(0) {
         return Ok(End::NothingToDo);
     }

@@ -48,6 +48,27 @@ pub struct Admin {
     pub instance_owner: bool,
     pub created_at: Millis,
     pub disabled_at: Option<Millis>,
+    pub preferences: Preferences,
+}
+
+/// Rows that a page of a list can have.
+pub const ROWS_PER_PAGE: [i64; 3] = [25, 50, 100];
+
+/// How a person wants the pages, on whichever machine they sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preferences {
+    /// An IANA name; times are shown by its clocks.
+    pub zone: String,
+    /// One of [`ROWS_PER_PAGE`].
+    pub rows_per_page: i64,
+    /// Whether single keys do something.
+    pub shortcuts: bool,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self { zone: "UTC".into(), rows_per_page: 50, shortcuts: true }
+    }
 }
 
 /// A browser session, without its secret id.

@@ -84,6 +84,8 @@ words! {
         Applied = "applied",
         /// The reconciler found that it did not happen.
         NotApplied = "not_applied",
+        /// Nobody can tell whether it happened.
+        Unknown = "unknown",
     }
 }
 

@@ -27,6 +27,25 @@ pub fn object_id_time(id: &str) -> Option<Millis> {
     is_object_id(id).then_some(seconds * SECOND)
 }
 
+/// Whether `id` is a connected account's: a platform's name, a hyphen, and the platform's own id.
+pub fn is_platform_id(id: &str) -> bool {
+    id.len() <= 200
+        && id.split_once('-').is_some_and(|(platform, own)| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+            !platform.is_empty()
+                && platform.bytes().all(|b| b.is_ascii_lowercase())
+                && !own.is_empty()
+                && own.bytes().all(plain)
+        })
+}
+
+/// Whether `word` can stand between two slashes of a path that we know nothing else about: an id of some kind, or a name.
+pub fn is_path_word(word: &str) -> bool {
+    (1..=64).contains(&word.len())
+        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+}
+
 /// A request id taken from a caller: 1 to 64 letters, digits, `-`, `_` or `.`, so that it can stand in a log line.
 pub fn is_request_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
@@ -49,6 +68,14 @@ mod tests {
         }
         assert_eq!(object_id_time("507f1f77bcf86cd799439011"), Some(1_350_508_407_000));
         assert_eq!((object_id_time("507f1f77"), object_id_time("é07f1f77bcf86cd799439011")), (None, None));
+        for good in ["twitter-1", "telegram--1001", "bluesky-did:plc:a.b"] {
+            assert!(is_platform_id(good), "{good}");
+        }
+        for bad in ["twitter", "-1", "twitter-", "Twitter-1", "x-a/b", "x-..%2f", "x-a b", ".."] {
+            assert!(!is_platform_id(bad), "{bad}");
+        }
+        assert!(is_path_word("folders") && is_path_word("507f_1-A") && is_path_word("bluesky-did:plc:a.b"));
+        assert!(!is_path_word("") && !is_path_word("..") && !is_path_word("a/b") && !is_path_word(".b"));
         assert!(is_request_id("abc-1.2_3") && !is_request_id("a b") && !is_request_id(&"x".repeat(65)));
     }
 }

@@ -78,6 +78,8 @@ pub struct Job {
     pub starts_at: Option<Millis>,
     pub started_at: Option<Millis>,
     pub ended_at: Option<Millis>,
+    /// How many posts its plan was to change: the number that was confirmed.
+    pub confirmed: i64,
     pub counts: Counts,
 }
 
@@ -136,6 +138,10 @@ pub struct JobItem {
     /// The time upstream gave, which may differ from the one asked for (`contract.md` trap 3).
     pub granted_at: Option<Millis>,
     pub op_id: Option<String>,
+    /// The backup that a deleted post is made again from: job and number.
+    pub backup: Option<(String, i64)>,
+    /// The post that was made.
+    pub created_id: Option<String>,
     /// Calls made for it.
     pub attempts: i64,
     pub ended_at: Option<Millis>,

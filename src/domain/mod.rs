@@ -1,14 +1,18 @@
 //! Plain types and the rules about them. No I/O, no crate that does I/O, nothing of ours but the clock's unit.
 
+pub mod addresses;
 pub mod admins;
 pub mod audit;
+pub mod created_posts;
 pub mod ids;
 pub mod jobs;
 pub mod keys;
 pub mod operations;
 pub mod plans;
 pub mod posts;
+pub mod saved_views;
 pub mod secrets;
+pub mod selections;
 pub mod tenants;
 pub mod times;
 pub mod updates;

@@ -12,7 +12,7 @@ mod summary;
 
 pub use actions::{BulkAction, SkipReason};
 pub use decide::{Circumstances, DUE_SOON, Turn, decide};
-pub use ladder::{Demands, Proof, START_DELAY, demands, typed_matches};
+pub use ladder::{Demands, Proof, START_DELAY, demands, typed_count_matches, typed_matches};
 pub use lists::{BadLine, Line, read_list};
 pub use moves::{Fold, Move, NoTarget, Weekday, local_time, shift, zone};
 pub use summary::{Difference, SOON, Summary, TOP_TENANTS};
@@ -140,5 +140,7 @@ pub struct PlanItem {
     pub wanted_at: Option<Millis>,
     /// Where a reschedule would move it; for a resume, the time it goes out. `None` on a resume that is acted on: at once.
     pub target_at: Option<Millis>,
+    /// The backup that a deleted post is made again from: job and number.
+    pub backup: Option<(String, i64)>,
     pub skip: Option<SkipReason>,
 }

@@ -86,7 +86,8 @@ impl Update {
     }
 }
 
-fn counts(value: &Value) -> bool {
+/// Whether upstream takes a field's value for given.
+pub(super) fn counts(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),

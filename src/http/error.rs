@@ -24,6 +24,8 @@ pub enum Error {
         text: String,
     },
     NotFound,
+    /// The same in PostPost's words for what is not there.
+    NotThere(&'static str),
     /// With the methods there are.
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
@@ -42,6 +44,8 @@ pub enum Error {
     SlowBody,
     /// 422: a field of a form.
     Invalid(Invalid),
+    /// 422: what was asked for is understood, and there is no post to do it to.
+    NothingToDo(&'static str),
     /// With the seconds to wait.
     TooMany(u64),
     Overloaded,
@@ -81,6 +85,7 @@ impl Error {
             Self::LoginNeeded => (401, "login_needed", "Log in to see this page".into()),
             Self::Forbidden { code, text } => (403, code, text.clone()),
             Self::NotFound => (404, "not_found", "Not found".into()),
+            Self::NotThere(text) => (404, "not_found", (*text).into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
             Self::FormMismatch => (
@@ -111,6 +116,7 @@ impl Error {
             }
             Self::SlowBody => (408, "body_too_slow", "The body did not arrive in time".into()),
             Self::Invalid(invalid) => (422, "invalid", invalid.reason.clone()),
+            Self::NothingToDo(text) => (422, "nothing_to_do", (*text).into()),
             Self::TooMany(_) => (429, "rate_limited", "Too many requests. Wait and try again".into()),
             Self::Overloaded => (503, "overloaded", "Too many requests at once. Try again".into()),
             Self::Refused(refusal) => return describe_refusal(refusal),
@@ -148,6 +154,24 @@ impl Error {
         }
     }
 
+    /// Writes down what its caller is not told, if it is a fault. A refusal in a flood is counted: a line for each would be
+    /// a flood in the log.
+    pub fn log(&self, request_id: &str) {
+        let Described { status, code, .. } = self.describe();
+        if status >= 500 && !matches!(self, Self::Overloaded) {
+            let detail = self.detail().unwrap_or_default();
+            tracing::error!(request_id, status, code, detail, "request failed");
+        }
+    }
+
+    /// Of a task that did not come to its end.
+    pub fn of_ended_task(ended: tokio::task::JoinError) -> Self {
+        match ended.is_panic() {
+            true => Self::Internal(format!("the handler ended: {ended}")),
+            false => Self::CutOff,
+        }
+    }
+
     pub fn to_json(&self, request_id: &str) -> Answer {
         let described = self.describe();
         let mut body = json!({ "error": described.text, "code": described.code, "requestId": request_id });
@@ -164,8 +188,10 @@ impl Error {
         if let Some(seconds) = described.retry_after {
             answer.headers.push(header("retry-after", seconds.to_string()));
         }
-        if let Self::MethodNotAllowed(methods) = self {
-            answer.headers.push(header("allow", methods.as_str()));
+        match self {
+            Self::MethodNotAllowed(methods) => answer.headers.push(header("allow", methods.as_str())),
+            Self::Unauthorized { .. } => answer.headers.push(header("www-authenticate", "Bearer")),
+            _ => {}
         }
     }
 }
@@ -267,7 +293,13 @@ impl From<planning::Error> for Error {
     fn from(error: planning::Error) -> Self {
         let invalid = |text: String| Self::Invalid(Invalid::new("post", text));
         match error {
-            planning::Error::Empty => invalid("Select at least one post".into()),
+            planning::Error::Empty => Self::NothingToDo("Select at least one post"),
+            planning::Error::NoMatch => Self::NothingToDo(
+                "No post matches these filters, so there is nothing to do. Nothing was planned",
+            ),
+            planning::Error::NothingLeft => {
+                Self::NothingToDo("None of the job's posts can be tried again or changed back any more")
+            }
             planning::Error::TooMany(count) => invalid(format!(
                 "{count} posts are too many for one job; the most is 50,000. Narrow the filters"
             )),

@@ -65,7 +65,7 @@ impl Lane {
             |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if health::is_probe(path) || below("/static") {
             Self::Free
-        } else if below("/api") || below("/manage") {
+        } else if below("/api") || below("/mcp") || below("/manage") {
             Self::Door
         } else if method == "POST" && (path == "/login" || below("/setup")) {
             Self::LogIn
@@ -366,7 +366,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn who(workspace: &str, tenant: &str) -> Who {
-        Who { key_id: "k".into(), workspace_id: workspace.into(), tenant_id: Some(tenant.into()) }
+        Who { key_id: "k".into(), rate: None, workspace_id: workspace.into(), tenant_id: Some(tenant.into()) }
     }
 
     const SHORT: Duration = Duration::from_millis(30);

@@ -3,13 +3,19 @@
 //! counted, not audited: an entry per refused call would be the very load that is being refused.
 
 use super::call::{Header, header};
-use crate::config::RATE_MAX;
+use crate::domain::keys::RATE_MAX;
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     middleware::{StateInformationMiddleware, StateSnapshot},
 };
-use std::{hash::Hash, net::IpAddr, num::NonZeroU32};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{PoisonError, RwLock},
+};
 
 /// A bucket holds this many seconds of its rate: a client may fetch a page of posts and act on it at once, then goes on
 /// at the rate. Also the window `w` that is stated to clients: `q` calls in `w` seconds.
@@ -21,6 +27,8 @@ const STRANGER_RATE: u32 = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
     pub key_id: String,
+    /// The key's own rate, if it has one.
+    pub rate: Option<u32>,
     pub workspace_id: String,
     /// `None`: the workspace's owner, who has no bucket of a tenant; such calls count on the key alone.
     pub tenant_id: Option<String>,
@@ -28,7 +36,10 @@ pub struct Who {
 
 /// All buckets.
 pub struct Limits {
-    keys: Option<Buckets<String>>,
+    /// Of keys without a rate of their own.
+    key_rate: u32,
+    /// By rate. A key whose rate is changed begins with a full bucket.
+    keys: RwLock<HashMap<u32, Buckets<String>>>,
     tenants: Option<Buckets<(String, String)>>,
     strangers: Option<Buckets<IpAddr>>,
 }
@@ -55,10 +66,11 @@ pub struct Exceeded {
 }
 
 impl Limits {
-    /// Calls a second of one key and of one tenant; 0 is no limit.
+    /// Calls a second of one key that has no rate of its own, and of one tenant; 0 is no limit.
     pub fn new(key_rate: u32, tenant_rate: u32) -> Self {
         Self {
-            keys: Buckets::new("key", key_rate),
+            key_rate,
+            keys: RwLock::default(),
             tenants: Buckets::new("tenant", tenant_rate),
             strangers: Buckets::new("address", STRANGER_RATE),
         }
@@ -68,13 +80,26 @@ impl Limits {
     /// fast must cost the tenant's other keys nothing.
     pub fn take(&self, who: &Who) -> Result<Standing, Exceeded> {
         let mut standing = Standing::default();
-        if let Some(buckets) = &self.keys {
-            buckets.take(&who.key_id, &mut standing)?;
-        }
+        self.take_key(who, &mut standing)?;
         if let (Some(buckets), Some(tenant)) = (&self.tenants, &who.tenant_id) {
             buckets.take(&(who.workspace_id.clone(), tenant.clone()), &mut standing)?;
         }
         Ok(standing)
+    }
+
+    fn take_key(&self, who: &Who, standing: &mut Standing) -> Result<(), Exceeded> {
+        let rate = self.rate_of(who.rate);
+        if let Some(buckets) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&rate) {
+            return buckets.take(&who.key_id, standing);
+        }
+        let Some(new) = Buckets::new("key", rate) else { return Ok(()) };
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.entry(rate).or_insert(new).take(&who.key_id, standing)
+    }
+
+    /// Calls a second of a key with this rate of its own; 0 is no limit.
+    pub fn rate_of(&self, own: Option<u32>) -> u32 {
+        own.unwrap_or(self.key_rate).min(RATE_MAX)
     }
 
     /// Takes a token of an address that presented no key, or one nobody has.
@@ -85,14 +110,18 @@ impl Limits {
 
     /// Forgets the buckets that are full again.
     pub fn sweep(&self) {
-        self.keys.iter().for_each(Buckets::sweep);
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|_, buckets| {
+            buckets.sweep();
+            buckets.len() > 0
+        });
         self.tenants.iter().for_each(Buckets::sweep);
         self.strangers.iter().for_each(Buckets::sweep);
     }
 
     /// Buckets in memory.
     pub fn len(&self) -> usize {
-        let keys = self.keys.as_ref().map_or(0, Buckets::len);
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = keys.values().map(Buckets::len).sum::<usize>();
         let tenants = self.tenants.as_ref().map_or(0, Buckets::len);
         keys + tenants + self.strangers.as_ref().map_or(0, Buckets::len)
     }
@@ -172,7 +201,7 @@ mod tests {
     use super::*;
 
     fn who(key: &str, tenant: Option<&str>) -> Who {
-        Who { key_id: key.into(), workspace_id: "w".into(), tenant_id: tenant.map(Into::into) }
+        Who { key_id: key.into(), rate: None, workspace_id: "w".into(), tenant_id: tenant.map(Into::into) }
     }
 
     #[test]
@@ -197,6 +226,23 @@ mod tests {
         // The same tenant id in another workspace is another tenant; a key that acts for the owner has only its own.
         assert!(limits.take(&Who { workspace_id: "v".into(), ..who("c", Some("t")) }).is_ok());
         assert_eq!(limits.take(&who("d", None)).unwrap().headers()[1].1, r#""key";r=4;t=1"#);
+    }
+
+    #[test]
+    fn a_keys_own_rate_counts_instead_of_the_gateways() {
+        for key_rate in [0, 1, 50] {
+            let limits = Limits::new(key_rate, 0);
+            let own = Who { rate: Some(2), ..who("a", None) };
+            for left in (0..10).rev() {
+                let headers = limits.take(&own).unwrap().headers();
+                assert_eq!(headers[0].1, r#""key";q=10;w=5"#);
+                assert!(headers[1].1.starts_with(&format!(r#""key";r={left};"#)), "{headers:?}");
+            }
+            assert_eq!(limits.take(&own).unwrap_err().limit, "key");
+            // Another rate is another bucket, and another key has its own.
+            assert!(limits.take(&Who { rate: Some(3), ..own.clone() }).is_ok());
+            assert!(limits.take(&Who { key_id: "b".into(), ..own }).is_ok());
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod health;
 mod json_body;
 mod limits;
 pub mod manage;
+mod mint;
+mod reference;
 mod route;
 mod server;
 mod transport;
@@ -30,5 +32,8 @@ pub use server::Server;
 
 /// Every route of every door, with the fallback door for what none of them knows. The site map.
 pub fn routes() -> Vec<Route> {
-    [health::routes(), api::routes(), manage::routes(), admin::routes()].into_iter().flatten().collect()
+    [health::routes(), reference::routes(), api::routes(), manage::routes(), admin::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

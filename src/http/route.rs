@@ -16,9 +16,11 @@ pub enum Door {
 impl Door {
     /// The door of a path, whether a route knows it or not.
     pub fn of(path: &str) -> Self {
-        if path == "/api" || path.starts_with("/api/") {
+        let below =
+            |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if below("/api") || below("/mcp") {
             Self::Api
-        } else if path == "/manage" || path.starts_with("/manage/") {
+        } else if below("/manage") {
             Self::Manage
         } else {
             Self::Admin

@@ -4,6 +4,7 @@
 use super::{
     Answer, Body, Call, Door, Error, Route, api,
     call::Header,
+    credentials,
     gate::{Lane, Pass},
     health,
     limits::{Exceeded, Who},
@@ -191,18 +192,7 @@ async fn serve(app: Arc<App>, found: Found, request: HttpRequest, payload: web::
     let mut answer = match result {
         Ok(answer) => answer,
         Err(error) => {
-            let described = error.describe();
-            // A refusal in a flood is counted: a line for each would be a flood in the log.
-            if described.status >= 500 && !matches!(error, Error::Overloaded) {
-                let detail = error.detail().unwrap_or_default();
-                tracing::error!(
-                    request_id = call.request_id,
-                    status = described.status,
-                    code = described.code,
-                    detail,
-                    "request failed"
-                );
-            }
+            error.log(&call.request_id);
             door.render(&app, &call, &error)
         }
     };
@@ -248,11 +238,8 @@ async fn work(
     if announced.is_some_and(|length| length > most as u64) {
         return Err(Error::TooLarge(most));
     }
-    let who = if lane == Lane::Door { api::who(app, door, call) } else { None };
+    let who = if lane == Lane::Door { recognise(app, door, call, limits).await? } else { None };
     let mut pass = Pass::default();
-    if lane == Lane::Door {
-        count(app, call, who.as_ref(), limits)?;
-    }
     // The body of a stranger is not read: the door refuses them by their headers.
     if lane != Lane::Door || who.is_some() {
         let body = read_body(app, most, lane, payload, &mut pass);
@@ -270,10 +257,27 @@ async fn work(
             (route.handler)(app, call).await
         }
     });
-    task.await.unwrap_or_else(|ended| match ended.is_panic() {
-        true => Err(Error::Internal(format!("the handler ended: {ended}"))),
-        false => Err(Error::CutOff),
-    })
+    task.await.unwrap_or_else(|ended| Err(Error::of_ended_task(ended)))
+}
+
+/// Whose call it is, counted. A key that is not known here is looked for once more, at a stranger's pace.
+async fn recognise(
+    app: &App,
+    door: Door,
+    call: &Call,
+    limits: &mut Vec<Header>,
+) -> Result<Option<Who>, Error> {
+    let who = api::who(app, door, call);
+    count(app, call, who.as_ref(), limits)?;
+    if who.is_some() || !credentials::is_unknown(app, call) {
+        return Ok(who);
+    }
+    app.access.look_again().await?;
+    let who = api::who(app, door, call);
+    if who.is_some() {
+        count(app, call, who.as_ref(), limits)?;
+    }
+    Ok(who)
 }
 
 /// Takes the call from its caller's buckets, and states how they stand to a caller who has a key.

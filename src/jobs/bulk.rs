@@ -3,6 +3,7 @@
 
 mod hand;
 mod item;
+mod recreate;
 
 use crate::{
     access::Account,
@@ -440,15 +441,13 @@ fn failed(code: &str, message: String) -> ItemResult {
     ItemResult { state: ItemState::Failed, code: Some(code.to_owned()), message, granted_at: None }
 }
 
+/// A job is done before its key has been replaced so often.
+const SUCCESSORS: usize = 10;
+
 /// Rights are looked up at the time of the work, not only when it was asked for (security.md item 30).
 async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
     if job.actor.kind() == ActorType::Key {
-        let key = app.db.key(&job.workspace_id, &job.actor.id).await?;
-        return Ok(key.is_some_and(|key| {
-            key.kind == KeyKind::Workspace
-                && key.is_live(app.clock.now())
-                && key.scopes.has(job.action.scope())
-        }));
+        return key_allows(app, job).await;
     }
     let Some((admin, _)) = app.db.admin(&job.actor.id).await? else { return Ok(false) };
     if admin.disabled_at.is_some() {
@@ -457,4 +456,21 @@ async fn still_allowed(app: &App, job: &Job) -> store::Result<bool> {
     let roles = app.db.roles(&admin.id).await?;
     Ok(admin.instance_owner
         || roles.iter().any(|(w, role)| *w == job.workspace_id && role.may(Right::Operate)))
+}
+
+/// A key that was replaced passes its right on: its program has the new one. One that was revoked does not.
+async fn key_allows(app: &App, job: &Job) -> store::Result<bool> {
+    let mut id = job.actor.id.clone();
+    for _ in 0..SUCCESSORS {
+        let Some(key) = app.db.key(&job.workspace_id, &id).await? else { return Ok(false) };
+        let now = app.clock.now();
+        if key.is_live(now) && !key.is_pending() {
+            return Ok(key.kind == KeyKind::Workspace && key.scopes.has(job.action.scope()));
+        }
+        match key.rotation.replaced_by {
+            Some(next) if key.revoked_at.is_none() => id = next,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
 }

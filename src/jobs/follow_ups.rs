@@ -37,7 +37,9 @@ pub fn inverse(action: BulkAction) -> Option<BulkAction> {
         BulkAction::Pause => Some(BulkAction::Resume),
         BulkAction::Resume => Some(BulkAction::Pause),
         BulkAction::Reschedule => Some(BulkAction::Reschedule),
-        BulkAction::Delete => None,
+        BulkAction::Delete => Some(BulkAction::Recreate),
+        // Drafts that were made are deleted like any others.
+        BulkAction::Recreate => None,
     }
 }
 
@@ -59,6 +61,7 @@ pub async fn offers(app: &App, job: &Job) -> store::Result<Vec<Offer>> {
     if let Some(action) = inverse(job.action).filter(|_| job.counts.succeeded > 0) {
         let count = match job.action {
             BulkAction::Pause => Some(app.db.still_paused_by(&job.id).await?.len() as i64),
+            BulkAction::Delete => Some(app.db.count_recreatable(&job.id).await?),
             _ => None,
         };
         if count != Some(0) {
@@ -71,7 +74,7 @@ pub async fn offers(app: &App, job: &Job) -> store::Result<Vec<Offer>> {
 /// Makes the plan of a follow-up. Posts that are not in the mirror any more are left out.
 ///
 /// # Errors
-/// [`Error::Empty`] when there is nothing to do, or nothing any more.
+/// [`Error::NothingLeft`] when there is nothing to do, or nothing any more.
 pub async fn make(
     app: &App,
     workspace: &Workspace,
@@ -79,12 +82,20 @@ pub async fn make(
     purpose: Purpose,
     created_by: &str,
 ) -> Result<Plan, Error> {
-    catch_up(app, job).await?;
-    let (action, posts) = match purpose {
-        Purpose::Retry => (job.action, again(app, job).await?),
-        Purpose::Undo => {
-            let action = inverse(job.action).ok_or(Error::Empty)?;
-            (action, back(app, job).await?)
+    let action = match purpose {
+        Purpose::Retry => job.action,
+        Purpose::Undo => inverse(job.action).ok_or(Error::NothingLeft)?,
+    };
+    let selection = match (action, purpose) {
+        (BulkAction::Recreate, Purpose::Undo) => Selection::Deleted { job_id: job.id.clone(), only: None },
+        (BulkAction::Recreate, Purpose::Retry) => recreate_again(app, job).await?,
+        _ => {
+            catch_up(app, job).await?;
+            let posts = match purpose {
+                Purpose::Retry => again(app, job).await?,
+                Purpose::Undo => back(app, job).await?,
+            };
+            Selection::Listed { posts, source: Source::Job }
         }
     };
     let options = PlanOptions {
@@ -96,7 +107,7 @@ pub async fn make(
         ..job.options.clone()
     };
     let request = Request { workspace, action, options, filter_text: String::new(), created_by };
-    let plan = planning::make(app, request, Selection::Listed { posts, source: Source::Job }).await?;
+    let plan = planning::make(app, request, selection).await?;
     app.db.link_plan(&plan.id, &job.id, purpose).await?;
     Ok(plan)
 }
@@ -122,10 +133,23 @@ async fn catch_up(app: &App, job: &Job) -> store::Result<()> {
     Ok(())
 }
 
-/// What failed for a reason that passes, each with the time it was to get.
-async fn again(app: &App, job: &Job) -> Result<Vec<Listed>, Error> {
+/// What failed for a reason that passes.
+async fn failed(app: &App, job: &Job) -> store::Result<Vec<JobItem>> {
     let mut items = app.db.job_items(&job.id, Some(ItemState::Failed), 0, PLAN_MAX as i64).await?;
     items.retain(|item| item.code.as_deref().is_some_and(retryable));
+    Ok(items)
+}
+
+/// The same of a job that made posts again: all of its backups are of one job.
+async fn recreate_again(app: &App, job: &Job) -> Result<Selection, Error> {
+    let backups: Vec<_> = failed(app, job).await?.into_iter().filter_map(|item| item.backup).collect();
+    let job_id = backups.first().ok_or(Error::NothingLeft)?.0.clone();
+    Ok(Selection::Deleted { job_id, only: Some(backups.into_iter().map(|(_, n)| n).collect()) })
+}
+
+/// What failed for a reason that passes, each with the time it was to get.
+async fn again(app: &App, job: &Job) -> Result<Vec<Listed>, Error> {
+    let mut items = failed(app, job).await?;
     let known = known(app, job, &items).await?;
     items.retain(|item| known.contains_key(&place(item)));
     Ok(items.into_iter().map(|item| listed(&item, item.target_at)).collect())

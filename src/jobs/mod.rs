@@ -13,7 +13,10 @@ use crate::{
     access::POLL,
     app::App,
     clock::{DAY, HOUR, MINUTE},
-    domain::admins::{SESSION_ABSOLUTE, SESSION_IDLE},
+    domain::{
+        admins::{SESSION_ABSOLUTE, SESSION_IDLE},
+        audit::Actor,
+    },
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinHandle};
@@ -80,10 +83,12 @@ async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     let now = app.clock.now();
     app.limits.sweep();
     app.access.flush_uses().await?;
+    app.db.end_keys(&Actor::system("keys"), now).await?;
     // Says itself what is wrong.
     let _ = app.audit.note_denials(false).await;
     crate::http::note_refused_logins(&app).await?;
     app.db.sweep_sessions(now - SESSION_IDLE, now - SESSION_ABSOLUTE, now - DAY).await?;
+    app.db.sweep_selections(now - DAY).await?;
     app.db.sweep_login_failures(now - DAY, now).await?;
     app.db.sweep_reveals(now - 10 * MINUTE).await?;
     app.db.sweep_idempotency_keys(now - DAY).await?;

@@ -1,6 +1,8 @@
 //! Making plans: a selection becomes an exact list of posts with what would happen to each. Reads the mirror; the job
 //! looks again before it acts.
 
+mod backups;
+
 use crate::{
     app::App,
     clock::Millis,
@@ -28,6 +30,8 @@ pub enum Selection {
     Matching { filter: Box<PostFilter>, except: HashSet<(String, String)> },
     /// These, some with a time of their own.
     Listed { posts: Vec<Listed>, source: Source },
+    /// What a job has deleted, from its backups: all, or those of these numbers.
+    Deleted { job_id: String, only: Option<HashSet<i64>> },
 }
 
 /// A post that was named, with the time it is to get.
@@ -42,13 +46,26 @@ pub struct Listed {
 struct Chosen {
     mirrored: MirroredPost,
     wanted_at: Option<Millis>,
+    backup: Option<OfBackup>,
+}
+
+/// Which backup a deleted post is seen from.
+struct OfBackup {
+    job_id: String,
+    n: i64,
+    /// Something was made of it already.
+    recreated: bool,
 }
 
 /// Why there is no plan.
 #[derive(Debug)]
 pub enum Error {
-    /// Nothing was selected, or nothing matches.
+    /// Nothing was selected.
     Empty,
+    /// Nothing matches the filter, or all that does was left out.
+    NoMatch,
+    /// Nothing of a job can be tried again or taken back.
+    NothingLeft,
     TooMany(usize),
     /// Posts that are not in the mirror: deleted meanwhile, or never this workspace's.
     Unknown(Vec<(String, String)>),
@@ -78,6 +95,7 @@ pub async fn make(app: &App, request: Request<'_>, selection: Selection) -> Resu
         Selection::Ticked(_) => (Source::Ticked, Vec::new()),
         Selection::Matching { except, .. } => (Source::Matching, except.iter().cloned().collect()),
         Selection::Listed { source, .. } => (*source, Vec::new()),
+        Selection::Deleted { .. } => (Source::Job, Vec::new()),
     };
     let posts = collect(app, &workspace.id, selection).await?;
     let mut plan = Plan {
@@ -110,7 +128,7 @@ pub async fn remake(
     options: PlanOptions,
 ) -> Result<Option<Plan>, Error> {
     let items = app.db.plan_items(&old.id, Show::All, 0, PLAN_MAX as i64).await?;
-    let posts = known(app, &workspace.id, named(&items)).await?;
+    let posts = still(app, workspace, old, &items).await?;
     let mut plan = Plan { options, ..old.clone() };
     let items = fill(app, workspace, &mut plan, posts).await?;
     Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
@@ -130,7 +148,7 @@ pub async fn again(
             let except = old.excluded.iter().cloned().collect();
             collect(app, &workspace.id, Selection::Matching { filter: Box::new(filter), except }).await?
         }
-        Source::Ticked | Source::Listed | Source::Job => known(app, &workspace.id, named(&before)).await?,
+        Source::Ticked | Source::Listed | Source::Job => still(app, workspace, old, &before).await?,
     };
     let mut plan = old.clone();
     let items = fill(app, workspace, &mut plan, posts).await?;
@@ -146,7 +164,11 @@ async fn fill(
     mut posts: Vec<Chosen>,
 ) -> Result<Vec<PlanItem>, Error> {
     if posts.is_empty() {
-        return Err(Error::Empty);
+        return Err(match plan.source {
+            Source::Matching => Error::NoMatch,
+            Source::Job => Error::NothingLeft,
+            Source::Ticked | Source::Listed => Error::Empty,
+        });
     }
     // In the order of their times, because a spread goes by it; the ids make it the same every time.
     posts.sort_by_cached_key(|p| {
@@ -155,11 +177,35 @@ async fn fill(
     });
     plan.created_at = app.clock.now();
     plan.expires_at = plan.created_at + PLAN_LIFE;
-    plan.mirrored_at = mirrored_at(app, &workspace.id, &posts).await?;
+    let deleted = plan.action == BulkAction::Recreate;
+    plan.mirrored_at = if deleted { None } else { mirrored_at(app, &workspace.id, &posts).await? };
     let items = decide_all(app, workspace, plan, &posts).await?;
     plan.summary = Summary::of(&items, plan.created_at);
+    if deleted {
+        // The times they had are over.
+        (plan.summary.soon, plan.summary.window) = (0, None);
+        let lost =
+            |(item, post): &(&PlanItem, &Chosen)| item.skip.is_none() && !post.mirrored.post.media.is_empty();
+        plan.summary.media = items.iter().zip(&posts).filter(lost).count() as i64;
+    }
     plan.digest = digest(plan, &items);
     Ok(items)
+}
+
+/// The posts of a plan as they are now; deleted ones from their backups.
+async fn still(
+    app: &App,
+    workspace: &Workspace,
+    plan: &Plan,
+    items: &[PlanItem],
+) -> store::Result<Vec<Chosen>> {
+    match items.iter().find_map(|item| item.backup.as_ref()) {
+        Some((job_id, _)) if plan.action == BulkAction::Recreate => {
+            let only = items.iter().filter_map(|item| Some(item.backup.as_ref()?.1)).collect();
+            backups::deleted_posts(app, &workspace.id, job_id, Some(&only)).await
+        }
+        _ => known(app, &workspace.id, named(items)).await,
+    }
 }
 
 fn named(items: &[PlanItem]) -> Vec<Listed> {
@@ -175,13 +221,17 @@ async fn collect(app: &App, workspace_id: &str, selection: Selection) -> Result<
     let listed = match selection {
         Selection::Matching { filter, except } => {
             let posts = matching_posts(app, workspace_id, &filter, &except).await?;
-            return Ok(posts.into_iter().map(|mirrored| Chosen { mirrored, wanted_at: None }).collect());
+            let chosen = |mirrored| Chosen { mirrored, wanted_at: None, backup: None };
+            return Ok(posts.into_iter().map(chosen).collect());
         }
         Selection::Ticked(ids) => ids
             .into_iter()
             .map(|(tenant_id, post_id)| Listed { tenant_id, post_id, wanted_at: None })
             .collect(),
         Selection::Listed { posts, .. } => posts,
+        Selection::Deleted { job_id, only } => {
+            return Ok(backups::deleted_posts(app, workspace_id, &job_id, only.as_ref()).await?);
+        }
     };
     let mut seen = HashSet::new();
     let listed: Vec<_> =
@@ -204,14 +254,14 @@ async fn collect(app: &App, workspace_id: &str, selection: Selection) -> Result<
 }
 
 /// Those of the named posts that are in the mirror.
-async fn known(app: &App, workspace_id: &str, listed: Vec<Listed>) -> Result<Vec<Chosen>, Error> {
+async fn known(app: &App, workspace_id: &str, listed: Vec<Listed>) -> store::Result<Vec<Chosen>> {
     let ids: Vec<_> = listed.iter().map(|l| (l.tenant_id.clone(), l.post_id.clone())).collect();
     let wanted: HashMap<(String, String), Option<Millis>> =
         listed.into_iter().map(|l| ((l.tenant_id, l.post_id), l.wanted_at)).collect();
     let posts = app.db.posts_by_id(workspace_id, &ids).await?;
     let chosen = |mirrored: MirroredPost| {
         let id = (mirrored.post.tenant_id.clone(), mirrored.post.id.clone());
-        Chosen { mirrored, wanted_at: wanted.get(&id).copied().flatten() }
+        Chosen { mirrored, wanted_at: wanted.get(&id).copied().flatten(), backup: None }
     };
     Ok(posts.into_iter().map(chosen).collect())
 }
@@ -263,7 +313,7 @@ async fn decide_all(
     Ok(posts
         .iter()
         .enumerate()
-        .map(|(n, Chosen { mirrored, wanted_at })| {
+        .map(|(n, Chosen { mirrored, wanted_at, backup })| {
             let post = &mirrored.post;
             let standing = app.access.tenant(&workspace.id, &post.tenant_id);
             let around = Circumstances {
@@ -272,6 +322,7 @@ async fn decide_all(
                 tenant_frozen: standing.as_ref().is_some_and(|s| s.frozen.is_some()),
                 tenant_detached: standing.is_none_or(|s| s.detached),
                 locked: locked.contains(&(post.tenant_id.clone(), post.id.clone())),
+                recreated: backup.as_ref().is_some_and(|b| b.recreated),
                 delete_any: workspace.delete_policy == DeletePolicy::Any,
             };
             let decided = decide(plan.action, &plan.options, post, around, plan.created_at, &mut turn);
@@ -290,6 +341,7 @@ async fn decide_all(
                 updated_at: post.updated_at,
                 wanted_at: *wanted_at,
                 target_at,
+                backup: backup.as_ref().map(|b| (b.job_id.clone(), b.n)),
                 skip,
             }
         })

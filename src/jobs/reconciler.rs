@@ -1,6 +1,8 @@
 //! Closing what is in doubt: calls that were sent and not answered, and calls whose process died after the intent. Looks
 //! at what upstream has now and records the operation as applied, not applied or gone.
 
+mod created_posts;
+
 use crate::{
     access::Account,
     app::App,
@@ -10,12 +12,12 @@ use crate::{
         audit::{Actor, ActorType, Draft, Outcome},
         ids,
         jobs::ItemState,
-        operations::{OpState, Operation, Verb},
+        operations::{Noun, OpState, Operation, Verb},
         posts::{Post, PostStatus},
         tenants::ManagedUser,
         times,
     },
-    proxy::created_tenant,
+    proxy::name_made,
     store::{
         self,
         operations::{Effect, ItemResult},
@@ -105,6 +107,10 @@ enum Asked {
 }
 
 async fn settle(app: &App, account: &Account, operation: &Operation) -> store::Result<Asked> {
+    if !operation.verb.can_be_looked_up() {
+        end(app, operation, OpState::Unknown, Vec::new(), None).await;
+        return Ok(Asked::Answered);
+    }
     let defer =
         async |until: Millis, asked| app.db.defer_operation(&operation.id, until).await.map(|()| asked);
     let now = app.clock.now();
@@ -142,15 +148,8 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         tracing::info!(operation = operation.id, %error, "the mirror could not be refreshed before the operation's end");
         return defer(now + 2 * SECOND, Asked::Unanswered).await;
     }
-    match close(app, operation, state, effects, granted).await {
-        Ok(()) => app.metrics.operation(state.as_str()),
-        // Settled by somebody else meanwhile.
-        Err(Unavailable::Store(store::Error::Taken)) => {}
-        Err(error) => {
-            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet");
-        }
-    }
-    if let Some(tenant) = &operation.tenant_id {
+    end(app, operation, state, effects, granted).await;
+    if let (Some(tenant), Noun::Post) = (&operation.tenant_id, operation.verb.noun()) {
         app.mirror.note_change(&operation.workspace_id, tenant);
     }
     if matches!(operation.verb, Verb::TenantCreate | Verb::TenantDetach)
@@ -159,6 +158,18 @@ async fn settle(app: &App, account: &Account, operation: &Operation) -> store::R
         tracing::warn!(%error, "the picture of tenants could not be rebuilt");
     }
     Ok(Asked::Answered)
+}
+
+/// Closes the operation; if that fails, the next round tries again.
+async fn end(app: &App, operation: &Operation, state: OpState, effects: Vec<Effect>, granted: Option<i64>) {
+    match close(app, operation, state, effects, granted).await {
+        Ok(()) => app.metrics.operation(state.as_str()),
+        // Settled by somebody else meanwhile.
+        Err(Unavailable::Store(store::Error::Taken)) => {}
+        Err(error) => {
+            tracing::warn!(operation = operation.id, %error, "an operation could not be closed yet");
+        }
+    }
 }
 
 /// The operation's final entry, with everything that follows from it.
@@ -173,25 +184,19 @@ async fn close(
     let outcome = match state {
         OpState::Applied => Outcome::Applied,
         OpState::Gone => Outcome::Gone,
+        OpState::Unknown => Outcome::Unknown,
         _ => Outcome::NotApplied,
     };
-    let post = operation.verb.of_post();
     let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb.as_str(), outcome)
         .workspace(&operation.workspace_id)
-        .tenant(if post {
-            operation.tenant_id.as_deref()
-        } else {
-            Some(&operation.target).filter(|t| !t.is_empty()).map(|t| t.as_str())
-        });
+        .tenant(operation.about_tenant());
     if ids::is_object_id(&operation.target) {
-        entry = entry.target(if post { "post" } else { "tenant" }, &operation.target);
+        entry = entry.target(operation.verb.noun().as_str(), &operation.target);
     }
     if let Some(at) = granted_at {
         entry = entry.set("grantedTime", times::to_iso(at));
     }
-    if let Some(id) = created_tenant(&effects) {
-        entry = entry.tenant(Some(id)).target("tenant", id);
-    }
+    entry = name_made(entry, &effects);
     entry.op_id = Some(operation.id.clone());
     effects.push(Effect::Close {
         op_id: operation.id.clone(),
@@ -216,9 +221,13 @@ async fn close(
 
 async fn look(app: &App, account: &Account, operation: &Operation) -> Finding {
     let found = match operation.verb {
+        Verb::PostCreate => created_posts::created(app, account, operation).await,
         Verb::PostDelete => deleted(app, account, operation).await,
         Verb::PostUpdate => updated(app, account, operation).await,
         Verb::TenantCreate | Verb::TenantDetach | Verb::TenantLink => tenant(app, account, operation).await,
+        Verb::WebhookDelete => webhook_deleted(app, account, operation).await,
+        // Not asked for: `Verb::can_be_looked_up`.
+        _ => Ok(Finding::NotYet),
     };
     found.unwrap_or_else(Finding::Unanswered)
 }
@@ -254,9 +263,24 @@ async fn deleted(app: &App, account: &Account, operation: &Operation) -> Result<
     Ok(Finding::Closed(state, effects.collect(), None))
 }
 
+/// Whether it existed before was not looked up, so that its absence does not say who ended it.
+async fn webhook_deleted(app: &App, account: &Account, operation: &Operation) -> Result<Finding, Failure> {
+    let user = operation.tenant_id.as_deref();
+    let listed = app.upstream.webhooks(&account.endpoint, user, &ids::new_id(), Patience::BACKGROUND).await?;
+    Ok(match listed.contains(&operation.target) {
+        true => Finding::NotYet,
+        false => Finding::Closed(OpState::Gone, Vec::new(), None),
+    })
+}
+
 /// Our other calls of the same kind on the same target.
 async fn twins(app: &App, operation: &Operation) -> Result<Vec<Operation>, Failure> {
-    app.db.twins(operation).await.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))
+    stored(app.db.twins(operation).await)
+}
+
+/// What our own database cannot tell is looked up again, as what upstream cannot tell.
+fn stored<T>(result: store::Result<T>) -> Result<T, Failure> {
+    result.map_err(|e| Failure::Failed(Error::BadReply(e.to_string())))
 }
 
 /// An update is settled from the list, newest changes first: `get-post` tells neither status nor time.

@@ -2,13 +2,57 @@
 
 use super::{Caller, Refusal, Road, change::Change};
 use crate::{
-    domain::{posts::Post, times},
-    envelope::CannotOpen,
+    domain::{
+        posts::{PlatformPost, Post},
+        times,
+    },
+    envelope::{self, CannotOpen},
     store::{self, operations::Effect},
     upstream::Reply,
 };
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// What a deleted post can be made again from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PostCopy {
+    pub content: String,
+    pub platforms: Vec<PlatformPost>,
+    /// Where its media were. The files are not kept.
+    pub media: Vec<String>,
+}
+
+impl PostCopy {
+    /// Whether upstream makes a post of it.
+    pub fn is_complete(&self) -> bool {
+        !self.content.trim().is_empty() && !self.platforms.is_empty()
+    }
+
+    /// Reads what [`copy`] has written. The list's words go first; what it did not tell, `get-post` did.
+    fn read(copy: &Value) -> Self {
+        let (listed, found) = (&copy["listed"], &copy["post"]["posts"]);
+        let texts = |value: &Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+        };
+        let word = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let mut ids = texts(&listed["platforms"]);
+        if ids.is_empty() {
+            let id =
+                |post: &Value| Some(format!("{}-{}", word(&post["platform"])?, word(&post["platformId"])?));
+            ids = found.as_array().into_iter().flatten().filter_map(id).collect();
+        }
+        let platform = |id: String| PlatformPost {
+            platform: id.split('-').next().unwrap_or_default().to_owned(),
+            status: String::new(),
+            id,
+        };
+        Self {
+            content: word(&listed["content"]).or_else(|| word(&found[0]["content"])).unwrap_or_default(),
+            platforms: ids.into_iter().map(platform).collect(),
+            media: texts(&listed["mediaUrls"]),
+        }
+    }
+}
 
 impl Road {
     /// The encrypted copy of what a job is about to delete.
@@ -26,6 +70,12 @@ impl Road {
     /// Opens a copy of the post of a job's item.
     pub fn open_backup(&self, job_id: &str, n: i64, sealed: &[u8]) -> Result<SecretString, CannotOpen> {
         self.keyring.open_secret(place(&row(job_id, n)), sealed)
+    }
+
+    /// What a copy of a post holds. One that is no JSON, which we never wrote, holds nothing.
+    pub fn read_backup(&self, job_id: &str, n: i64, sealed: &[u8]) -> Result<PostCopy, CannotOpen> {
+        let text = self.open_backup(job_id, n, sealed)?;
+        Ok(PostCopy::read(&serde_json::from_str(envelope::expose(&text)).unwrap_or_default()))
     }
 }
 
@@ -53,4 +103,34 @@ pub(super) fn copy(mirrored: Option<&Post>, reply: &Reply) -> String {
         })
     });
     json!({ "listed": listed, "post": reply.json() }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_read_from_what_there_is() {
+        let found = json!({ "posts": [
+            { "platform": "bluesky", "platformId": "did:plc:abc", "content": "Found" },
+            { "platform": "telegram", "platformId": "-100", "content": "Found" },
+        ]});
+        let of = |listed: Value| {
+            let copy = PostCopy::read(&json!({ "listed": listed, "post": found }));
+            (
+                copy.content.clone(),
+                copy.platforms.iter().map(|p| p.id.clone()).collect::<Vec<_>>(),
+                copy.is_complete(),
+            )
+        };
+        let listed = json!({ "content": "Listed", "platforms": ["twitter-1"], "mediaUrls": ["https://x.example/a.jpg"] });
+        assert_eq!(of(listed.clone()), ("Listed".into(), vec!["twitter-1".into()], true));
+        let both = vec!["bluesky-did:plc:abc".to_owned(), "telegram--100".into()];
+        assert_eq!(of(Value::Null), ("Found".into(), both, true));
+        let copy = PostCopy::read(&json!({ "listed": listed }));
+        assert_eq!((copy.media.len(), copy.platforms[0].platform.as_str()), (1, "twitter"));
+        assert!(!PostCopy::read(&Value::Null).is_complete());
+        let blank = json!({ "listed": { "content": " ", "platforms": ["twitter-1"] }, "post": null });
+        assert!(!PostCopy::read(&blank).is_complete());
+    }
 }

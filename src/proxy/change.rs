@@ -8,7 +8,7 @@ use crate::{
         audit::{Draft, Outcome, UpstreamResult},
         ids,
         jobs::ItemState,
-        operations::{Asked, OpState, Operation, Snapshot, Verb},
+        operations::{Asked, Noun, OpState, Operation, Snapshot, Verb},
         times,
     },
     store::{
@@ -57,6 +57,8 @@ pub(super) struct Settled {
     pub granted_at: Option<Millis>,
     /// Whether a success's body is one (a delete's is `{"success":true}`, a link has a URL).
     pub usable: bool,
+    /// The id of what was made, for the outcome's entry.
+    pub made: Option<String>,
 }
 
 impl Road {
@@ -129,17 +131,24 @@ impl Road {
         let now = self.clock.now();
         let mut effects = Vec::new();
         let mut granted_at = None;
-        let (state, mut usable) = classify(&sent);
+        let mut made = None;
+        let (state, mut usable) = classify(change.verb, &sent);
         let mut state = state;
         if let (OpState::Succeeded, Ok(reply)) = (state, &sent) {
             let settled = settle(reply, &op_id, now);
             granted_at = settled.granted_at;
+            made = settled.made;
             if settled.usable {
                 effects = settled.effects;
             } else {
                 (state, usable) = (OpState::InDoubt, false);
             }
         }
+        // What cannot be looked up stays unknown: it is said at once, and nothing is waited for.
+        if state == OpState::InDoubt && !change.verb.can_be_looked_up() {
+            state = OpState::Unknown;
+        }
+        let doubted = matches!(state, OpState::InDoubt | OpState::Unknown);
         if state == OpState::Gone {
             effects.extend(self.gone_effects(caller, &change));
         }
@@ -154,8 +163,9 @@ impl Road {
         if let Some(at) = granted_at {
             entry = entry.set("grantedTime", times::to_iso(at));
         }
-        if let Some(id) = created_tenant(&effects) {
-            entry = entry.tenant(Some(id)).target("tenant", id);
+        entry = name_made(entry, &effects);
+        if let Some(id) = made.filter(|id| ids::is_object_id(id)) {
+            entry = entry.target(change.verb.noun().as_str(), &id);
         }
         // Nothing more is to be learnt of a post that is gone.
         let is_gone = change.verb == Verb::PostDelete && matches!(state, OpState::Succeeded | OpState::Gone);
@@ -169,7 +179,7 @@ impl Road {
             check_at: now + FIRST_CHECK,
             status: sent.as_ref().ok().map(|r| r.status),
             granted_at,
-            doubted: state == OpState::InDoubt,
+            doubted,
         });
         if let Some((job_id, n)) = &caller.item {
             // Nothing happened and nothing was said about the post: the item waits for another try.
@@ -188,10 +198,11 @@ impl Road {
             effects.push(Effect::Item { job_id: job_id.clone(), n: *n, result, at: now });
         }
         if let (Ok(reply), true) = (&sent, usable) {
-            effects.extend(self.answered(caller, reply, state));
+            effects.extend(self.answered(caller, change.verb, reply, state));
         }
         let stored = self.audit.record(vec![entry], effects).await;
-        if let (Some(tenant), true) = (&caller.tenant, state != OpState::Refused && !is_gone) {
+        let seen_in_posts = change.verb.noun() == Noun::Post && state != OpState::Refused && !is_gone;
+        if let (Some(tenant), true) = (&caller.tenant, seen_in_posts) {
             self.mirror.note_change(&caller.account.workspace.id, tenant);
         }
         if let Err(error) = stored {
@@ -211,16 +222,14 @@ impl Road {
             return Err(Refusal::Suspended);
         }
         match sent {
-            Err(error) if state == OpState::InDoubt => {
-                Err(Refusal::Unknown { op_id, error: error.to_string() })
-            }
+            Err(error) if doubted => Err(Refusal::Unknown { op_id, error: error.to_string() }),
             Err(error) => Err(error.into()),
-            Ok(_) if !usable && state == OpState::InDoubt => Err(Refusal::BadReply { op_id }),
+            Ok(_) if !usable && doubted => Err(Refusal::BadReply { op_id }),
             Ok(reply) if !usable => {
                 let detail = format!("status {} without a JSON body", reply.status);
                 Err(Refusal::Upstream(upstream::Error::BadReply(detail)))
             }
-            Ok(reply) if state == OpState::InDoubt => {
+            Ok(reply) if doubted => {
                 Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })
             }
             Ok(reply) => Ok(Changed { reply, state, granted_at, op_id }),
@@ -242,7 +251,6 @@ impl Road {
     }
 
     fn entry(&self, caller: &Caller, change: &Change, op_id: &str, outcome: Outcome) -> Draft {
-        let kind = if change.verb.of_post() { "post" } else { "tenant" };
         let tenant = match change.verb {
             Verb::TenantDetach | Verb::TenantLink => Some(change.target.as_str()),
             _ => caller.tenant.as_deref(),
@@ -251,7 +259,7 @@ impl Road {
             .workspace(&caller.account.workspace.id)
             .tenant(tenant);
         if ids::is_object_id(&change.target) {
-            draft = draft.target(kind, &change.target);
+            draft = draft.target(change.verb.noun().as_str(), &change.target);
         }
         for (name, value) in &change.shown {
             draft = draft.set(name, value.clone());
@@ -287,22 +295,24 @@ impl Road {
     }
 }
 
-/// The tenant that a change has made.
-pub(crate) fn created_tenant(effects: &[Effect]) -> Option<&str> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::TenantPut { user, .. } => Some(user.id.as_str()),
-        _ => None,
+/// The entry with the post or tenant named that the change has made.
+pub(crate) fn name_made(entry: Draft, effects: &[Effect]) -> Draft {
+    effects.iter().fold(entry, |entry, effect| match effect {
+        Effect::TenantPut { user, .. } => entry.tenant(Some(&user.id)).target("tenant", &user.id),
+        Effect::Created { post_id, .. } => entry.target("post", post_id),
+        _ => entry,
     })
 }
 
 /// Where a call ended, and whether an answer, if there is one, can be passed on.
-fn classify(sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
+fn classify(verb: Verb, sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
     match sent {
         Err(error) if error.may_have_happened() => (OpState::InDoubt, false),
         Err(_) => (OpState::Failed, false),
         Ok(reply) => match reply.status {
             200..=299 => (OpState::Succeeded, true),
-            404 if reply.json().is_some() => (OpState::Gone, true),
+            // What is to be made cannot be gone.
+            404 if reply.json().is_some() && verb != Verb::PostCreate => (OpState::Gone, true),
             // The endpoints' own texts of a 500 mean that it was not applied (design §13); any other 500 means nothing.
             500 if documented(reply) => (OpState::Failed, true),
             500..=599 => (OpState::InDoubt, true),
@@ -314,7 +324,10 @@ fn classify(sent: &Result<Reply, upstream::Error>) -> (OpState, bool) {
 /// The texts of `contract.md` that come with a rolled-back change. "Internal server error" is not among them: it is
 /// anybody's text, and may as well stand for an answer that failed after the change was made.
 fn documented(reply: &Reply) -> bool {
-    matches!(reply.error_text().as_deref(), Some("Failed to update post" | "Failed to delete post group"))
+    matches!(
+        reply.error_text().as_deref(),
+        Some("Failed to create post group" | "Failed to update post" | "Failed to delete post group")
+    )
 }
 
 fn outcome(state: OpState) -> Outcome {
@@ -326,6 +339,7 @@ fn outcome(state: OpState) -> Outcome {
         OpState::NotApplied => Outcome::NotApplied,
         OpState::InDoubt | OpState::Open => Outcome::InDoubt,
         OpState::Failed => Outcome::Failed,
+        OpState::Unknown => Outcome::Unknown,
     }
 }
 

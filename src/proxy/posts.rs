@@ -73,6 +73,7 @@ impl Road {
         self.change(caller, change, |reply, _, _| Settled {
             effects: gone,
             granted_at: None,
+            made: None,
             usable: reply.json().is_some_and(|body| body.get("success") == Some(&Value::Bool(true))),
         })
         .await
@@ -181,7 +182,7 @@ impl Road {
                 }
             }
             let usable = reply.json().is_some_and(|body| body.get("success") == Some(&Value::Bool(true)));
-            Settled { effects, granted_at: granted.scheduled_at, usable }
+            Settled { effects, granted_at: granted.scheduled_at, usable, made: None }
         })
         .await
     }
@@ -296,7 +297,7 @@ impl Road {
         let mut guarded = self.fences(caller);
         guarded.append(&mut effects);
         let mut effects = guarded;
-        effects.extend(self.answered(caller, &reply, state));
+        effects.extend(self.answered(caller, Verb::PostDelete, &reply, state));
         let gone = state == OpState::Gone;
         let code = (!gone).then(|| reply.error_code().unwrap_or_else(|| format!("http_{}", reply.status)));
         let mut entry = Draft::new(

@@ -1,5 +1,5 @@
-//! Changing the managed users of a workspace: create, detach, connection link. For the pages; the tenant door's own
-//! workspace calls will take the same road.
+//! Changing the managed users of a workspace: create, detach, connection link. For the pages and the tenant door's own
+//! workspace calls alike.
 
 use super::{
     Caller, Changed, Refusal, Road,
@@ -7,16 +7,22 @@ use super::{
 };
 use crate::{
     domain::{
-        operations::{Asked, Snapshot, Verb},
+        audit::Draft,
+        operations::{Asked, OpState, Snapshot, Verb},
         tenants::ManagedUser,
     },
     store::operations::Effect,
     upstream::{
-        Method,
-        types::{link_call, read_link, read_user},
+        Call, Method, Reply,
+        types::{read_link, read_user},
     },
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
+
+/// How long a link lives that is asked for without a number of days.
+const LINK_DAYS: i64 = 90;
+/// How many of the operations last settled are looked through for one that was never answered.
+const DOUBTED: i64 = 200;
 
 /// A made connection link. The URL is a bearer secret.
 pub struct Link {
@@ -25,17 +31,15 @@ pub struct Link {
 }
 
 impl Road {
-    /// Creates a managed user upstream and the tenant here.
+    /// Creates a managed user upstream and the tenant here. What `body` names beside `username` and `displayName` is
+    /// passed on.
     pub async fn create_tenant(
         &self,
         caller: &Caller,
-        username: &str,
-        display_name: &str,
+        body: &Map<String, Value>,
     ) -> Result<(Changed, Option<ManagedUser>), Refusal> {
-        let mut body = json!({ "username": username });
-        if !display_name.is_empty() {
-            body["displayName"] = display_name.into();
-        }
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().trim();
+        let (username, display_name) = (text("username"), text("displayName"));
         let known = self.db.tenant_by_username(&caller.account.workspace.id, username).await?;
         let change = Change {
             verb: Verb::TenantCreate,
@@ -46,7 +50,7 @@ impl Road {
                 user_id: Some(tenant.id),
                 ..Snapshot::default()
             }),
-            call: self.call(caller, Method::Post, &["workspace", "users"]).json(&body),
+            call: self.call(caller, Method::Post, &["workspace", "users"]).json(body),
             shown: vec![("username", username.into()), ("displayName", display_name.into())],
             was: Vec::new(),
             reason: None,
@@ -62,11 +66,49 @@ impl Road {
                     usable: effects.is_some(),
                     effects: effects.into_iter().collect(),
                     granted_at: None,
+                    made: None,
                 }
             })
             .await?;
         self.reload().await;
         Ok((changed, created))
+    }
+
+    /// A user of this name whom PostPost lists as the workspace's, after it has refused to make one. The answer is as for
+    /// one made now if the tenant is new here, or if this caller's own call to make it was never answered. Else `None`:
+    /// the refusal is right.
+    pub async fn adopt_tenant(&self, caller: &Caller, username: &str) -> Result<Option<Reply>, Refusal> {
+        let workspace_id = &caller.account.workspace.id;
+        let name = username.trim().to_lowercase();
+        let call = Call::get(&["workspace", "users"], None, &caller.request_id);
+        let reply = self.upstream.send(&caller.account.endpoint, &call, caller.patience).await?;
+        let listed = reply.json().filter(|_| reply.is_success()).unwrap_or_default();
+        let named = |user: &&Value| user["username"].as_str().is_some_and(|n| n.to_lowercase() == name);
+        let Some(user) = listed["users"].as_array().and_then(|users| users.iter().find(named)) else {
+            return Ok(None);
+        };
+        let made = Reply { status: 201, body: json!({ "user": user }).to_string().into(), ..reply };
+        let Some(managed) = read_user(&made) else { return Ok(None) };
+        let standing = self.access.tenant(workspace_id, &managed.id);
+        if standing.is_some_and(|standing| !standing.detached) {
+            let doubted = self.db.settled_operations(workspace_id, None, DOUBTED).await?;
+            let ours = doubted.iter().any(|o| {
+                (o.verb, o.state) == (Verb::TenantCreate, OpState::Applied)
+                    && o.actor.id == caller.actor.id
+                    && o.asked.username.as_ref().is_some_and(|asked| asked.to_lowercase() == name)
+            });
+            return Ok(ours.then_some(made));
+        }
+        let entry = Draft::done(&caller.actor, "tenant.import")
+            .workspace(workspace_id)
+            .tenant(Some(&managed.id))
+            .target("tenant", &managed.id)
+            .set("displayName", managed.display_name.as_str());
+        let at = self.clock.now();
+        let put = Effect::TenantPut { workspace_id: workspace_id.clone(), user: managed, at };
+        self.audit.record(vec![entry], vec![put]).await.map_err(Refusal::Audit)?;
+        self.reload().await;
+        Ok(Some(made))
     }
 
     /// Detaches a managed user. The user and its posts stay upstream.
@@ -87,9 +129,8 @@ impl Road {
             .change(caller, change, |reply, _, _| Settled {
                 effects: gone,
                 granted_at: None,
-                usable: reply
-                    .json()
-                    .is_some_and(|b| b.get("success") == Some(&serde_json::Value::Bool(true))),
+                made: None,
+                usable: reply.json().is_some_and(|b| b.get("success") == Some(&Value::Bool(true))),
             })
             .await?;
         self.reload().await;
@@ -101,22 +142,27 @@ impl Road {
         &self,
         caller: &Caller,
         tenant_id: &str,
-        days: i64,
-        rotate: bool,
+        body: &Map<String, Value>,
     ) -> Result<(Changed, Option<Link>), Refusal> {
         let workspace_id = caller.account.workspace.id.clone();
         let known = self.db.tenant(&workspace_id, tenant_id).await?;
+        // As upstream reads them.
+        let days = body.get("expiresInDays").filter(|days| days.is_number()).cloned();
+        let days = days.unwrap_or_else(|| LINK_DAYS.into());
+        let rotate = body.get("rotate").and_then(Value::as_bool).unwrap_or_default();
         let change = Change {
             verb: Verb::TenantLink,
             target: tenant_id.to_owned(),
-            asked: Asked { link_days: Some(days), ..Asked::default() },
+            asked: Asked { link_days: days.as_i64(), ..Asked::default() },
             snapshot: Some(Snapshot {
                 existed: true,
                 link_expires_at: known.and_then(|t| t.link_expires_at),
                 ..Snapshot::default()
             }),
-            call: link_call(tenant_id, days, rotate, &caller.request_id),
-            shown: vec![("expiresInDays", days.into()), ("rotate", rotate.into())],
+            call: self
+                .call(caller, Method::Post, &["workspace", "users", tenant_id, "connection-url"])
+                .json(body),
+            shown: vec![("expiresInDays", days), ("rotate", rotate.into())],
             was: Vec::new(),
             reason: None,
             backup: None,
@@ -129,7 +175,7 @@ impl Road {
                 let effect = Effect::TenantLink { workspace_id, tenant_id: tenant_id.to_owned(), expires_at };
                 let usable = read.is_some();
                 link = read.map(|(url, expires_at)| Link { url: url.into(), expires_at });
-                Settled { effects: vec![effect], granted_at: None, usable }
+                Settled { effects: vec![effect], granted_at: None, usable, made: None }
             })
             .await?;
         Ok((changed, link))

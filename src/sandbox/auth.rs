@@ -40,10 +40,14 @@ pub(super) async fn authenticate(app: &App, call: &Call, workspace_only: bool) -
         .ok_or_else(|| refused(401, "Invalid API key"))?;
 
     let owner: Option<(bool, bool)> =
-        sqlx::query_as("SELECT api_enabled, mcp_enabled FROM users WHERE id = $1")
-            .bind(&key.user_id)
-            .fetch_optional(app.store.reader())
-            .await?;
+        // A managed user's key opens what his owner's plan does.
+        sqlx::query_as(
+            "SELECT u.api_enabled AND COALESCE(o.api_enabled, 1), u.mcp_enabled
+             FROM users u LEFT JOIN users o ON o.id = u.owner_id WHERE u.id = $1",
+        )
+        .bind(&key.user_id)
+        .fetch_optional(app.store.reader())
+        .await?;
     let Some((api_enabled, mcp_enabled)) = owner else { return Err(refused(401, "Invalid API key owner")) };
     if !api_enabled {
         return Err(refused(403, "API access is not enabled for this account"));

@@ -1,4 +1,4 @@
-//! `GET /platform-connections`: the accounts a user has connected, and how their tokens stand.
+//! The accounts a user has connected, how their tokens stand, and a test of one.
 //!
 //! Connections are made over `/_sandbox/connections` (`control`): there is no platform here to log in to.
 
@@ -7,13 +7,13 @@ use sqlx::FromRow;
 
 use super::routes::Request;
 use super::times;
-use super::wire::{Answer, Failure};
+use super::wire::{Answer, Failure, decoded, refused};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// Below this much time left a token is `expiring_soon`.
-const SOON: i64 = 7 * DAY;
+pub(super) const SOON: i64 = 7 * DAY;
 
 #[derive(FromRow)]
 struct Row {
@@ -40,6 +40,77 @@ pub(super) async fn list(request: &Request) -> Result<Answer, Failure> {
     let now = times::now();
     let connections: Vec<Value> = rows.iter().map(|row| connection(row, now)).collect();
     Ok(Answer::json(200, &json!({ "success": true, "connections": connections })))
+}
+
+/// `POST /test-connection/:platformId`: whether the token is good. The platform itself is not asked, as there is none;
+/// what it would allow is the same for all accounts of a platform.
+pub(super) async fn test(request: &Request, platform_id: &str) -> Result<Answer, Failure> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT platform_id, username, display_name, profile_image_url, profile_url, token_expires_at,
+                last_successful_post, last_error
+         FROM connections WHERE user_id = $1 AND platform_id = $2",
+    )
+    .bind(&request.who.acting)
+    .bind(decoded(platform_id))
+    .fetch_optional(request.app.store.reader())
+    .await?;
+    let row = row.ok_or_else(not_found)?;
+    let shown = connection(&row, times::now());
+    let platform = row.platform_id.split('-').next().unwrap_or_default();
+    let (status, message, permissions) = match shown["tokenStatus"].as_str() {
+        Some("expired") => ("error", "The token has expired. Please reconnect the account.", [].as_slice()),
+        _ => ("ok", "Connection is working", permissions(platform)),
+    };
+    let body = json!({
+        "platform": platform, "platformId": row.platform_id, "username": row.username,
+        "status": status, "message": message, "permissions": permissions,
+        "tokenExpiresIn": shown["tokenExpiresIn"], "lastSuccessfulPost": shown["lastSuccessfulPost"],
+        "lastError": shown["lastError"],
+    });
+    Ok(Answer::json(200, &body))
+}
+
+fn permissions(platform: &str) -> &'static [&'static str] {
+    match platform {
+        "twitter" => &["tweet.read", "tweet.write", "users.read", "bookmark.read", "bookmark.write"],
+        "linkedin" => &["openid", "profile", "w_member_social", "r_basicprofile"],
+        "instagram" => &["instagram_business_basic", "instagram_business_content_publish"],
+        "threads" => &["threads_basic", "threads_content_publish"],
+        "facebook" => &["pages_manage_posts", "pages_read_engagement"],
+        "youtube" => &["youtube.upload", "youtube.readonly"],
+        "tiktok" => &["user.info.basic", "video.publish", "video.upload"],
+        "pinterest" => &["boards:read", "pins:read", "pins:write"],
+        _ => &["post"],
+    }
+}
+
+/// A connection as other endpoints need it.
+#[derive(FromRow)]
+pub(super) struct Account {
+    #[sqlx(rename = "platform_id")]
+    pub(super) id: String,
+    pub(super) username: String,
+    pub(super) display_name: String,
+    pub(super) profile_image_url: Option<String>,
+    pub(super) profile_url: Option<String>,
+}
+
+/// The acting user's connection of that id, if it is of that platform.
+pub(super) async fn account_of(request: &Request, id: &str, platform: &str) -> Result<Account, Failure> {
+    let account: Option<Account> = sqlx::query_as(
+        "SELECT platform_id, username, display_name, profile_image_url, profile_url
+         FROM connections WHERE user_id = $1 AND platform_id = $2",
+    )
+    .bind(&request.who.acting)
+    .bind(id)
+    .fetch_optional(request.app.store.reader())
+    .await?;
+    let of_platform = |account: &Account| account.id.split('-').next() == Some(platform);
+    account.filter(of_platform).ok_or_else(not_found)
+}
+
+fn not_found() -> Failure {
+    refused(404, "Connection not found")
 }
 
 fn connection(row: &Row, now: i64) -> Value {

@@ -19,12 +19,14 @@ pub(super) enum Origin<'a> {
     /// A call on `/api/v1` or to the object storage, with its `x-request-id`.
     Api(Option<&'a str>),
     Scheduler,
+    /// The sender of webhooks.
+    Deliveries,
     /// A call under `/_sandbox/`.
     Control(Option<&'a str>),
 }
 
 /// The state of a post group as far as the journal shows it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) status: String,
     pub(super) scheduled_time: Option<i64>,
@@ -49,6 +51,7 @@ pub(super) async fn record(
     let (origin, request_id) = match origin {
         Origin::Api(id) => ("api", id),
         Origin::Scheduler => ("scheduler", None),
+        Origin::Deliveries => ("deliveries", None),
         Origin::Control(id) => ("control", id),
     };
     sqlx::query(

@@ -20,11 +20,17 @@ pub(super) struct Event<'a> {
     pub(super) error: Option<&'a Value>,
     pub(super) http_status: Option<i64>,
     pub(super) metadata: Option<Value>,
+    /// When it happened, if that was not just now.
+    pub(super) at: Option<i64>,
 }
 
 impl<'a> Event<'a> {
     pub(super) fn of(name: &'a str) -> Event<'a> {
         Event { name, ..Event::default() }
+    }
+
+    pub(super) fn scheduled(at: i64) -> Event<'a> {
+        Event { metadata: Some(json!({ "scheduledTime": times::text(at) })), ..Event::of("scheduled") }
     }
 }
 
@@ -35,7 +41,7 @@ pub(super) async fn add(
     group: &str,
     event: Event<'_>,
 ) -> Result<(), sqlx::Error> {
-    let now = times::now();
+    let now = event.at.unwrap_or_else(times::now);
     sqlx::query(
         "INSERT INTO post_logs (id, group_id, post_id, platform, event, error, http_status, metadata, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -51,6 +57,59 @@ pub(super) async fn add(
     .bind(now)
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Writes the events that a seeded post would have behind it.
+pub(super) async fn reconstruct(
+    tx: &mut SqliteConnection,
+    store: &Store,
+    group: &str,
+) -> Result<(), sqlx::Error> {
+    let (status, scheduled, created, updated): (String, Option<i64>, i64, i64) =
+        sqlx::query_as("SELECT status, scheduled_time, created_at, updated_at FROM posts WHERE id = $1")
+            .bind(group)
+            .fetch_one(&mut *tx)
+            .await?;
+    let posts: Vec<(String, String, String, Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT id, platform, status, posted_id, error FROM platform_posts WHERE group_id = $1 ORDER BY position",
+    )
+    .bind(group)
+    .fetch_all(&mut *tx)
+    .await?;
+    if status == "draft" {
+        return Ok(());
+    }
+    if let Some(at) = scheduled {
+        add(tx, store, group, Event { at: Some(created), ..Event::scheduled(at) }).await?;
+    }
+    if posts.iter().any(|(_, _, status, ..)| matches!(status.as_str(), "processing" | "published" | "failed"))
+    {
+        // Not `clamp`: seeds may say that a change came before the post.
+        let at = Some(scheduled.map_or(updated, |at| at.max(created).min(updated)));
+        add(tx, store, group, Event { at, ..Event::of("processing") }).await?;
+    }
+    for (post, platform, status, posted_id, error) in &posts {
+        let of_post = |name| Event { post: Some((post, platform)), at: Some(updated), ..Event::of(name) };
+        let error: Option<Value> = error.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let event = match status.as_str() {
+            "published" => {
+                let metadata = posted_id.as_ref().map(|id| json!({ "postedId": id }));
+                Event { http_status: Some(200), metadata, ..of_post("publish_succeeded") }
+            }
+            "failed" => {
+                let http_status = error.as_ref().and_then(|error| error["platformStatusCode"].as_i64());
+                Event { error: error.as_ref(), http_status, ..of_post("publish_failed") }
+            }
+            _ => continue,
+        };
+        add(tx, store, group, of_post("publish_attempted")).await?;
+        add(tx, store, group, event).await?;
+    }
+    if matches!(status.as_str(), "published" | "failed" | "partially_published") {
+        let metadata = Some(json!({ "from": "scheduled", "to": status }));
+        add(tx, store, group, Event { metadata, at: Some(updated), ..Event::of("status_changed") }).await?;
+    }
     Ok(())
 }
 
@@ -92,6 +151,8 @@ fn line(row: &Row) -> Value {
         ("postId", row.post_id.as_ref().map(|id| json!(id))),
         ("platform", row.platform.as_ref().map(|platform| json!(platform))),
         ("error", parsed(&row.error)),
+        // Each attempt is the first: nothing is tried again here.
+        ("retryCount", row.event.starts_with("publish_").then(|| json!(0))),
         ("httpStatus", row.http_status.map(|status| json!(status))),
         ("metadata", parsed(&row.metadata)),
     ];

@@ -4,16 +4,18 @@
 
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
 use super::App;
+use super::control::{body, origin};
 use super::faults::Effects;
 use super::journal::{self, Effect, Origin};
 use super::posts;
 use super::routes::Request;
 use super::store::{object_id, random_hex};
-use super::times;
+use super::times::{self, Stamp};
 use super::wire::{Answer, Call, Failure, refused};
 
 /// How long an upload URL is valid, in milliseconds.
@@ -73,6 +75,32 @@ struct Pending {
     user_id: String,
     group_id: String,
     storage_key: String,
+}
+
+/// `PATCH /_sandbox/media/:id`: when its upload URL expires.
+pub(super) async fn change(app: &App, call: &Call, id: &str) -> Result<Answer, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Change {
+        upload_expires_at: Stamp,
+    }
+    let change: Change = body(call)?;
+    let mut tx = app.store.begin().await?;
+    let media: Option<(String, String)> = sqlx::query_as(
+        "UPDATE media SET upload_expires = $2 WHERE id = $1 AND upload_token IS NOT NULL
+         RETURNING user_id, group_id",
+    )
+    .bind(id)
+    .bind(change.upload_expires_at.0)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let (user, group) = media.ok_or_else(|| refused(404, "Not found"))?;
+    let effect =
+        Effect { user: &user, action: "media.update", group: Some(&group), before: None, after: None };
+    journal::record(&mut tx, origin(call), effect).await?;
+    tx.commit().await?;
+    let expires = times::text(change.upload_expires_at.0);
+    Ok(Answer::json(200, &json!({ "mediaId": id, "uploadExpiresAt": expires })))
 }
 
 /// `PUT /_storage/upload/:mediaId?token=…`: where an upload URL leads; the token is the whole authority.

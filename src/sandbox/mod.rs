@@ -26,6 +26,16 @@
 //! curl -s "$S/_sandbox/journal?after=0"                               # what truly happened
 //! curl -s $S/_sandbox/calls                                           # what was received
 //! curl -s -X POST $S/_sandbox/tick -d '{"now":"2030-01-01T09:00:00Z"}' # one step of the scheduler
+//!
+//! # an upload URL that has expired
+//! curl -s -X PATCH $S/_sandbox/media/$MEDIA -d '{"uploadExpiresAt":"2020-01-01T00:00:00Z"}'
+//!
+//! # the workspace is on a plan (starter, pro, premium; null for none), with one limit of its own
+//! curl -s -X PUT $S/_sandbox/plans -d '{"ownerId":"…","plan":"pro","scheduledPosts":5}'
+//!
+//! # webhooks may point to this machine and are given up on after 2 s (also: `gatehouse sandbox --loopback-webhooks`)
+//! curl -s -X PUT $S/_sandbox/webhooks -d '{"loopback":true,"timeoutMs":2000}'
+//! curl -s -X POST $S/_sandbox/deliveries                              # sends what waits; what was sent, and how it went
 //! ```
 //!
 //! A rule holds `match` (`method`, `path` as a prefix, `userId`, `postGroupId`, `bodyHas`; all optional), `times`,
@@ -35,23 +45,30 @@
 //! Rules are tried in order; those that act only beside the effect add up, the first other one ends the search.
 
 mod auth;
+mod bookmarks;
 mod calls;
 mod connections;
 mod control;
 mod deletion;
+mod deliveries;
 mod faults;
+mod figures;
 mod journal;
+mod linkedin;
 mod listing;
 mod logs;
 mod media;
+mod plans;
 mod posts;
 mod routes;
 mod scheduler;
 mod seeding;
 mod server;
 mod store;
+mod targets;
 mod times;
 mod users;
+mod webhooks;
 mod wire;
 pub mod world;
 
@@ -82,6 +99,7 @@ pub struct Sandbox {
     app: Arc<App>,
     server: Option<server::Server>,
     scheduler: Option<JoinHandle<()>>,
+    sender: Option<JoinHandle<()>>,
 }
 
 /// What the handlers share.
@@ -90,6 +108,7 @@ struct App {
     files: Arc<dyn ObjectStore>,
     faults: faults::Faults,
     calls: calls::Calls,
+    deliveries: deliveries::Deliveries,
     /// `http://127.0.0.1:PORT`, for the URLs in answers.
     origin: String,
 }
@@ -105,6 +124,8 @@ pub enum Error {
     Database(sqlx::Error),
     /// The folder for media.
     Media(object_store::Error),
+    /// The client that sends to webhooks.
+    Client(reqwest::Error),
 }
 
 impl Sandbox {
@@ -113,6 +134,18 @@ impl Sandbox {
     /// # Errors
     /// If the address is not loopback or taken, or the data folder cannot be used.
     pub async fn start(options: Options) -> Result<Sandbox, Error> {
+        Sandbox::open(options, false).await
+    }
+
+    /// As `start`, with webhooks that may point to this machine, over plain HTTP too: for receivers in tests.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_with_loopback_webhooks(options: Options) -> Result<Sandbox, Error> {
+        Sandbox::open(options, true).await
+    }
+
+    async fn open(options: Options, loopback_webhooks: bool) -> Result<Sandbox, Error> {
         if !options.listen.ip().is_loopback() {
             return Err(Error::NotLoopback(options.listen));
         }
@@ -126,12 +159,14 @@ impl Sandbox {
             files: Arc::new(LocalFileSystem::new_with_prefix(media)?.with_automatic_cleanup(true)),
             faults: faults::Faults::default(),
             calls: calls::Calls::default(),
+            deliveries: deliveries::Deliveries::new(loopback_webhooks).map_err(Error::Client)?,
             origin: format!("http://{address}"),
         });
         let server = server::Server::start(Arc::clone(&app), listener).await?;
         let scheduler = (!options.publish_every.is_zero())
             .then(|| tokio::spawn(scheduler::run(Arc::clone(&app), options.publish_every)));
-        Ok(Sandbox { address, app, server: Some(server), scheduler })
+        let sender = Some(tokio::spawn(deliveries::run(Arc::clone(&app))));
+        Ok(Sandbox { address, app, server: Some(server), scheduler, sender })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -144,12 +179,12 @@ impl Sandbox {
         self.address
     }
 
-    /// Stops the scheduler, lets running calls end (for at most five seconds), closes the database.
+    /// Stops scheduler and deliveries, lets running calls end (for at most five seconds), closes the database.
     pub async fn stop(mut self) {
-        if let Some(scheduler) = self.scheduler.take() {
-            // In the middle of a step this rolls the step back.
-            scheduler.abort();
-            _ = scheduler.await;
+        for task in [self.scheduler.take(), self.sender.take()].into_iter().flatten() {
+            // In the middle of a step this rolls the step back; a delivery cut off is sent again.
+            task.abort();
+            _ = task.await;
         }
         if let Some(server) = self.server.take() {
             server.stop().await;
@@ -160,8 +195,8 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if let Some(scheduler) = self.scheduler.take() {
-            scheduler.abort();
+        for task in [self.scheduler.take(), self.sender.take()].into_iter().flatten() {
+            task.abort();
         }
         if let Some(server) = self.server.take() {
             server.abandon();
@@ -181,6 +216,7 @@ impl fmt::Display for Error {
             Error::Io(error) => write!(f, "sandbox: {error}"),
             Error::Database(error) => write!(f, "sandbox database: {error}"),
             Error::Media(error) => write!(f, "sandbox media: {error}"),
+            Error::Client(error) => write!(f, "sandbox webhooks: {error}"),
         }
     }
 }

@@ -8,10 +8,11 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::journal::{self, Effect, State};
 use super::logs::{self, Event};
+use super::plans::{self, Wish};
 use super::routes::Request;
 use super::store::object_id;
-use super::times;
 use super::wire::{Answer, Failure, given, refused};
+use super::{deliveries, times};
 
 /// The platforms whose settings upstream keeps.
 const KEPT_SETTINGS: [&str; 4] = ["tiktok", "instagram", "youtube", "threads"];
@@ -34,6 +35,8 @@ pub(super) async fn create(request: &Request) -> Result<Answer, Failure> {
     let id = request.app.store.new_id(now);
 
     let mut tx = request.app.store.begin().await?;
+    let wish = Wish { user: &request.who.acting, group: &id, at: scheduled_time, platforms: &platforms };
+    plans::check(&mut tx, &wish, now).await?;
     sqlx::query(
         "INSERT INTO posts (id, user_id, content, status, scheduled_time, platform_settings, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
@@ -64,14 +67,8 @@ pub(super) async fn create(request: &Request) -> Result<Answer, Failure> {
     }
     request.effects.break_transaction()?;
     if let Some(at) = scheduled_time {
-        let metadata = json!({ "scheduledTime": times::text(at) });
-        logs::add(
-            &mut tx,
-            &request.app.store,
-            &id,
-            Event { metadata: Some(metadata), ..Event::of("scheduled") },
-        )
-        .await?;
+        logs::add(&mut tx, &request.app.store, &id, Event::scheduled(at)).await?;
+        deliveries::queue_scheduled(&mut tx, &request.who.acting, &id, at).await?;
     }
     let effect = Effect {
         user: &request.who.acting,
@@ -82,6 +79,7 @@ pub(super) async fn create(request: &Request) -> Result<Answer, Failure> {
     };
     journal::record(&mut tx, request.origin(), effect).await?;
     tx.commit().await?;
+    request.app.deliveries.wake();
     Ok(Answer::json(200, &json!({ "success": true, "postGroupId": id })))
 }
 
@@ -170,15 +168,28 @@ pub(super) async fn update(request: &Request, id: &str) -> Result<Answer, Failur
         None => before.scheduled_time,
     };
     let after = State { status: status.unwrap_or_else(|| before.status.clone()), scheduled_time };
+    if after.status == "scheduled" && after != before {
+        let platforms: Vec<(String, String)> = sqlx::query_as(
+            "SELECT platform, platform_id FROM platform_posts WHERE group_id = $1 ORDER BY position",
+        )
+        .bind(&id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let wish = Wish { user: &request.who.acting, group: &id, at: scheduled_time, platforms: &platforms };
+        plans::check(&mut tx, &wish, now).await?;
+    }
     write(&mut tx, &id, &after, now).await?;
     request.effects.break_transaction()?;
 
-    let metadata = json!({
-        "from": before.status, "to": after.status, "scheduledTime": after.scheduled_time.map(times::text),
-    });
-    let event = if before.status != after.status { "status_changed" } else { "scheduled" };
-    logs::add(&mut tx, &request.app.store, &id, Event { metadata: Some(metadata), ..Event::of(event) })
-        .await?;
+    if before.status != after.status {
+        let metadata = Some(json!({ "from": before.status, "to": after.status }));
+        logs::add(&mut tx, &request.app.store, &id, Event { metadata, ..Event::of("status_changed") })
+            .await?;
+    }
+    if let (Some(at), "scheduled") = (after.scheduled_time, after.status.as_str()) {
+        logs::add(&mut tx, &request.app.store, &id, Event::scheduled(at)).await?;
+        deliveries::queue_scheduled(&mut tx, &request.who.acting, &id, at).await?;
+    }
     let effect = Effect {
         user: &request.who.acting,
         action: "post.update",
@@ -188,6 +199,7 @@ pub(super) async fn update(request: &Request, id: &str) -> Result<Answer, Failur
     };
     journal::record(&mut tx, request.origin(), effect).await?;
     tx.commit().await?;
+    request.app.deliveries.wake();
 
     let mut group = json!({ "_id": id, "status": after.status });
     if let Some(at) = after.scheduled_time {

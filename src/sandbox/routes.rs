@@ -10,7 +10,10 @@ use super::auth::{self, Caller};
 use super::faults::Effects;
 use super::journal::{self, Origin};
 use super::wire::{Answer, Call, Failure, Reply, refused};
-use super::{App, connections, control, deletion, listing, logs, media, posts, scheduler, seeding, users};
+use super::{
+    App, bookmarks, connections, control, deletion, deliveries, linkedin, listing, logs, media, plans, posts,
+    scheduler, seeding, users, webhooks,
+};
 
 /// One authenticated call, as a handler sees it.
 pub(super) struct Request {
@@ -34,6 +37,7 @@ enum Endpoint {
     UpdatePost(String),
     DeletePost(String),
     PlatformConnections,
+    TestConnection(String),
     GetUploadUrl,
     PostLogs(String),
     ListUsers,
@@ -41,6 +45,22 @@ enum Endpoint {
     DetachUser(String),
     UserKey(String),
     ConnectionUrl(String),
+    ListWebhooks,
+    CreateWebhook,
+    UpdateWebhook(String),
+    DeleteWebhook(String),
+    WebhookSecret(String),
+    LinkedinPostStatistics,
+    LinkedinAccountStatistics,
+    LinkedinProfileSummary,
+    LinkedinFollowers,
+    LinkedinReact,
+    LinkedinTakeReactionBack,
+    LinkedinComment,
+    LinkedinDeleteComment,
+    ListBookmarks(String),
+    AddBookmark(String),
+    RemoveBookmark(String, String),
 }
 
 impl Endpoint {
@@ -52,6 +72,7 @@ impl Endpoint {
             ("PUT", ["update-post", id]) => Endpoint::UpdatePost((*id).to_owned()),
             ("DELETE", ["delete-post", id]) => Endpoint::DeletePost((*id).to_owned()),
             ("GET", ["platform-connections"]) => Endpoint::PlatformConnections,
+            ("POST", ["test-connection", id]) => Endpoint::TestConnection((*id).to_owned()),
             ("POST", ["get-upload-url"]) => Endpoint::GetUploadUrl,
             ("GET", ["post-logs", id]) => Endpoint::PostLogs((*id).to_owned()),
             ("GET", ["workspace", "users"]) => Endpoint::ListUsers,
@@ -60,6 +81,24 @@ impl Endpoint {
             ("POST", ["workspace", "users", id, "api-key"]) => Endpoint::UserKey((*id).to_owned()),
             ("POST", ["workspace", "users", id, "connection-url"]) => {
                 Endpoint::ConnectionUrl((*id).to_owned())
+            }
+            ("GET", ["webhooks"]) => Endpoint::ListWebhooks,
+            ("POST", ["webhooks"]) => Endpoint::CreateWebhook,
+            ("PATCH", ["webhooks", id]) => Endpoint::UpdateWebhook((*id).to_owned()),
+            ("DELETE", ["webhooks", id]) => Endpoint::DeleteWebhook((*id).to_owned()),
+            ("POST", ["webhooks", id, "regenerate-secret"]) => Endpoint::WebhookSecret((*id).to_owned()),
+            ("POST", ["linkedin-post-statistics"]) => Endpoint::LinkedinPostStatistics,
+            ("POST", ["linkedin-account-statistics"]) => Endpoint::LinkedinAccountStatistics,
+            ("POST", ["linkedin-profile-summary"]) => Endpoint::LinkedinProfileSummary,
+            ("POST", ["linkedin-followers"]) => Endpoint::LinkedinFollowers,
+            ("POST", ["linkedin-reactions"]) => Endpoint::LinkedinReact,
+            ("DELETE", ["linkedin-reactions"]) => Endpoint::LinkedinTakeReactionBack,
+            ("POST", ["linkedin-comments"]) => Endpoint::LinkedinComment,
+            ("DELETE", ["linkedin-comments"]) => Endpoint::LinkedinDeleteComment,
+            ("GET", ["x-bookmarks", account]) => Endpoint::ListBookmarks((*account).to_owned()),
+            ("POST", ["x-bookmarks", account]) => Endpoint::AddBookmark((*account).to_owned()),
+            ("DELETE", ["x-bookmarks", account, post]) => {
+                Endpoint::RemoveBookmark((*account).to_owned(), (*post).to_owned())
             }
             _ => return None,
         })
@@ -79,6 +118,7 @@ impl Endpoint {
             Endpoint::UpdatePost(_) => "Failed to update post",
             Endpoint::DeletePost(_) => "Failed to delete post group",
             Endpoint::PlatformConnections => "Failed to fetch platform connections",
+            Endpoint::TestConnection(_) => "Failed to test connection",
             Endpoint::GetUploadUrl => "Failed to get upload URL",
             Endpoint::PostLogs(_) => "Failed to get post logs",
             _ => INTERNAL,
@@ -93,6 +133,7 @@ impl Endpoint {
             Endpoint::UpdatePost(id) => posts::update(request, id).await,
             Endpoint::DeletePost(id) => deletion::delete(request, id).await,
             Endpoint::PlatformConnections => connections::list(request).await,
+            Endpoint::TestConnection(id) => connections::test(request, id).await,
             Endpoint::GetUploadUrl => media::upload_url(request).await,
             Endpoint::PostLogs(id) => logs::list(request, id).await,
             Endpoint::ListUsers => users::list(request).await,
@@ -100,6 +141,22 @@ impl Endpoint {
             Endpoint::DetachUser(id) => users::detach(request, id).await,
             Endpoint::UserKey(id) => users::new_key(request, id).await,
             Endpoint::ConnectionUrl(id) => users::connection_url(request, id).await,
+            Endpoint::ListWebhooks => webhooks::list(request).await,
+            Endpoint::CreateWebhook => webhooks::create(request).await,
+            Endpoint::UpdateWebhook(id) => webhooks::update(request, id).await,
+            Endpoint::DeleteWebhook(id) => webhooks::delete(request, id).await,
+            Endpoint::WebhookSecret(id) => webhooks::new_secret_for(request, id).await,
+            Endpoint::LinkedinPostStatistics => linkedin::post_statistics(request).await,
+            Endpoint::LinkedinAccountStatistics => linkedin::account_statistics(request).await,
+            Endpoint::LinkedinProfileSummary => linkedin::profile_summary(request).await,
+            Endpoint::LinkedinFollowers => linkedin::followers(request).await,
+            Endpoint::LinkedinReact => linkedin::react(request).await,
+            Endpoint::LinkedinTakeReactionBack => linkedin::take_reaction_back(request).await,
+            Endpoint::LinkedinComment => linkedin::comment(request).await,
+            Endpoint::LinkedinDeleteComment => linkedin::delete_comment(request).await,
+            Endpoint::ListBookmarks(account) => bookmarks::list(request, account).await,
+            Endpoint::AddBookmark(account) => bookmarks::add(request, account).await,
+            Endpoint::RemoveBookmark(account, post) => bookmarks::remove(request, account, post).await,
         }
     }
 }
@@ -183,6 +240,11 @@ async fn control_route(app: &App, call: &Call, path: &[&str]) -> Result<Answer, 
             app.calls.reset();
             Ok(app.calls.show(call))
         }
+        ("PATCH", ["media", id]) => media::change(app, call, id).await,
+        ("PUT", ["plans"]) => plans::put(app, call).await,
+        ("PUT", ["webhooks"]) => deliveries::switch(app, call),
+        ("GET", ["deliveries"]) => deliveries::list(app, call).await,
+        ("POST", ["deliveries"]) => deliveries::send_now(app, call).await,
         ("POST", ["tick"]) => scheduler::tick_now(app, call).await,
         _ => Err(refused(404, "Not found")),
     }

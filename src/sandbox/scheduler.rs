@@ -14,10 +14,10 @@ use tokio::time::MissedTickBehavior;
 use super::App;
 use super::journal::{self, Effect, Origin, State};
 use super::logs::{self, Event};
-use super::posts;
 use super::store::random_hex;
 use super::times::{self, Stamp};
 use super::wire::{Answer, Call, Failure, refused};
+use super::{deliveries, posts};
 
 /// Ticks until aborted.
 pub(super) async fn run(app: Arc<App>, every: Duration) {
@@ -69,6 +69,8 @@ async fn tick(app: &App, now: i64) -> Result<BTreeMap<&'static str, u64>, Failur
             *moved.entry(step).or_default() += 1;
         }
     }
+    deliveries::tell_expiring(app, now).await?;
+    app.deliveries.wake();
     Ok(moved)
 }
 
@@ -152,6 +154,11 @@ async fn finish(
             remember(tx, user, &account, None, Some(&error)).await?;
             let event = Event { error: Some(&error), http_status: Some(401), ..of_post("publish_failed") };
             logs::add(tx, &app.store, id, event).await?;
+            let data = json!({
+                "postId": post, "postGroupId": id, "platform": platform,
+                "error": error["message"], "failedAt": error["failedAt"],
+            });
+            deliveries::queue(tx, user, "post.failed", &data).await?;
         } else {
             let posted_id = random_hex(8);
             settle(tx, &post, "published", Some(&posted_id), None).await?;
@@ -159,6 +166,10 @@ async fn finish(
             let metadata = Some(json!({ "postedId": posted_id }));
             let event = Event { http_status: Some(200), metadata, ..of_post("publish_succeeded") };
             logs::add(tx, &app.store, id, event).await?;
+            let data = json!({
+                "postId": post, "postGroupId": id, "platform": platform, "publishedAt": times::text(now),
+            });
+            deliveries::queue(tx, user, "post.published", &data).await?;
         }
     }
     let statuses: Vec<String> =

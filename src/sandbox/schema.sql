@@ -106,5 +106,82 @@ CREATE TABLE IF NOT EXISTS journal (
     request_id TEXT,
     before     TEXT,
     after      TEXT,
-    origin     TEXT NOT NULL               -- api, scheduler, control
+    origin     TEXT NOT NULL               -- api, scheduler, deliveries, control
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS webhooks (
+    id                TEXT PRIMARY KEY,
+    user_id           TEXT NOT NULL,
+    name              TEXT NOT NULL,
+    url               TEXT NOT NULL,
+    events            TEXT NOT NULL,       -- a JSON array of names
+    secret            TEXT NOT NULL,       -- in clear: it signs
+    is_active         INTEGER NOT NULL DEFAULT 1,
+    failure_count     INTEGER NOT NULL DEFAULT 0,
+    last_triggered_at INTEGER,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS webhooks_by_user ON webhooks (user_id, created_at, id);
+
+CREATE TABLE IF NOT EXISTS deliveries (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook_id  TEXT NOT NULL,
+    user_id     TEXT NOT NULL,
+    event       TEXT NOT NULL,
+    body        TEXT NOT NULL,             -- the bytes that are signed
+    state       TEXT NOT NULL DEFAULT 'waiting', -- waiting, delivered, failed, dropped
+    http_status INTEGER,
+    error       TEXT,
+    queued_at   INTEGER NOT NULL,
+    tried_at    INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (seq) WHERE state = 'waiting';
+
+-- Which expiries have been told of.
+CREATE TABLE IF NOT EXISTS token_notices (
+    user_id          TEXT NOT NULL,
+    platform_id      TEXT NOT NULL,
+    token_expires_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, platform_id, token_expires_at)
+) STRICT;
+
+-- What an owner's account may do. No row is no limits.
+CREATE TABLE IF NOT EXISTS plans (
+    user_id          TEXT PRIMARY KEY,
+    name             TEXT NOT NULL,
+    posts            INTEGER,              -- a month, over all connections
+    connection_posts INTEGER,              -- a month, on each connection
+    scheduled        INTEGER,
+    horizon          INTEGER,              -- days
+    connections      INTEGER,
+    barred           TEXT NOT NULL         -- platforms, a JSON array
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS linkedin_reactions (
+    user_id     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    posted_id   TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (user_id, platform_id, posted_id)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS linkedin_comments (
+    id          TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    posted_id   TEXT NOT NULL,
+    parent_id   TEXT,
+    message     TEXT NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS bookmarks (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,             -- compound: twitter-123
+    posted_id   TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    UNIQUE (user_id, platform_id, posted_id)
 ) STRICT;

@@ -15,12 +15,15 @@ use super::posts::{self, split_platform_id};
 use super::store::random_hex;
 use super::times::{self, Stamp, nullable};
 use super::wire::{Answer, Call, Failure, refused};
-use super::{App, deletion, media};
+use super::{App, deletion, logs, media};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch {
     posts: Vec<NewPost>,
+    /// Whether to write the post logs that such posts would have.
+    #[serde(default)]
+    logs: bool,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +111,9 @@ pub(super) async fn create(app: &App, call: &Call) -> Result<Answer, Failure> {
         put_platforms(&mut tx, app, &id, &post.platforms, status, content).await?;
         for new in &post.media {
             put_media(&mut tx, app, &id, &user, new).await?;
+        }
+        if batch.logs {
+            logs::reconstruct(&mut tx, &app.store, &id).await?;
         }
         let after = State { status: status.to_owned(), scheduled_time: post.scheduled_time.map(|at| at.0) };
         let effect = Effect {
@@ -240,8 +246,8 @@ pub(super) async fn show(app: &App, id: &str) -> Result<Answer, Failure> {
     .bind(&id)
     .fetch_all(&mut *tx)
     .await?;
-    let files: Vec<(String, Option<String>, Option<i64>)> = sqlx::query_as(
-        "SELECT id, storage_key, uploaded_at FROM media WHERE group_id = $1 ORDER BY created_at, id",
+    let files: Vec<(String, Option<String>, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT id, storage_key, uploaded_at, upload_expires FROM media WHERE group_id = $1 ORDER BY created_at, id",
     )
     .bind(&id)
     .fetch_all(&mut *tx)
@@ -257,9 +263,12 @@ pub(super) async fn show(app: &App, id: &str) -> Result<Answer, Failure> {
         .collect();
     let files: Vec<Value> = files
         .into_iter()
-        .map(
-            |(id, key, uploaded)| json!({ "mediaId": id, "storageKey": key, "uploaded": uploaded.is_some() }),
-        )
+        .map(|(id, key, uploaded, expires)| {
+            json!({
+                "mediaId": id, "storageKey": key, "uploaded": uploaded.is_some(),
+                "uploadExpiresAt": expires.map(times::text),
+            })
+        })
         .collect();
     let body = json!({
         "postGroupId": id, "userId": post.user_id, "content": post.content, "status": post.status,

@@ -4,6 +4,8 @@
 //! clock than `now`.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
 
 /// The present, in milliseconds UTC.
@@ -48,6 +50,17 @@ pub(super) fn parse_bound(text: &str) -> Option<i64> {
     if fits(text.as_bytes(), b"dddd-dd-dd") { parse(&format!("{text}T00:00:00Z")) } else { parse(text) }
 }
 
+/// The calendar month (UTC) a moment is in: its first moment, and that of the next.
+pub(super) fn month(at: i64) -> (i64, i64) {
+    let first = |date: Date| {
+        date.to_zoned_datetime(TimeZone::UTC).map_or(at, |start| start.timestamp().as_millisecond())
+    };
+    let day = Timestamp::from_millisecond(at).unwrap_or_default().to_zoned_datetime(TimeZone::UTC).date();
+    // Past the end of time there is no next month; all its last one holds is before the end.
+    let next = day.last_of_month().tomorrow().map_or(i64::MAX, first);
+    (first(day.first_of_month()), next)
+}
+
 fn fits(bytes: &[u8], shape: &[u8]) -> bool {
     bytes.len() == shape.len()
         && bytes.iter().zip(shape).all(|(b, s)| if *s == b'd' { b.is_ascii_digit() } else { b == s })
@@ -74,6 +87,19 @@ pub(super) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn months_begin_and_end() {
+        for (at, start, end) in [
+            ("2028-02-29T23:59:59.999Z", "2028-02-01T00:00:00.000Z", "2028-03-01T00:00:00.000Z"),
+            ("2026-12-01T00:00:00Z", "2026-12-01T00:00:00.000Z", "2027-01-01T00:00:00.000Z"),
+        ] {
+            let (first, next) = month(parse(at).expect("a time"));
+            assert_eq!((text(first), text(next)), (start.to_owned(), end.to_owned()), "{at}");
+        }
+        let last = parse("9999-12-30T00:00:00Z").expect("a time");
+        assert!(month(last).0 < last && month(last).1 > last);
+    }
 
     #[test]
     fn accepted_and_refused_forms() {

@@ -109,6 +109,16 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// A segment of a path, decoded: ids of accounts hold characters that clients encode.
+pub(super) fn decoded(segment: &str) -> String {
+    // A plus and an ampersand stand for themselves in a path.
+    let query = format!("id={}", segment.replace('+', "%2B").replace('&', "%26"));
+    url::form_urlencoded::parse(query.as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .next()
+        .unwrap_or_default()
+}
+
 /// A refusal with `{"error": text}`.
 pub(super) fn refused(status: u16, text: &str) -> Failure {
     Failure::Refused(Answer::error(status, text))

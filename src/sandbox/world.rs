@@ -118,7 +118,7 @@ impl Control<'_> {
         let id = text(&made["user"]["_id"], "user._id")?;
         let written = posts::of(business, &id, now);
         // Posts first: how the connections fared follows from them.
-        self.post("/_sandbox/posts", &json!({ "posts": written.posts }), None).await?;
+        self.post("/_sandbox/posts", &json!({ "posts": written.posts, "logs": true }), None).await?;
         let connections = accounts::of(business, &id, &written.ledgers, now);
         self.post("/_sandbox/connections", &connections, None).await?;
         if let Some(days) = business.link_days {

@@ -4,7 +4,7 @@ use super::{Db, Error, Result};
 use crate::{
     clock::Millis,
     domain::{
-        admins::{Admin, Role},
+        admins::{Admin, Preferences, Role},
         audit::{Actor, Draft},
     },
 };
@@ -18,10 +18,13 @@ struct AdminRow {
     instance_owner: bool,
     created_at: i64,
     disabled_at: Option<i64>,
+    zone: String,
+    rows_per_page: i64,
+    shortcuts: bool,
 }
 
-const COLUMNS: &str =
-    "SELECT id, email, name, password_hash, instance_owner, created_at, disabled_at FROM admins WHERE ";
+const COLUMNS: &str = "SELECT id, email, name, password_hash, instance_owner, created_at, disabled_at, zone, rows_per_page, \
+    shortcuts FROM admins WHERE ";
 
 impl Db {
     /// How many admins there are.
@@ -136,6 +139,18 @@ impl Db {
         tx.commit().await
     }
 
+    /// Keeps how a person wants the pages. It is their own view and nobody else's matter: no entry is made of it.
+    pub async fn set_preferences(&self, admin_id: &str, preferences: &Preferences) -> Result<()> {
+        self.write("UPDATE admins SET zone = $2, rows_per_page = $3, shortcuts = $4 WHERE id = $1")
+            .bind(admin_id)
+            .bind(&preferences.zone)
+            .bind(preferences.rows_per_page)
+            .bind(preferences.shortcuts)
+            .run()
+            .await
+            .map(drop)
+    }
+
     /// Until when log-ins of this subject (account or address) are refused; 0 if they are not.
     pub async fn login_blocked_until(&self, subject: &str) -> Result<Millis> {
         let row: Option<(i64,)> = self
@@ -195,6 +210,11 @@ impl From<AdminRow> for (Admin, String) {
             instance_owner: row.instance_owner,
             created_at: row.created_at,
             disabled_at: row.disabled_at,
+            preferences: Preferences {
+                zone: row.zone,
+                rows_per_page: row.rows_per_page,
+                shortcuts: row.shortcuts,
+            },
         };
         (admin, row.password_hash)
     }

@@ -38,6 +38,7 @@ struct Kinds<'a> {
     links: Vec<(&'a str, &'a str, Option<Millis>)>,
     opened: Vec<&'a Operation>,
     backups: Vec<(&'a str, i64, &'a [u8], Millis)>,
+    created: Vec<(&'a str, Option<&'a (String, i64)>, &'a str)>,
     closed: Vec<Closed<'a>>,
     items: Vec<(&'a str, i64, &'a ItemResult, Millis)>,
 }
@@ -74,6 +75,7 @@ impl<'a> Kinds<'a> {
             }
             Effect::Item { job_id, n, result, at } => self.items.push((job_id, *n, result, *at)),
             Effect::Backup { job_id, n, sealed, at } => self.backups.push((job_id, *n, sealed, *at)),
+            Effect::Created { op_id, item, post_id } => self.created.push((op_id, item.as_ref(), post_id)),
             Effect::PostGone { workspace_id, tenant_id, post_id } => {
                 self.gone.push((workspace_id, tenant_id, post_id));
             }
@@ -136,6 +138,10 @@ impl Tx {
         }
         self.open_operations(&kinds.opened).await?;
         self.keep_backups(&kinds.backups).await?;
+        // While they are open.
+        for (op_id, item, post_id) in kinds.created {
+            self.note_created(op_id, item, post_id).await?;
+        }
         self.close_operations(&kinds.closed).await?;
         self.end_items(&kinds.items).await
     }

@@ -24,12 +24,15 @@ struct ItemRow {
     message: Option<String>,
     granted_at: Option<i64>,
     op_id: Option<String>,
+    backup_job: Option<String>,
+    backup_n: Option<i64>,
+    created_id: Option<String>,
     attempts: i64,
     ended_at: Option<i64>,
 }
 
 const ITEM: &str = "SELECT n, tenant_id, post_id, expected_status, expected_at, expected_updated_at, target_at, state, code, \
-    message, granted_at, op_id, attempts, ended_at FROM job_items WHERE job_id = ";
+    message, granted_at, op_id, backup_job, backup_n, created_id, attempts, ended_at FROM job_items WHERE job_id = ";
 
 impl Db {
     /// A job's items in order, from number `from` on, optionally those in one state.
@@ -233,6 +236,8 @@ impl TryFrom<ItemRow> for JobItem {
             message: row.message,
             granted_at: row.granted_at,
             op_id: row.op_id,
+            backup: row.backup_job.zip(row.backup_n),
+            created_id: row.created_id,
             attempts: row.attempts,
             ended_at: row.ended_at,
         })

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         audit::{Actor, Draft},
         jobs::{Counts, ItemState, Job, JobState, Wanted},
-        plans::{BulkAction, Plan, PlanOptions},
+        plans::{BulkAction, Plan, PlanOptions, Summary},
     },
 };
 
@@ -25,6 +25,7 @@ struct JobRow {
     starts_at: Option<i64>,
     started_at: Option<i64>,
     ended_at: Option<i64>,
+    summary: Json<Summary>,
 }
 
 /// Which jobs to list; what is empty does not matter.
@@ -37,7 +38,7 @@ pub struct JobFilter {
 }
 
 const JOB: &str = "SELECT id, workspace_id, plan_id, action, options, reason, actor, state, wanted, created_at, starts_at, \
-    started_at, ended_at FROM jobs WHERE ";
+    started_at, ended_at, (SELECT p.summary FROM plans p WHERE p.id = jobs.plan_id) AS summary FROM jobs WHERE ";
 
 impl Db {
     /// Makes the job of a plan: its items are exactly the plan's posts, those to be skipped already so. A plan makes
@@ -91,9 +92,9 @@ impl Db {
         // before anybody's second.
         tx.sql(
             "INSERT INTO job_items (job_id, n, workspace_id, tenant_id, post_id, expected_status, expected_at,
-               expected_updated_at, target_at, state, code, ended_at, place)
+               expected_updated_at, target_at, backup_job, backup_n, state, code, ended_at, place)
              SELECT $1, i.n, $2, i.tenant_id, i.post_id, i.status, i.scheduled_at, i.updated_at, i.target_at,
-               CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN 'pending' ELSE 'skipped' END,
+               i.backup_job, i.backup_n, CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN 'pending' ELSE 'skipped' END,
                CASE WHEN i.skip IS NULL AND l.post_id IS NOT NULL THEN 'locked' ELSE i.skip END,
                CASE WHEN i.skip IS NULL AND l.post_id IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END,
                ROW_NUMBER() OVER (ORDER BY i.turn, i.n)
@@ -162,12 +163,13 @@ impl Db {
         self.with_counts(rows).await
     }
 
-    /// Who has started jobs of a workspace: (id, address or id).
+    /// Who has started jobs of a workspace: (id, name). Keys are called keys, because people may have the same names.
     pub async fn job_actors(&self, workspace_id: &str) -> Result<Vec<(String, String)>> {
         self.read(
-            "SELECT DISTINCT p.created_by, COALESCE(a.email, p.created_by)
+            "SELECT DISTINCT p.created_by, COALESCE(a.name, 'Key ' || k.name, p.created_by)
              FROM jobs j JOIN plans p ON p.id = j.plan_id LEFT JOIN admins a ON a.id = p.created_by
-             WHERE j.workspace_id = $1 ORDER BY 2",
+               LEFT JOIN keys k ON k.id = p.created_by
+             WHERE j.workspace_id = $1 ORDER BY 2, 1",
         )
         .bind(workspace_id)
         .all()
@@ -299,6 +301,7 @@ impl Db {
             entry = entry.set(&state, count);
         }
         entry.job_id = Some(job.id.clone());
+        tx.note_ended(job).await?;
         tx.append(now, &[&entry]).await?;
         tx.commit().await
     }
@@ -354,6 +357,8 @@ impl JobRow {
             starts_at: self.starts_at,
             started_at: self.started_at,
             ended_at: self.ended_at,
+            // Plans of before there were summaries have an empty one.
+            confirmed: if self.summary.0.total() == 0 { total.total() } else { self.summary.0.acted },
             counts: total,
         })
     }

@@ -3,18 +3,23 @@
 
 pub mod admins;
 pub mod audit;
+pub mod created_posts;
 pub mod facts;
 pub mod follow_ups;
 pub mod idempotency;
 pub mod job_items;
 pub mod jobs;
+pub mod key_rotations;
 pub mod keys;
 pub mod leases;
+pub mod notices;
 pub mod operations;
 pub mod plans;
 pub mod post_backups;
 pub mod posts;
 pub mod reveals;
+pub mod saved_views;
+pub mod selections;
 pub mod sessions;
 pub mod tenants;
 pub mod workspaces;

@@ -62,6 +62,13 @@ pub enum Effect {
         sealed: Vec<u8>,
         at: Millis,
     },
+    /// The post that the operation has made, for its job item if it has one. Fails with [`Error::Taken`] if another
+    /// operation has made it.
+    Created {
+        op_id: String,
+        item: Option<(String, i64)>,
+        post_id: String,
+    },
     /// The post no longer exists.
     PostGone {
         workspace_id: String,
@@ -121,7 +128,7 @@ pub struct ItemResult {
 }
 
 #[derive(sqlx::FromRow)]
-struct OperationRow {
+pub(super) struct OperationRow {
     id: String,
     workspace_id: String,
     tenant_id: Option<String>,
@@ -142,7 +149,7 @@ struct OperationRow {
     granted_at: Option<i64>,
 }
 
-const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
+pub(super) const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id, item_n, \
     node, started_at, checks, ended_at, doubted_at, upstream_status, granted_at FROM operations WHERE ";
 
 impl Db {

@@ -40,11 +40,13 @@ struct ItemRow {
     updated_at: i64,
     wanted_at: Option<i64>,
     target_at: Option<i64>,
+    backup_job: Option<String>,
+    backup_n: Option<i64>,
     skip: Option<String>,
 }
 
 const ITEM: &str = "SELECT n, tenant_id, post_id, content, status, platforms, scheduled_at, updated_at, wanted_at, \
-    target_at, skip FROM plan_items WHERE plan_id = ";
+    target_at, backup_job, backup_n, skip FROM plan_items WHERE plan_id = ";
 const ACTED: &str = " AND skip IS NULL";
 
 /// Which of a plan's posts to list.
@@ -191,7 +193,7 @@ impl Tx {
     async fn insert_items(&mut self, plan_id: &str, items: &[PlanItem]) -> Result<()> {
         let mut sql = self.sql(
             "INSERT INTO plan_items (plan_id, n, tenant_id, post_id, content, status, platforms, scheduled_at,
-               updated_at, wanted_at, target_at, skip) VALUES ",
+               updated_at, wanted_at, target_at, backup_job, backup_n, skip) VALUES ",
         );
         for (i, item) in items.iter().enumerate() {
             sql = sql.push(if i == 0 { "(" } else { ", (" }).arg(plan_id).push(", ").arg(item.n);
@@ -200,6 +202,8 @@ impl Tx {
             sql = sql.push(", ").arg(item.platforms.as_str()).push(", ").arg(item.scheduled_at);
             sql = sql.push(", ").arg(item.updated_at).push(", ").arg(item.wanted_at);
             sql = sql.push(", ").arg(item.target_at);
+            sql = sql.push(", ").arg(item.backup.as_ref().map(|b| b.0.as_str()));
+            sql = sql.push(", ").arg(item.backup.as_ref().map(|b| b.1));
             sql = sql.push(", ").arg(item.skip.map(SkipReason::as_str)).push(")");
         }
         sql.run().await.map(drop)
@@ -249,6 +253,7 @@ impl TryFrom<ItemRow> for PlanItem {
             updated_at: row.updated_at,
             wanted_at: row.wanted_at,
             target_at: row.target_at,
+            backup: row.backup_job.zip(row.backup_n),
             skip,
         })
     }

@@ -10,6 +10,7 @@ use crate::{
     clock::Millis,
     domain::{
         posts::{Pause, PlatformPost, Post, PostStatus},
+        selections::PostKey,
         words,
     },
 };
@@ -190,6 +191,22 @@ impl Db {
     pub async fn count_posts(&self, workspace_id: &str, filter: &PostFilter) -> Result<i64> {
         let sql = self.read("SELECT COUNT(*)").push(OF_POSTS).arg(workspace_id);
         narrow(sql, filter, &filter.statuses, None).value().await
+    }
+
+    /// How many of these posts, by tenant and id, the filter matches; at most a few hundred can be asked for.
+    pub async fn count_posts_among(
+        &self,
+        workspace_id: &str,
+        filter: &PostFilter,
+        posts: &[PostKey],
+    ) -> Result<i64> {
+        let sql = self.read("SELECT COUNT(*)").push(OF_POSTS).arg(workspace_id);
+        let mut sql = narrow(sql, filter, &filter.statuses, None).push(" AND (1 = 0");
+        for (tenant, id) in posts {
+            sql = sql.push(" OR (p.tenant_id = ").arg(tenant.as_str()).push(" AND p.id = ").arg(id.as_str());
+            sql = sql.push(")");
+        }
+        sql.push(")").value().await
     }
 
     pub async fn post(&self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<Option<MirroredPost>> {

@@ -52,7 +52,22 @@ pub enum Method {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
+}
+
+impl Method {
+    /// As a request line has it. `None` for one that upstream has no endpoint for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "GET" => Self::Get,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            _ => return None,
+        })
+    }
 }
 
 /// One call. Segments are appended to `/api/v1`, each encoded on its own.
@@ -281,6 +296,7 @@ impl Upstream {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
         let (read, change) = self.timeouts.total;
@@ -369,8 +385,9 @@ impl Call {
         self
     }
 
-    pub fn json(mut self, body: &serde_json::Value) -> Self {
-        self.body = Some(Bytes::from(body.to_string()));
+    /// With a JSON body.
+    pub fn json(mut self, body: &impl serde::Serialize) -> Self {
+        self.body = serde_json::to_vec(body).ok().map(Bytes::from);
         self
     }
 

@@ -1,7 +1,7 @@
 //! PostPost's wire shapes, as `contract.md` names them, and how they become ours. Lenient where the contract is: unknown
 //! fields are ignored, unknown words kept.
 
-use super::{Call, Endpoint, Error, Method, Patience, Reply, Upstream};
+use super::{Call, Endpoint, Error, Patience, Reply, Upstream};
 use crate::domain::{
     ids,
     posts::{PlatformPost, Post, PostStatus},
@@ -118,6 +118,17 @@ struct Connections {
 }
 
 #[derive(Deserialize)]
+struct Webhooks {
+    webhooks: Vec<Webhook>,
+}
+
+#[derive(Deserialize)]
+struct Webhook {
+    #[serde(rename = "_id")]
+    id: String,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Link {
     url: String,
@@ -222,12 +233,19 @@ impl Upstream {
         let call = Call::get(&["platform-connections"], Some(user), request_id);
         Ok(parse::<Connections>(&self.send(to, &call, Patience::DOOR).await?)?.connections)
     }
-}
 
-/// The call that makes a connection link.
-pub fn link_call(user: &str, days: i64, rotate: bool, request_id: &str) -> Call {
-    Call::with(Method::Post, &["workspace", "users", user, "connection-url"], None, request_id)
-        .json(&serde_json::json!({ "expiresInDays": days, "rotate": rotate }))
+    /// The ids of a user's webhooks; without a user, of the owner's own account.
+    pub async fn webhooks(
+        &self,
+        to: &Endpoint,
+        user: Option<&str>,
+        request_id: &str,
+        patience: Patience,
+    ) -> Result<Vec<String>, Failure> {
+        let call = Call::get(&["webhooks"], user, request_id);
+        let listed: Webhooks = parse(&self.send(to, &call, patience).await?)?;
+        Ok(listed.webhooks.into_iter().map(|webhook| webhook.id).collect())
+    }
 }
 
 /// URL (a bearer secret) and end of a connection link.
@@ -240,6 +258,13 @@ pub fn read_link(reply: &Reply) -> Option<(String, Option<i64>)> {
 pub fn read_user(reply: &Reply) -> Option<ManagedUser> {
     let user: OneUser = serde_json::from_slice(&reply.body).ok()?;
     user.user.into_managed().ok()
+}
+
+/// The id in the answer to a create.
+pub fn read_created(reply: &Reply) -> Option<String> {
+    let body = reply.json().filter(|body| body.get("success") == Some(&serde_json::Value::Bool(true)))?;
+    let id = body.get("postGroupId")?.as_str().filter(|id| ids::is_object_id(id))?;
+    Some(id.to_owned())
 }
 
 /// What an update granted.

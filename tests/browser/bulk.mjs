@@ -87,10 +87,28 @@ export const bulk = async (browser, site, ws) => {
     await page.goto(list, { waitUntil: "load" });
     await page.click("[data-tick-all]");
     await click(page, ".select-line a");
-    is("selected", await text(page, "[data-bulk-count]"), `${all} of ${all} selected`);
+    is("selected", await text(page, "[data-bulk-count]"), `All ${all} matching`);
     await (await page.$("tbody .tick input")).click();
-    is("one left out", await text(page, "[data-bulk-count]"), `${all - 1} of ${all} selected`);
+    is("one left out", await text(page, "[data-bulk-count]"), `All ${all} matching but 1`);
+    holds("the buttons name the rest", (await text(page, ".bulk-buttons button[value=delete]")).includes(`Delete ${all - 1}`));
+    // On to the next page, where another is left out, and back.
+    await click(page, ".pager button[name=after]");
+    is("on the next page", await text(page, "[data-bulk-count]"), `All ${all} matching but 1`);
     await (await page.$("tbody .tick input")).click();
+    is("two left out", await text(page, "[data-bulk-count]"), `All ${all} matching but 2`);
+    await click(page, ".pager button[name=before]");
+    is("back on the first page", await text(page, "[data-bulk-count]"), `All ${all} matching but 2`);
+    holds("the box is as it was left", !(await page.$eval("tbody .tick input", (box) => box.checked)));
+    // Back and Forward ask the server again.
+    for (const way of ["goBack", "goForward"]) {
+      await page[way]({ waitUntil: "load" });
+      await page.waitForFunction((words) => document.querySelector("[data-bulk-count]")?.innerText.trim() === words, {}, `All ${all} matching but 2`);
+    }
+    await page.goto(page.url(), { waitUntil: "load" });
+    await (await page.$("tbody .tick input")).click();
+    await click(page, ".pager button[name=after]");
+    await (await page.$("tbody .tick input")).click();
+    is("none left out again", await text(page, "[data-bulk-count]"), `All ${all} matching`);
     await action(page, "delete");
     const words = await text(page, "code.typed");
     const count = number(words);
@@ -103,7 +121,11 @@ export const bulk = async (browser, site, ws) => {
     holds("the title begins with Error", (await page.title()).startsWith("Error: "));
     is("reason kept", await page.$eval("#f-reason", (field) => field.value), "The browser suite tidies up");
     await page.$eval("#f-confirm", (field) => { field.value = ""; });
-    await page.type("#f-confirm", words.toUpperCase());
+    // Keys of digits are enough, and a bare verb does not leave the browser.
+    await page.type("#f-confirm", "delete");
+    holds("a verb without a count is refused at once", await page.$eval("#f-confirm", (field) => field.inputMode === "numeric" && !field.checkValidity()));
+    await page.$eval("#f-confirm", (field) => { field.value = ""; });
+    await page.type("#f-confirm", number(words).toLocaleString("en"));
     await click(page, confirm);
     holds("at a job", /\/jobs\/[^/]+$/.test(new URL(page.url()).pathname));
     await page.evaluate(() => { window.sameDocument = true; });
@@ -263,6 +285,35 @@ export const bulk = async (browser, site, ws) => {
     none("complaints", page.faults);
   });
 
+  await check("a banner tells how a job ended, until it is seen or dismissed; the filters stay", async () => {
+    const filtered = `${posts}?tenant=${fourth}&status=scheduled&per=25`;
+    await page.goto(filtered, { waitUntil: "load" });
+    while (await page.$("main > .banner form")) await click(page, "main > .banner form button");
+    for (const end of ["a[href*='/jobs/']", "form button"]) {
+      await page.goto(filtered, { waitUntil: "load" });
+      await (await page.$$("tbody .tick input")).at(-1).click();
+      // Sent without looking at the job.
+      await page.evaluate(async () => {
+        const form = document.querySelector("#bulk");
+        const body = new URLSearchParams(new FormData(form, form.querySelector("button[value=pause]")));
+        await fetch(form.getAttribute("action"), { method: "POST", body, redirect: "manual" });
+      });
+      let banner = null;
+      for (const stop = Date.now() + 20_000; !banner && Date.now() < stop; await sleep(200)) {
+        await page.goto(filtered, { waitUntil: "load" });
+        banner = await page.$("main > .banner[role=status]:has(form)");
+      }
+      if (!banner) fail("no banner came");
+      holds(`it says ${await text(page, "main > .banner")}`, (await text(page, "main > .banner")).startsWith("Job “Pause 1 post” finished: 1 "));
+      await click(page, `main > .banner ${end}`);
+      if (end.endsWith("button")) is("address", page.url(), filtered);
+      else holds("at the job", page.url().includes("/jobs/"));
+      await page.goto(filtered, { waitUntil: "load" });
+      holds("the banner is gone", !(await page.$("main > .banner:has(form)")));
+    }
+    none("complaints", page.faults);
+  });
+
   await check("jobs are found by state and action, and a filter that finds none says so", async () => {
     const jobs = `${site.url}/w/${ws}/jobs`;
     await page.goto(`${jobs}?state=completed`, { waitUntil: "load" });
@@ -298,7 +349,7 @@ export const withoutScripts = async (browser, site, ws) => {
     const words = await text(page, "code.typed");
     const count = number(words);
     await page.type("#f-reason", "Without scripts");
-    await page.type("#f-confirm", "delete");
+    await page.type("#f-confirm", `${count + 1}`);
     is("status of a wrong count", (await click(page, confirm)).status(), 422);
     is("first link of the summary", await page.$eval(".summary a", (link) => link.getAttribute("href")), "#f-confirm");
     await page.$eval("#f-confirm", (field) => { field.value = ""; });

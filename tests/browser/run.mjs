@@ -5,11 +5,12 @@ import { bulk, withoutScripts } from "./bulk.mjs";
 import { launch, login, open } from "./chromium.mjs";
 import { demo, unused } from "./demo.mjs";
 import { filters } from "./filters.mjs";
+import { keys } from "./keys.mjs";
 import { pages } from "./pages.mjs";
 import { people } from "./people.mjs";
 import { check, summary } from "./report.mjs";
 
-const LIMIT = 240_000;
+const LIMIT = 300_000;
 const began = Date.now();
 const started = [];
 const keep = async (starting) => {
@@ -46,6 +47,7 @@ try {
     (async () => {
       const ws = await workspace(hands.browser, acting);
       await people(hands.browser, acting, ws);
+      await keys(hands.browser, acting, ws);
       await withoutScripts(hands.browser, acting, ws);
       await bulk(hands.browser, acting, ws);
     })(),

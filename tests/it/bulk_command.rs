@@ -58,7 +58,7 @@ async fn a_script_plans_applies_and_waits(engine: Engine) {
     let draft = |n: usize| json!({ "status": "draft", "content": format!("post {n}") });
     let posts = app.posts(&ann.id, (0..14).map(draft).collect()).await;
     app.sweep(&app.ws, &ann.id).await;
-    let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete];
+    let scopes = [Scope::PostsRead, Scope::PostsCreate, Scope::PostsUpdate, Scope::PostsDelete];
     let key = app.key(&app.ws, KeyKind::Workspace, None, &scopes).await;
     let run = async |input: &str, args: &[&str]| bulk(&app, &key, input, args).await;
     let id = |ran: &Ran, name: &str| ran.json()[name].as_str().unwrap().to_owned();
@@ -71,6 +71,8 @@ async fn a_script_plans_applies_and_waits(engine: Engine) {
     let bad = run("tenant,postGroupId\nonly-one\n", &["plan", "--action", "delete", "--csv", "-"]).await;
     assert!(bad.code == 1 && bad.err.contains("row 2") && bad.out.is_empty(), "{}", bad.err);
     let nothing = run("", &["plan", "--action", "resume", "--filter", "status=draft"]).await;
+    let unmatched = run("", &["plan", "--action", "delete", "--filter", "status=failed"]).await;
+    assert!(unmatched.code == 5 && unmatched.err.contains("No post matches"), "{}", unmatched.err);
     assert_eq!((nothing.code, &nothing.json()["toChange"]), (5, &json!(0)), "{}", nothing.err);
 
     // Twelve by a file; the count has to be repeated.
@@ -98,6 +100,24 @@ async fn a_script_plans_applies_and_waits(engine: Engine) {
     assert_eq!((second.code, &second.json()["counts"]["succeeded"]), (0, &json!(2)), "{}", second.err);
     let deleted = deletions(&app).await;
     assert!(deleted.len() == 12 && deleted.values().all(|n| *n == 1), "{deleted:?}");
+
+    // What was deleted comes back as drafts, and what does not is said.
+    let back = run("", &["undo", &id(&job, "jobId")]).await;
+    assert_eq!((back.code, &back.json()["toChange"]), (0, &json!(10)), "{} {}", back.out, back.err);
+    let said =
+        "come back as drafts with new ids, and without their scheduledTime, mediaUrls, platformSettings";
+    assert!(back.err.contains(said), "{}", back.err);
+    let made = run("", &["apply", &id(&back, "planId"), "--wait"]).await;
+    assert_eq!(
+        (made.code, &made.json()["counts"]["succeeded"]),
+        (0, &json!(10)),
+        "{} {}",
+        made.out,
+        made.err
+    );
+    let items = run("", &["items", &id(&made, "jobId")]).await;
+    let new = items.out.lines().filter(|line| line.contains(r#""newPostGroupId":""#)).count();
+    assert_eq!(new, 10, "{}", items.out);
 
     // One that is cancelled while it runs.
     app.faults(json!([{ "match": { "method": "PUT" }, "delayMs": 300 }])).await;

@@ -50,6 +50,7 @@ enum Verb {
     Pause,
     Resume,
     Reschedule,
+    Write,
     Create,
     Detach,
     Link,
@@ -59,7 +60,7 @@ impl Verb {
     const POSTS: [Self; 4] = [Self::Delete, Self::Pause, Self::Resume, Self::Reschedule];
 
     fn of_post(self) -> bool {
-        Self::POSTS.contains(&self)
+        Self::POSTS.contains(&self) || self == Self::Write
     }
 
     /// The journal's word for its effect.
@@ -67,6 +68,7 @@ impl Verb {
         match self {
             Self::Delete => "post.delete",
             Self::Pause | Self::Resume | Self::Reschedule => "post.update",
+            Self::Write => "post.create",
             Self::Create => "user.create",
             Self::Detach => "user.detach",
             Self::Link => "url.create",
@@ -85,7 +87,7 @@ struct Cell {
     verb: Verb,
     bulk: bool,
     ws: String,
-    /// The post's or user's id; of a user to be made the name.
+    /// The post's or user's id; of a user to be made the name, of a post to be made the text.
     target: String,
     /// The tenant of a post.
     tenant: String,
@@ -101,6 +103,7 @@ impl Cell {
         let users = "/api/v1/workspace/users";
         let matching = match self.verb {
             Verb::Delete => json!({ "method": "DELETE", "postGroupId": self.target }),
+            Verb::Write => json!({ "method": "POST", "path": "/api/v1/create-post", "bodyHas": self.target }),
             Verb::Create => json!({ "method": "POST", "path": users, "bodyHas": self.target }),
             Verb::Detach => json!({ "method": "DELETE", "path": format!("{users}/{}", self.target) }),
             Verb::Link => json!({ "method": "POST", "path": format!("{users}/{}/", self.target) }),
@@ -133,7 +136,12 @@ async fn every_fault_of_every_change_ends_once_and_is_explained(engine: Engine) 
     let from = app.journal(0).await.last().unwrap()["seq"].as_i64().unwrap();
 
     let key = app
-        .key(&app.ws, KeyKind::Workspace, None, &[Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete])
+        .key(
+            &app.ws,
+            KeyKind::Workspace,
+            None,
+            &[Scope::PostsRead, Scope::PostsCreate, Scope::PostsUpdate, Scope::PostsDelete],
+        )
         .await;
     let mut jobs = Vec::new();
     for (ws, plan, planned) in &bulk {
@@ -183,8 +191,8 @@ async fn every_fault_of_every_change_ends_once_and_is_explained(engine: Engine) 
     let mut reached: BTreeMap<OpState, usize> = BTreeMap::new();
     let (mut lies, mut late) = (0, 0);
     for (n, cell) in cells.iter().enumerate() {
-        let operations = told.take_operations(cell);
-        let effects = told.take_effects(cell);
+        let operations = told.take_operations(&app, cell);
+        let effects = told.take_effects(&app, cell);
         if let Err(fault) = cell.check(&operations, effects, answers.get(&n)) {
             faults.push(format!("{}: {fault}; operations {operations:?}, effects {effects}", cell.name()));
         }
@@ -296,7 +304,11 @@ async fn prepare_doors(app: &TestApp, cells: &mut Vec<Cell>) {
             cells.push(Cell { fault, verb, bulk: false, ws: app.ws.clone(), target, tenant: tenant.clone() });
         }
     }
+    let tenant = app.tenant("door-Write").await.id;
     for (n, fault) in FAULTS.iter().enumerate() {
+        let target = format!("Matrix post {n:03}");
+        let (ws, tenant) = (app.ws.clone(), tenant.clone());
+        cells.push(Cell { fault, verb: Verb::Write, bulk: false, ws, target, tenant });
         // Upstream writes addresses small; people do not.
         let name = format!("New-{n}@Test.Example");
         cells.push(Cell {
@@ -362,8 +374,13 @@ async fn send(app: &TestApp, key: &str, people: &Page, cell: &Cell) -> Answer {
         Verb::Pause => Some(json!({ "status": "draft" })),
         Verb::Resume => Some(json!({ "status": "scheduled" })),
         Verb::Reschedule => Some(json!({ "scheduledTime": times::to_iso(app.clock.now() + 3 * DAY) })),
+        Verb::Write => {
+            let at = times::to_iso(app.clock.now() + 3 * DAY);
+            Some(json!({ "content": target, "platforms": ["twitter-1"], "scheduledTime": at }))
+        }
     };
     let (method, path) = match body {
+        Some(_) if cell.verb == Verb::Write => (Method::POST, "/api/v1/create-post".into()),
         None => (Method::DELETE, format!("/api/v1/delete-post/{target}")),
         Some(_) => (Method::PUT, format!("/api/v1/update-post/{target}")),
     };
@@ -410,7 +427,7 @@ impl Told {
             };
             assert_eq!(row.state.as_str(), end, "{op}: the row and the log differ");
             assert!(row.ended_at.is_some() && row.doubted_at.is_some() == (outcomes.len() == 3), "{row:?}");
-            let about = row.asked.username.clone().unwrap_or(row.target);
+            let about = row.asked.username.clone().or(row.asked.content.clone()).unwrap_or(row.target);
             operations
                 .entry(about)
                 .or_default()
@@ -430,6 +447,12 @@ impl Told {
             let user = entry["userId"].as_str().unwrap();
             let about = match action {
                 "user.create" => names[user].clone(),
+                // No more than a digest of the text is on record.
+                "post.create" => {
+                    let id = entry["postGroupId"].as_str().unwrap();
+                    let post = app.control(Method::GET, &format!("posts/{id}"), Value::Null).await;
+                    digest(app, &app.ws, user, post["content"].as_str().unwrap())
+                }
                 _ => entry["postGroupId"].as_str().unwrap_or(user).to_owned(),
             };
             if action != "media.delete" {
@@ -441,8 +464,9 @@ impl Told {
 
     /// Operations of the preparation are about posts of cells too: those before the effects counted here are succeeded
     /// pauses, and are left out.
-    fn take_operations(&mut self, cell: &Cell) -> Vec<Operation> {
-        let mut found = self.operations.remove(&cell.target).unwrap_or_default();
+    fn take_operations(&mut self, app: &TestApp, cell: &Cell) -> Vec<Operation> {
+        let about = if cell.verb == Verb::Write { cell.written(app) } else { cell.target.clone() };
+        let mut found = self.operations.remove(&about).unwrap_or_default();
         if cell.bulk && cell.verb == Verb::Resume {
             let prepared = found.remove(0);
             assert_eq!(prepared.end, OpState::Succeeded);
@@ -450,8 +474,12 @@ impl Told {
         found
     }
 
-    fn take_effects(&mut self, cell: &Cell) -> usize {
-        let about = if cell.verb == Verb::Create { cell.target.to_lowercase() } else { cell.target.clone() };
+    fn take_effects(&mut self, app: &TestApp, cell: &Cell) -> usize {
+        let about = match cell.verb {
+            Verb::Create => cell.target.to_lowercase(),
+            Verb::Write => cell.written(app),
+            _ => cell.target.clone(),
+        };
         self.effects.remove(&(cell.verb.effect().to_owned(), about)).unwrap_or(0)
     }
 
@@ -462,7 +490,16 @@ impl Told {
     }
 }
 
+fn digest(app: &TestApp, ws: &str, tenant: &str, content: &str) -> String {
+    app.app().keyring.content_digest(ws, Some(tenant), content)
+}
+
 impl Cell {
+    /// What a post to be made is known by.
+    fn written(&self, app: &TestApp) -> String {
+        digest(app, &self.ws, &self.tenant, &self.target)
+    }
+
     fn check(&self, operations: &[Operation], effects: usize, answer: Option<&Answer>) -> Result<(), String> {
         let happened =
             operations.iter().filter(|o| matches!(o.end, OpState::Succeeded | OpState::Applied)).count();
@@ -518,15 +555,23 @@ async fn a_refused_workspace_key_ends_each_change_once(engine: Engine) {
     let app = TestApp::spawn(engine).await;
     let people = Page::open(&app).await;
     let mut tried = 0;
-    for verb in
-        [Verb::Delete, Verb::Pause, Verb::Resume, Verb::Reschedule, Verb::Create, Verb::Detach, Verb::Link]
-    {
+    for verb in [
+        Verb::Delete,
+        Verb::Pause,
+        Verb::Resume,
+        Verb::Reschedule,
+        Verb::Write,
+        Verb::Create,
+        Verb::Detach,
+        Verb::Link,
+    ] {
         let (ws, ws_key) = app.add_workspace(&format!("{verb:?}")).await;
-        let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete];
+        let scopes = [Scope::PostsRead, Scope::PostsCreate, Scope::PostsUpdate, Scope::PostsDelete];
         let key = app.key(&ws, KeyKind::Workspace, None, &scopes).await;
         let tenant = app.tenant_of(&ws, &ws_key, &format!("{verb:?}")).await.id;
         let target = match verb {
             Verb::Create => "new@test.example".to_owned(),
+            Verb::Write => "A post under a refused key".to_owned(),
             Verb::Detach | Verb::Link => tenant.clone(),
             _ => app.posts(&tenant, vec![verb.post(app.clock.now())]).await.remove(0),
         };
@@ -541,9 +586,9 @@ async fn a_refused_workspace_key_ends_each_change_once(engine: Engine) {
         assert_eq!((first.status, second.status), (503, 503), "{verb:?}: {} {}", first.text, second.text);
         assert_eq!(app.calls().await, 0, "{verb:?}: nothing is sent with a refused key");
         let mut told = Told::read(&app, from).await;
-        let operations = told.take_operations(&cell);
+        let operations = told.take_operations(&app, &cell);
         assert_eq!((operations.len(), operations[0].end), (1, OpState::Refused), "{verb:?}");
-        assert_eq!(told.take_effects(&cell), 0, "{verb:?}");
+        assert_eq!(told.take_effects(&app, &cell), 0, "{verb:?}");
         tried += 1;
     }
     println!("changes refused for the workspace's key: {tried}, each recorded once, nothing happened");

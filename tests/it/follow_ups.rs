@@ -3,7 +3,7 @@
 use crate::{
     support::{
         databases::{Engine, gateway_on_both_engines},
-        jobs::{delete_job, deletions, ended},
+        jobs::{delete_job, delete_plan, deletions, ended, ticked},
     },
     testapp::{Answer, Browser, Tenant, TestApp, hidden},
 };
@@ -11,8 +11,10 @@ use gatehouse::{
     clock::DAY,
     domain::{
         jobs::{Counts, ItemState},
+        plans::PlanOptions,
         times,
     },
+    jobs::planning,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -292,12 +294,19 @@ async fn there_is_nothing_to_follow_a_job_that_runs_or_is_clean(engine: Engine) 
     let ann = app.tenant("ann").await;
     let ids = app.posts(&ann.id, (0..3).map(|_| json!({ "status": "draft" })).collect()).await;
     app.sweep(&app.ws, &ann.id).await;
-    let clean = delete_job(&app, &ann, &ids[..2]).await;
+    let mut browser = Browser::login(&app).await;
+    // A delete that kept no copies: there is no way back.
+    let plan = delete_plan(&app, &app.ws, ticked(&ann, &ids[..2])).await;
+    let account = app.app().access.account(&app.ws).unwrap();
+    let bare = PlanOptions { keep_backup: false, ..PlanOptions::default() };
+    let plan = planning::remake(app.app(), &account.workspace, &plan, bare).await.unwrap().unwrap();
+    let clean = gatehouse::domain::ids::new_id();
+    app.app().db.confirm_plan(&app.owner, &plan, &clean, "", None, app.clock.now()).await.unwrap();
+    app.app().jobs.ring();
     ended(&app, &clean).await;
     app.app().db.freeze_workspace(&app.owner, &app.ws, Some("audit"), app.clock.now()).await.unwrap();
     app.app().access.reload().await.unwrap();
     let waiting = delete_job(&app, &ann, &ids[2..]).await;
-    let mut browser = Browser::login(&app).await;
     for job in [&clean, &waiting] {
         let page = browser.get(&format!("/w/{}/jobs/{job}", app.ws)).await.text;
         assert!(!page.contains("/follow\""), "{page}");

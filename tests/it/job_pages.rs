@@ -1,6 +1,7 @@
 //! A job's page and its list: what is shown while it runs, to how many tabs, and what can be downloaded.
 
 use crate::{
+    bulk::{confirm, last_id, plan},
     support::{
         databases::{Engine, gateway_on_both_engines},
         jobs::{delete_job, ended},
@@ -17,6 +18,8 @@ gateway_on_both_engines!(
     jobs_are_found_by_state_action_and_person,
     failures_are_explained_and_in_the_files,
     a_copy_is_kept_of_what_a_job_deletes,
+    a_job_is_called_after_what_was_confirmed_and_who_started_it,
+    whoever_started_a_job_is_told_on_the_posts_list,
 );
 
 /// A job of `posts` deletes that does not go on, because its workspace is frozen.
@@ -122,6 +125,70 @@ async fn jobs_are_found_by_state_action_and_person(engine: Engine) {
         let page = browser.get(&format!("{list}?{query}")).await;
         assert_eq!(page.status, 400, "a mistake is not an empty list: {}", page.text);
     }
+}
+
+/// What the plan left out is counted, but not in the heading: the number that was typed stands there.
+async fn a_job_is_called_after_what_was_confirmed_and_who_started_it(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let post = |status: &str| json!({ "status": status, "content": "Spring" });
+    let mut posts: Vec<_> = (0..12).map(|_| post("draft")).collect();
+    posts.extend([post("published"), post("published")]);
+    app.posts(&ann.id, posts).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let mut browser = Browser::login(&app).await;
+    let fields = [("action", "delete"), ("scope", "matching"), ("filter", "q=Spring")];
+    let page = plan(&mut browser, &app.ws, &fields).await;
+    let shown = browser.get(&page).await.text;
+    assert!(shown.contains("inputmode=\"numeric\"") && shown.contains("delete 12"), "{shown}");
+    // The number alone is enough: keys of digits have no letters.
+    let wrong = confirm(&mut browser, &page, &[("confirm", "14"), ("reason", "over")]).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.text);
+    let done = confirm(&mut browser, &page, &[("confirm", "12"), ("reason", "over")]).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    let job = last_id(done.header("location"));
+    assert_eq!(ended(&app, &job).await.total(), 14);
+    let shown = browser.get(&format!("/w/{}/jobs/{job}", app.ws)).await.text;
+    for said in ["<h1>Delete 12 posts</h1>", "<b>14</b>", "<dt>Started by</dt><dd>Owner, "] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let list = browser.get(&format!("/w/{}/jobs", app.ws)).await.text;
+    assert!(list.contains("Delete 12 posts</a><small class=\"clip\">Owner</small>"), "{list}");
+    assert!(list.contains(">Owner</option>"), "{list}");
+}
+
+async fn whoever_started_a_job_is_told_on_the_posts_list(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let ann = app.tenant("ann").await;
+    let ids = app.posts(&ann.id, (0..4).map(|_| json!({ "status": "draft" })).collect()).await;
+    app.sweep(&app.ws, &ann.id).await;
+    let path = json!({ "path": format!("/api/v1/delete-post/{}", ids[1]) });
+    app.faults(json!([{ "match": path, "status": 400, "body": { "error": "No, because" } }])).await;
+    let mut browser = Browser::login(&app).await;
+    let list = format!("/w/{}/posts?status=draft&per=25", app.ws);
+    let first = delete_job(&app, &ann, &ids[..2]).await;
+    ended(&app, &first).await;
+    let second = delete_job(&app, &ann, &ids[2..3]).await;
+    ended(&app, &second).await;
+    let both = browser.get(&list).await.text;
+    for said in [
+        "Job “Delete 2 posts” finished: 1 deleted, 1 failed.",
+        "Job “Delete 1 post” finished: 1 deleted.",
+        "aria-label=\"View the job Delete 2 posts\"",
+    ] {
+        assert!(both.contains(said), "{said}: {both}");
+    }
+    // It stays until it is looked at …
+    assert!(browser.get(&list).await.text.contains("Delete 2 posts"));
+    let seen = browser.get(&format!("/w/{}/jobs/{first}", app.ws)).await;
+    assert_eq!(seen.status, 200);
+    let rest = browser.get(&list).await.text;
+    assert!(!rest.contains("Delete 2 posts") && rest.contains("Delete 1 post"), "{rest}");
+    // … or dismissed, which leads back to the list as it was.
+    let filter = [("filter", "status=draft&per=25")];
+    let gone = browser.submit(&list, &format!("/w/{}/jobs/{second}/seen", app.ws), &filter).await;
+    assert_eq!(gone.header("location"), list);
+    assert!(!browser.get(&list).await.text.contains("class=\"banner"));
 }
 
 async fn a_copy_is_kept_of_what_a_job_deletes(engine: Engine) {

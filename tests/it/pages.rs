@@ -190,7 +190,7 @@ async fn a_workspace_key_is_tried_before_it_is_kept(engine: Engine) {
         (form("Second", app.sandbox.url(), bad_key.clone()), "PostPost does not know this key"),
         (form("Second", "http://127.0.0.1:1".into(), bad_key.clone()), "cannot be reached"),
         (form("First", app.sandbox.url(), fresh), "There is a workspace of this name already"),
-        (form("Second", "http://example.com".into(), "short".into()), "use https"),
+        (form("Second", "http://example.com".into(), "brief".into()), "use https"),
     ];
     for (fields, words) in cases {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();

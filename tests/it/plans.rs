@@ -338,9 +338,14 @@ async fn a_plan_is_previewed_again(engine: Engine) {
     let posts = app.posts(&ann.id, drafts(5)).await;
     app.sweep(&app.ws, &ann.id).await;
     let mut browser = Browser::login(&app).await;
-    let left_out = format!("{}:{}", ann.id, posts[4]);
-    let fields =
-        [("scope", "matching".to_owned()), ("filter", "status=draft".to_owned()), ("exclude", left_out)];
+    let shown = format!("{0}:{1} {0}:{2}", ann.id, posts[3], posts[4]);
+    let ticked = format!("{}:{}", ann.id, posts[3]);
+    let fields = [
+        ("scope", "matching".to_owned()),
+        ("filter", "status=draft".to_owned()),
+        ("shown", shown),
+        ("post", ticked),
+    ];
     let plan = plan_of(&mut browser, &app, "delete", &fields).await;
     assert!(browser.get(&plan).await.text.contains("Delete 4 posts of 1 tenant."));
     let late = app.posts(&ann.id, drafts(2)).await;

@@ -2,6 +2,8 @@
 //! other goes on, nothing is done twice, and what the first writes late is refused. `GATEHOUSE_TEST_LEASE` is the lease
 //! in seconds; `default` is the program's own.
 
+mod rotation;
+
 use crate::{
     support::{
         chance::Chance,
@@ -45,7 +47,13 @@ gateway_on_postgres!(
     a_worker_that_stood_still_does_nothing_twice,
     a_killed_workers_job_is_taken_over,
     a_revoked_key_is_refused_on_the_other_replica,
+    a_fleet_that_switches_at_random_is_never_refused,
+    without_an_overlap_one_client_is_never_refused,
 );
+
+use rotation::{
+    a_fleet_that_switches_at_random_is_never_refused, without_an_overlap_one_client_is_never_refused,
+};
 
 /// Upstream's delay per delete.
 const DELAY: u64 = 60;

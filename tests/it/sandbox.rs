@@ -3,10 +3,13 @@
 //! Here the bench they run on, and authentication and workspace users; the rest by subject below. Each test has
 //! a sandbox, a folder and a port of its own, and nothing waits for a clock.
 
+mod engagement;
 mod failures;
 mod media;
+mod plans;
 mod posts;
 mod publishing;
+mod webhooks;
 mod world;
 
 use std::time::Duration;

@@ -5,16 +5,21 @@
 mod admins;
 mod audit;
 mod coverage;
+mod created_posts;
 mod disk;
 mod facts;
 mod follow_ups;
 mod idempotency;
 mod jobs;
+mod key_rotations;
 mod keys;
 mod migrations;
+mod notices;
 mod operations;
 mod plans;
 mod posts;
+mod saved_views;
+mod selections;
 mod sessions;
 mod tenants;
 mod workspaces;
@@ -24,7 +29,7 @@ use crate::support::databases::execute;
 use gatehouse::{
     clock::Millis,
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType, Context, Entry},
         ids::new_id,
         plans::{BulkAction, Plan, PlanItem, PlanOptions, Source, Summary},
@@ -147,6 +152,7 @@ async fn first_admin(db: &Db) -> Admin {
         instance_owner: true,
         created_at: NOW,
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let link = token_hash("link");
     db.put_setup_link(&link, NOW + 1).await.expect("a link");
@@ -206,6 +212,7 @@ async fn plan(db: &Db, workspace_id: &str, posts: &[Post]) -> (Plan, Vec<PlanIte
             updated_at: post.updated_at,
             wanted_at: None,
             target_at: None,
+            backup: None,
             skip: None,
         })
         .collect();

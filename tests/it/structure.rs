@@ -34,6 +34,8 @@ const PLACES: &[Rule] = &[
         &["http/", "http.rs", "app.rs", "app/", "sandbox/"],
         "the web framework stays in http and app",
     ),
+    // The log's filter names it, to keep it quiet.
+    ("rmcp", &["http/api/", "cli.rs"], "the SDK of `/mcp` stays at the tenant door"),
     ("env::var", &["config.rs", "config/"], "the environment is read once, in config"),
     ("env::vars", &["config.rs", "config/"], "the environment is read once, in config"),
     ("env::var_os", &["config.rs", "config/"], "the environment is read once, in config"),

@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod log;
 pub mod process;
+pub mod recorder;
 #[cfg(feature = "postgres-tests")]
 pub mod tcp_proxy;
 pub mod tiny;

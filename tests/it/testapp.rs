@@ -6,10 +6,10 @@ use gatehouse::{
     clock::Clock,
     config::{Config, Settings},
     domain::{
-        admins::Admin,
+        admins::{Admin, Preferences},
         audit::{Actor, ActorType},
         ids,
-        keys::{KeyKind, NewKey, Scope, Scopes},
+        keys::{KeyKind, KeyRules, NewKey, Scope, Scopes},
         workspaces::Environment,
     },
     envelope,
@@ -151,7 +151,7 @@ impl TestApp {
         let users = app.upstream.list_users(&account.endpoint, "test", Patience::DOOR).await.unwrap();
         app.db.import_tenants(&self.owner, ws, &users, self.clock.now()).await.unwrap();
         app.access.reload().await.unwrap();
-        let scopes = [Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead];
+        let scopes: Vec<Scope> = Scopes::new(Scope::ALL.iter().copied()).handed_on().iter().collect();
         let key = self.key(ws, KeyKind::Tenant, Some(&id), &scopes).await;
         Tenant { id, key }
     }
@@ -162,6 +162,7 @@ impl TestApp {
             tenant_id: tenant.map(str::to_owned),
             name: format!("{kind} key"),
             scopes: Scopes::new(scopes.iter().copied()),
+            rules: KeyRules::default(),
             expires_at: None,
         };
         create_key(self.app(), &self.owner, "Owner", ws, new).await.unwrap().1
@@ -325,6 +326,7 @@ async fn first_admin(running: &Running) -> Actor {
         instance_owner: true,
         created_at: app.clock.now(),
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     let token = running.setup_link.as_ref().unwrap().rsplit('/').next().unwrap();
     let hash = hash_password(app, PASSWORD).await.unwrap();

@@ -14,6 +14,8 @@ pub struct Door {
 /// Why there is no answer to use.
 pub struct Failure {
     text: String,
+    /// The gateway's word for it; empty where it said none.
+    pub code: String,
     /// Whether asking again may help: nothing was heard of the gateway, or it is away for a moment.
     pub passing: bool,
 }
@@ -56,7 +58,11 @@ impl Door {
         if !body.is_null() {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let lost = |error: reqwest::Error| Failure { text: error.without_url().to_string(), passing: true };
+        let lost = |error: reqwest::Error| Failure {
+            text: error.without_url().to_string(),
+            code: String::new(),
+            passing: true,
+        };
         let answer = request.send().await.map_err(lost)?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(lost)?;
@@ -70,6 +76,7 @@ impl Door {
                 };
                 Err(Failure {
                     text,
+                    code: value["code"].as_str().unwrap_or_default().to_owned(),
                     passing: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
                 })
             }

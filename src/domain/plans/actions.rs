@@ -4,14 +4,27 @@ use crate::domain::{keys::Scope, words};
 
 words! {
     /// What bulk work does to posts.
-    BulkAction { Delete = "delete", Pause = "pause", Resume = "resume", Reschedule = "reschedule" }
+    BulkAction {
+        Delete = "delete",
+        Pause = "pause",
+        Resume = "resume",
+        Reschedule = "reschedule",
+        /// Deleted posts are made again, from their backups.
+        Recreate = "recreate",
+    }
 }
 
 impl BulkAction {
+    /// What can be chosen for posts that are there.
+    pub fn of_posts(word: &str) -> Option<Self> {
+        Self::parse(word).filter(|action| *action != Self::Recreate)
+    }
+
     /// What a key needs to do this to posts.
     pub fn scope(self) -> Scope {
         match self {
             Self::Delete => Scope::PostsDelete,
+            Self::Recreate => Scope::PostsCreate,
             Self::Pause | Self::Resume | Self::Reschedule => Scope::PostsUpdate,
         }
     }
@@ -23,6 +36,7 @@ impl BulkAction {
             Self::Pause => "Pause",
             Self::Resume => "Resume",
             Self::Reschedule => "Reschedule",
+            Self::Recreate => "Recreate",
         }
     }
 }
@@ -45,6 +59,8 @@ words! {
         Locked = "locked",
         Changed = "changed",
         LimitReached = "limit_reached",
+        AlreadyRecreated = "already_recreated",
+        IncompleteCopy = "incomplete_copy",
     }
 }
 
@@ -66,6 +82,10 @@ impl SkipReason {
             Self::TenantDetached => "The tenant is detached",
             Self::Locked => "In another running job",
             Self::Changed => "Changed since the preview",
+            Self::AlreadyRecreated => "Already recreated from this backup",
+            Self::IncompleteCopy => {
+                "Its backup cannot be read, or has no text or no account: PostPost makes no post of it"
+            }
             Self::LimitReached => "The tenant's plan limit was reached",
         }
     }

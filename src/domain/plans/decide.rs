@@ -21,6 +21,8 @@ pub struct Circumstances<'a> {
     pub tenant_frozen: bool,
     pub tenant_detached: bool,
     pub locked: bool,
+    /// Of a deleted post: something was made of its backup already.
+    pub recreated: bool,
     /// The workspace lets published posts be deleted.
     pub delete_any: bool,
 }
@@ -72,6 +74,12 @@ pub fn decide(
             _ if due_soon => Err(DueSoon),
             _ => Ok(None),
         },
+        // What it was then holds nothing up: it comes back as a draft without a time, which nothing publishes.
+        BulkAction::Recreate if around.recreated => Err(AlreadyRecreated),
+        BulkAction::Recreate if post.content.trim().is_empty() || post.platforms.is_empty() => {
+            Err(IncompleteCopy)
+        }
+        BulkAction::Recreate => Ok(None),
         _ if !post.status.may_update() => Err(NotUpdatable),
         BulkAction::Pause => match post.status {
             PostStatus::Draft => Err(AlreadyDone),

@@ -30,7 +30,7 @@ pub fn demands(action: BulkAction, count: i64, tenants: usize, matching: bool) -
     let few = count <= FEW && tenants <= 1 && !large;
     let typed = match action {
         BulkAction::Delete => !few,
-        BulkAction::Resume | BulkAction::Reschedule => large,
+        BulkAction::Resume | BulkAction::Reschedule | BulkAction::Recreate => large,
         BulkAction::Pause => false,
     };
     let delete = action == BulkAction::Delete;
@@ -62,6 +62,12 @@ impl Proof {
     }
 }
 
+/// The same where the verb stands beside the field: the number alone is enough, so that it can be typed on keys of digits.
+pub fn typed_count_matches(wanted: &str, typed: &str) -> bool {
+    let count = wanted.split_whitespace().last().unwrap_or_default();
+    typed_matches(wanted, typed) || !count.is_empty() && typed_matches(count, typed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +86,7 @@ mod tests {
         assert_eq!(of(Pause, 2, 2, false), plain(true, false));
         assert_eq!(of(Pause, 2, 1, true), plain(true, true));
         assert_eq!(of(Pause, 1_001, 9, false), plain(true, true));
-        for action in [Resume, Reschedule] {
+        for action in [Resume, Reschedule, Recreate] {
             assert_eq!(of(action, 3, 1, false), plain(true, false));
             assert_eq!(of(action, 1_000, 9, false), plain(true, false));
             assert_eq!(of(action, 812, 9, true), typed(&format!("{action} 812"), false));
@@ -97,6 +103,13 @@ mod tests {
     fn typed_counts() {
         assert!(typed_matches("delete 4180", " Delete  4,180 "));
         assert!(!typed_matches("delete 4180", "delete 418") && !typed_matches("delete 1", "delete"));
+        assert!(!typed_matches("delete 4180", "4180"));
+        assert!(
+            ["4180", " 4,180", "DELETE 4180"].iter().all(|typed| typed_count_matches("delete 4180", typed))
+        );
+        for typed in ["418", "delete", "", "pause 4180", "4180 delete", "4180 4180"] {
+            assert!(!typed_count_matches("delete 4180", typed), "{typed}");
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn read_line(number: usize, fields: &[&str], zone: &str) -> Result<Line, String>
     let action = match field(2) {
         "" => None,
         word => Some(
-            BulkAction::parse(&word.to_lowercase())
+            BulkAction::of_posts(&word.to_lowercase())
                 .ok_or("The action is none of delete, pause, resume and reschedule")?,
         ),
     };

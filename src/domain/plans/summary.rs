@@ -35,6 +35,8 @@ pub struct Summary {
     pub soon: i64,
     /// Posts without a new time: those a resume publishes at once.
     pub untimed: i64,
+    /// Deleted posts that had media, which no backup holds.
+    pub media: i64,
 }
 
 impl Summary {
@@ -144,6 +146,7 @@ mod tests {
             updated_at: 0,
             wanted_at: None,
             target_at: None,
+            backup: None,
             skip,
         }
     }

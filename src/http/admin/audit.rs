@@ -22,17 +22,18 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-const PAGE: usize = 50;
 /// Tenants to choose from; others are filtered for by a link on their page.
 const TENANTS: i64 = 500;
 /// What a list's address holds beside the filter.
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
 /// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: [(&str, &str); 33] = [
+const ACTIONS: &[(&str, &str)] = &[
     ("post.", "Posts: all"),
+    ("post.create", "post.create"),
     ("post.delete", "post.delete"),
     ("post.update", "post.update"),
+    ("media.upload_url", "media.upload_url"),
     ("job.", "Bulk jobs: all"),
     ("job.create", "job.create"),
     ("job.pause", "job.pause"),
@@ -49,7 +50,24 @@ const ACTIONS: [(&str, &str); 33] = [
     ("tenant.unfreeze", "tenant.unfreeze"),
     ("key.", "Keys: all"),
     ("key.create", "key.create"),
+    ("key.update", "key.update"),
+    ("key.rotate", "key.rotate"),
+    ("key.activate", "key.activate"),
+    ("key.retire", "key.retire"),
+    ("key.lapse", "key.lapse"),
+    ("key.cancel_rotation", "key.cancel_rotation"),
     ("key.revoke", "key.revoke"),
+    ("webhook.", "Webhooks: all"),
+    ("webhook.create", "webhook.create"),
+    ("webhook.update", "webhook.update"),
+    ("webhook.delete", "webhook.delete"),
+    ("webhook.rotate_secret", "webhook.rotate_secret"),
+    ("linkedin.", "LinkedIn: all"),
+    ("linkedin.react", "linkedin.react"),
+    ("linkedin.unreact", "linkedin.unreact"),
+    ("linkedin.comment", "linkedin.comment"),
+    ("linkedin.uncomment", "linkedin.uncomment"),
+    ("bookmark.change", "bookmark.change"),
     ("workspace.", "Workspaces: all"),
     ("workspace.create", "workspace.create"),
     ("workspace.replace_key", "workspace.replace_key"),
@@ -191,9 +209,10 @@ async fn render(visit: &Visit, workspace_id: Option<&str>) -> Result<Answer, Err
         }
     };
     let filter = AuditFilter { workspace_id: workspace_id.map(str::to_owned), ..filter };
-    let mut entries = db.audit_page(&filter, before, after, PAGE as i64 + 1).await?;
-    let more = entries.len() > PAGE;
-    entries.truncate(PAGE);
+    let size = visit.admin.preferences.rows_per_page;
+    let mut entries = db.audit_page(&filter, before, after, size + 1).await?;
+    let more = entries.len() as i64 > size;
+    entries.truncate(size as usize);
     if after.is_some() {
         entries.reverse();
     }

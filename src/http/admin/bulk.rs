@@ -286,7 +286,7 @@ struct ResultLine {
 }
 
 impl ResultLine {
-    const COLUMNS: [&'static str; 17] = [
+    const COLUMNS: [&'static str; 18] = [
         "n",
         "tenant_id",
         "tenant",
@@ -304,9 +304,10 @@ impl ResultLine {
         "time_granted",
         "ended",
         "operation",
+        "new_post_id",
     ];
 
-    fn fields(&self) -> [String; 17] {
+    fn fields(&self) -> [String; 18] {
         let time = |at: Option<Millis>| at.map(times::to_iso).unwrap_or_default();
         let platforms: Vec<String> =
             self.platforms.split(", ").filter(|p| !p.is_empty()).map(platform_label).collect();
@@ -331,6 +332,7 @@ impl ResultLine {
             time(self.item.granted_at),
             time(self.item.ended_at),
             self.item.op_id.clone().unwrap_or_default(),
+            self.item.created_id.clone().unwrap_or_default(),
         ]
     }
 }

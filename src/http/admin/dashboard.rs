@@ -42,7 +42,10 @@ pub async fn show(mut visit: Visit) -> Result<Answer, Error> {
         return Ok(first_steps(&visit, Some(&ws)));
     }
     let about = AuditFilter { workspace_id: Some(ws.clone()), ..AuditFilter::default() };
-    let jobs = db.unfinished_jobs().await?;
+    let mut jobs = Vec::new();
+    for job in db.unfinished_jobs().await?.iter().filter(|job| job.workspace_id == ws) {
+        jobs.push(jobs::row(job, "", &jobs::starter(&visit.app, job).await?, now));
+    }
     let page = DashboardPage {
         data_line: data_line(tenants, never, failing, oldest),
         data_link: (failing > 0).then(|| Link::new("Show them", format!("/w/{ws}/tenants?state=failing"))),
@@ -50,7 +53,7 @@ pub async fn show(mut visit: Visit) -> Result<Answer, Error> {
         tiles: numbers::tiles(&visit, &ws, tenants, now).await?,
         days: Some(charts::days(&visit, &ws, now).await?),
         failures: charts::failures(&visit, &ws, now).await?,
-        jobs: jobs.iter().filter(|job| job.workspace_id == ws).map(|job| jobs::row(job, "", now)).collect(),
+        jobs,
         operations: operations(&visit, &ws, now).await?,
         operations_url: format!("/w/{ws}/operations"),
         audit: audit::latest(&visit, about, 10).await?,

@@ -2,12 +2,12 @@
 
 use super::{
     super::{Answer, Call, Error},
-    form::query_string,
-    present,
+    form::{Form, query_string},
+    post_filter, present,
     views::{ErrorPage, Link},
     visit::bare_shell,
 };
-use crate::app::App;
+use crate::{app::App, domain::ids};
 
 /// Renders an error of the HTML door. Without a session, a GET leads to the log-in page and back.
 pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
@@ -26,6 +26,7 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
             "Interrupted",
             "Go back, reload the page and see whether it shows what you asked for. If not, fill the form in anew.",
         ),
+        Error::NothingToDo(_) => ("Nothing to do", "Go back and choose other posts, or other filters."),
         _ => advice(described.status),
     };
     let page = ErrorPage {
@@ -35,11 +36,25 @@ pub fn render_error(app: &App, call: &Call, error: &Error) -> Answer {
         happened: format!("{}.", described.text.trim_end_matches('.')),
         todo: todo.into(),
         request_id: call.request_id.clone(),
-        link: matches!(error, Error::LoginNeeded).then(|| Link::new("Sign in", "/login")),
+        link: match error {
+            Error::LoginNeeded => Some(Link::new("Sign in", "/login")),
+            Error::NothingToDo(_) | Error::Invalid(_) => list_of(call),
+            _ => None,
+        },
     };
     let mut answer = present::page_with_status(described.status, &page);
     error.add_headers(&described, &mut answer);
     answer
+}
+
+/// The posts list that a form came from, with its filters and what was selected before.
+fn list_of(call: &Call) -> Option<Link> {
+    let form = Form::from_body(call).ok()?;
+    form.pairs().iter().find(|(name, _)| name == "filter")?;
+    let query = post_filter::read(&Form::from_text(form.get("filter"))).ok()?;
+    let base = format!("/w/{}/posts", call.param("ws"));
+    let select: Vec<_> = form.some("selection").map(|id| ("select", id)).into_iter().collect();
+    ids::is_own_id(call.param("ws")).then(|| Link::new("Back to the posts", query.url(&base, &select)))
 }
 
 /// Live updates read the status; they must not be led to a page.

@@ -29,7 +29,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     }
     match follow_ups::make(&visit.app, visit.workspace()?, &job, purpose, &visit.admin.id).await {
         Ok(plan) => Ok(Answer::see_other(&format!("/w/{}/plans/{}", plan.workspace_id, plan.id))),
-        Err(planning::Error::Empty) => Ok(Answer::see_other(&back)),
+        Err(planning::Error::NothingLeft) => Ok(Answer::see_other(&back)),
         Err(error) => Err(error.into()),
     }
 }
@@ -46,6 +46,7 @@ fn text(offer: &Offer) -> String {
         (Purpose::Retry, _, Some(n)) => format!("Retry {n} retryable…"),
         (Purpose::Retry, _, None) => "Retry…".into(),
         (Purpose::Undo, BulkAction::Resume, Some(n)) => format!("Resume these {n}…"),
+        (Purpose::Undo, BulkAction::Recreate, Some(n)) => format!("Recreate {n} as drafts…"),
         (Purpose::Undo, BulkAction::Reschedule, _) => "Restore previous times…".into(),
         (Purpose::Undo, BulkAction::Pause, _) => "Pause those not yet published…".into(),
         (Purpose::Undo, ..) => "Undo…".into(),

@@ -3,7 +3,7 @@
 use super::super::{Call, Error};
 
 /// Fields that a form may send any number of times: ticked rows and boxes.
-const MANY: &[&str] = &["post", "exclude", "scopes"];
+const MANY: &[&str] = &["post", "scopes"];
 
 #[derive(Debug, Clone, Default)]
 pub struct Form(Vec<(String, String)>);

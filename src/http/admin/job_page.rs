@@ -3,7 +3,7 @@
 use super::{
     super::{Answer, Error},
     follow_ups,
-    jobs::{counters, job_of, pace, state, title},
+    jobs::{counters, job_of, pace, starter, state, title},
     present,
     views::{Badge, Failure, FailureGroup, JobItem as ItemRow, JobPage, JobTenant, Link, Pager, Tab},
     visit::Visit,
@@ -40,6 +40,12 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         tenants.iter().map(|t| t.0.as_str()).chain(items.iter().map(|i| i.tenant_id.as_str())).collect();
     let names = app.db.tenant_names(&job.workspace_id, &ids).await?;
     let contents = contents(&visit, &job, &items).await?;
+    // Whoever waits for it sees it now; it is shown even where that cannot be noted.
+    if job.state.is_final()
+        && let Err(error) = app.db.note_seen(&job.workspace_id, &visit.admin.id, &job.id).await
+    {
+        tracing::warn!(%error, "that a job was seen could not be noted");
+    }
     let word = state(&job, now);
     let is_final = job.state.is_final();
     let counters = counters(&job.counts);
@@ -76,7 +82,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         time_left: pace
             .map(|(_, left)| format!("about {}", present::span(left * SECOND)))
             .unwrap_or_default(),
-        actor: job.actor.name.clone(),
+        actor: starter(app, &job).await?,
         reason: job.reason.clone(),
         started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
         finished: job.ended_at.map(|at| present::exact_moment(at, now)),
@@ -144,7 +150,7 @@ pub fn summary(app: &App, job: &Job) -> String {
         "cancelling" => format!("Cancelling, finishing {} in flight.", c.running),
         "starting" => {
             let at = job.starts_at.unwrap_or(now);
-            let (left, at) = (present::span(at - now), present::moment(at, now).absolute);
+            let (left, at) = (present::span(at - now), present::exact_moment(at, now).absolute);
             format!("Starts in {left}, at {at}. Nothing is sent before, and it can still be cancelled.")
         }
         "queued" => "Waiting for its turn: one job of a workspace runs at a time.".into(),
@@ -320,15 +326,26 @@ fn item_row(
         Some(reason) if item.state == ItemState::Skipped => reason.text().to_owned(),
         _ => item.message.clone().unwrap_or_default(),
     };
-    let time = |at: Millis| present::moment(at, now).absolute;
+    let time = |at: Millis| present::exact_moment(at, now).absolute;
+    let created = item.created_id.as_ref();
+    let detail = if created.is_some() { "Made again as a draft".to_owned() } else { detail };
     let times = match (item.target_at, item.granted_at) {
         (Some(asked), Some(got)) if asked != got => format!("asked {}, got {}", time(asked), time(got)),
         (_, Some(got)) if job.action != BulkAction::Delete => time(got),
+        _ if job.action == BulkAction::Recreate => {
+            item.expected_at.map(|at| format!("was scheduled for {}", time(at))).unwrap_or_default()
+        }
         _ => String::new(),
     };
+    let url = |post: &String| format!("/w/{}/posts/{}/{post}", job.workspace_id, item.tenant_id);
     ItemRow {
-        post: item.post_id.clone(),
-        url: format!("/w/{}/posts/{}/{}", job.workspace_id, item.tenant_id, item.post_id),
+        post: created.unwrap_or(&item.post_id).clone(),
+        url: match created {
+            Some(post) => url(post),
+            // It is not there any more.
+            None if job.action == BulkAction::Recreate => String::new(),
+            None => url(&item.post_id),
+        },
         content,
         tenant: names.get(&item.tenant_id).cloned().unwrap_or_else(|| item.tenant_id.clone()),
         badge: Badge::item(item.state.as_str()),

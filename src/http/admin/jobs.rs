@@ -10,6 +10,7 @@ use crate::{
     app::App,
     clock::{Millis, SECOND},
     domain::{
+        audit::ActorType,
         ids,
         jobs::{Counts, Job, JobState, Wanted},
         plans::BulkAction,
@@ -18,7 +19,6 @@ use crate::{
     store::{self, jobs::JobFilter},
 };
 
-const JOBS_PER_PAGE: i64 = 50;
 /// The rate is that of the last so many milliseconds: what was paused or held up before says nothing about what is left.
 const RATE_WINDOW: i64 = 20 * SECOND;
 
@@ -47,9 +47,9 @@ impl Show {
     }
 }
 
-/// "Delete 4,180 posts"
+/// "Delete 4,180 posts": as many as were confirmed. Those the plan left out are items of the job too, and are counted below.
 pub fn title(job: &Job) -> String {
-    format!("{} {}", job.action.label(), present::count(job.counts.total()).of("post", "posts"))
+    format!("{} {}", job.action.label(), present::count(job.confirmed).of("post", "posts"))
 }
 
 /// The word pages and live updates use: between what was asked and what is so, and how it ended.
@@ -98,13 +98,22 @@ pub async fn pace(app: &App, job: &Job) -> store::Result<Option<(f64, i64)>> {
     Ok(Some((rate, ((job.counts.pending + job.counts.running) as f64 / rate).ceil() as i64)))
 }
 
-pub fn row(job: &Job, workspace: &str, now: Millis) -> JobRow {
+/// Who has started a job, as the pages call them: people by their names, which an entry of the log does not know.
+pub async fn starter(app: &App, job: &Job) -> store::Result<String> {
+    let person = match job.actor.kind() {
+        ActorType::Admin => app.db.admin(&job.actor.id).await?,
+        _ => None,
+    };
+    Ok(person.map_or_else(|| job.actor.name.clone(), |(admin, _)| admin.name))
+}
+
+pub fn row(job: &Job, workspace: &str, actor: &str, now: Millis) -> JobRow {
     JobRow {
         id: job.id.clone(),
         url: format!("/w/{}/jobs/{}", job.workspace_id, job.id),
         title: title(job),
         workspace: workspace.into(),
-        actor: job.actor.name.clone(),
+        actor: actor.into(),
         badge: Badge::job(state(job, now)),
         counters: counters(&job.counts),
         started: present::exact_moment(job.started_at.unwrap_or(job.created_at), now),
@@ -140,9 +149,10 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         action,
         actor: actor.clone(),
     };
-    let mut jobs = visit.app.db.jobs(&workspace.id, &filter, before, JOBS_PER_PAGE + 1).await?;
-    let more = jobs.len() as i64 > JOBS_PER_PAGE;
-    jobs.truncate(JOBS_PER_PAGE as usize);
+    let size = visit.admin.preferences.rows_per_page;
+    let mut jobs = visit.app.db.jobs(&workspace.id, &filter, before, size + 1).await?;
+    let more = jobs.len() as i64 > size;
+    jobs.truncate(size as usize);
     let chosen: Vec<(&str, &str)> = [
         ("state", show.map(Show::as_str)),
         ("action", action.map(BulkAction::as_str)),
@@ -173,10 +183,14 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
             .collect(),
         result_line: "Newest first".into(),
         filtered: before.is_some() || !chosen.is_empty(),
-        rows: jobs.iter().map(|job| row(job, &workspace.name, now)).collect(),
+        rows: jobs.iter().map(|job| row(job, &workspace.name, name_of(&actors, job), now)).collect(),
         pager: Pager::times(before.map(|_| link(None)), older),
     };
     Ok(present::page(&page))
+}
+
+fn name_of<'a>(actors: &'a [(String, String)], job: &'a Job) -> &'a str {
+    actors.iter().find(|(id, _)| *id == job.actor.id).map_or(&job.actor.name, |(_, name)| name)
 }
 
 pub async fn pause(visit: Visit) -> Result<Answer, Error> {
@@ -209,6 +223,7 @@ pub async fn cancel_form(visit: Visit) -> Result<Answer, Error> {
     let done = present::count(job.counts.succeeded);
     let consequence = match job.action {
         BulkAction::Delete => format!("{done} already deleted cannot be restored."),
+        BulkAction::Recreate => format!("{done} already made stay as drafts."),
         _ => format!("{done} already changed stay as they are now."),
     };
     let page = CancelPage {

@@ -1,45 +1,54 @@
-//! Gateway keys: list, one key, revoking. Making one is `keys::create`. Must not see a key's secret after it was made.
+//! Gateway keys: list, one key, revoking. Making one is `keys::create`, changing one `keys::rules`, replacing one
+//! `keys::rotate`. Must not see a key's secret after it was made.
 
 mod create;
+mod rotate;
+mod rules;
 
 pub use create::{create, create_key, new};
+pub use rotate::{cancel_rotation, rotate, rotate_form, rotate_key};
+pub use rules::set_rules;
 
 use super::{
     super::{Answer, Error},
     audit,
     form::query_string,
-    present,
-    views::{Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, Pager, RevokeKeyPage, Tab},
+    present::{self, Clocks},
+    views::{
+        Badge, CopyId, Count, KeyListPage, KeyPage, KeyRow, KeyRulesForm, KeyUserRow, Link, Pager,
+        RevokeKeyPage, Tab,
+    },
     visit::Visit,
 };
 use crate::{
-    clock::{DAY, Millis},
+    clock::DAY,
     domain::{
+        admins::Right,
         ids,
-        keys::{Key, KeyKind, KeyStatus, Scopes},
+        keys::{Key, KeyKind, Scopes},
+        secrets,
     },
     store::{
         audit::AuditFilter,
-        keys::{KeyFilter, KeyList},
+        keys::{KeyFilter, KeyList, KeyUser},
     },
 };
 use std::collections::HashMap;
 
-const PAGE: usize = 50;
-
-const TABS: [(&str, Option<KeyList>); 6] = [
+const TABS: [(&str, Option<KeyList>); 7] = [
     ("All", None),
     ("Active", Some(KeyList::Active)),
     ("Expires soon", Some(KeyList::Expiring)),
     ("Unused for 90 days", Some(KeyList::Unused)),
-    ("Expired", Some(KeyList::Expired)),
+    ("In rotation", Some(KeyList::Rotating)),
+    ("Expired or replaced", Some(KeyList::Expired)),
     ("Revoked", Some(KeyList::Revoked)),
 ];
 
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let db = &visit.app.db;
     let ws = &visit.workspace()?.id;
-    let now = visit.app.clock.now();
+    let clocks = visit.clocks();
     let bad = |what: &str| Error::bad("invalid_filter", format!("{what}: there is no such filter"));
     let list = match visit.form.some("status") {
         None => None,
@@ -54,18 +63,19 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         place => Ok(place),
     };
     let (before, after) = (place("before")?, place("after")?);
-    let filter = KeyFilter { tenant_id: tenant, list, now };
-    let limit = PAGE as i64 + 1;
+    let filter = KeyFilter { tenant_id: tenant, list, now: clocks.now };
+    let size = visit.admin.preferences.rows_per_page;
+    let (limit, size) = (size + 1, size as usize);
     let mut keys = match after {
         Some(after) => db.keys_after(ws, &filter, after, limit).await?,
         None => db.keys(ws, &filter, before, limit).await?,
     };
-    let more = keys.len() > PAGE;
+    let more = keys.len() > size;
     if after.is_some() {
-        let extra = keys.len().saturating_sub(PAGE);
+        let extra = keys.len().saturating_sub(size);
         keys.drain(..extra);
     }
-    keys.truncate(PAGE);
+    keys.truncate(size);
 
     let base = format!("/w/{ws}/keys");
     let url = |list: Option<KeyList>, place: Option<(&str, &str)>| {
@@ -104,7 +114,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
             keys.first().filter(|_| newer).map(|k| url(list, Some(("after", &k.id)))),
             keys.last().filter(|_| older).map(|k| url(list, Some(("before", &k.id)))),
         ),
-        rows: keys.iter().map(|key| row(key, &names, now)).collect(),
+        rows: keys.iter().map(|key| row(key, &names, &clocks)).collect(),
         new_url: match tenant {
             Some(id) => format!("{base}/new?tenant={id}"),
             None => format!("{base}/new"),
@@ -114,29 +124,62 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
 }
 
 pub async fn show(visit: Visit) -> Result<Answer, Error> {
-    let ws = visit.workspace()?.id.clone();
     let key = find(&visit).await?;
+    let form = rules::rules_form(&visit, &key.rules);
+    render(&visit, key, form).await
+}
+
+/// A key's page, with this form to change its rules.
+async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, Error> {
+    let ws = visit.workspace()?.id.clone();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let about = AuditFilter {
         workspace_id: Some(ws.clone()),
         target: Some(key.id.clone()),
         ..AuditFilter::default()
     };
-    let names = tenant_names(&visit, &ws, std::slice::from_ref(&key)).await?;
+    let names = tenant_names(visit, &ws, std::slice::from_ref(&key)).await?;
+    let users = user_rows(visit, &key).await?;
+    let (rotation, can_rotate) = rotate::rotation(visit, &key).await?;
+    let failed = !form.summary().errors.is_empty();
+    let title = key.name.as_str();
     let page = KeyPage {
-        shell: visit.shell(key.name.as_str()),
-        key: row(&key, &names, visit.app.clock.now()),
+        shell: if failed { visit.error_shell(title) } else { visit.shell(title) },
+        key: row(&key, &names, &clocks),
         scopes: key.scopes.iter().map(|s| s.to_string()).collect(),
-        audit: audit::latest(&visit, about, 10).await?,
+        addresses: key.rules.addresses.words().collect(),
+        rate: rules::rate_text(visit, key.rules.rate),
+        rules: (visit.may(Right::Operate) && key.is_live(now)).then_some(form),
+        users,
+        rotation,
+        can_rotate,
+        done_url: format!("/w/{ws}/audit?{}", query_string([("actor", key.id.as_str())])),
+        audit: audit::latest(visit, about, 10).await?,
         id: CopyId::whole("key ID", key.id),
+        detection_regex: secrets::DETECTION_REGEX,
         ws,
     };
-    Ok(present::page(&page))
+    Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+async fn user_rows(visit: &Visit, key: &Key) -> Result<Vec<KeyUserRow>, Error> {
+    let clocks = visit.clocks();
+    let users = visit.app.db.key_users(&key.workspace_id, &key.id).await?;
+    let row = |user: KeyUser| KeyUserRow {
+        refused: user.address.parse().is_ok_and(|from| !key.rules.addresses.allow(from)),
+        address: user.address,
+        agent: user.agent,
+        used: clocks.moment(user.used_at),
+    };
+    Ok(users.into_iter().map(row).collect())
 }
 
 pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
     let ws = visit.workspace()?.id.clone();
     let key = find(&visit).await?;
-    let now = visit.app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     if key.revoked_at.is_some() {
         return Ok(Answer::see_other(&format!("/w/{ws}/keys/{}", key.id)));
     }
@@ -144,12 +187,13 @@ pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
     let recent = key.last_used_at.filter(|at| key.is_live(now) && *at > now - DAY);
     let page = RevokeKeyPage {
         shell: visit.shell(format!("Revoke {}", key.name)),
-        key: row(&key, &names, now),
+        key: row(&key, &names, &clocks),
         recent_use: recent.map(|at| {
             let from = key.last_used_from.as_deref().unwrap_or("an address that is not known");
-            format!("Used {} from {from}.", present::moment(at, now).relative)
+            format!("Used {} from {from}.", clocks.moment(at).relative)
         }),
         calls: None,
+        rotation: rotate::rotation(&visit, &key).await?.0.map(|r| r.text).unwrap_or_default(),
         ws,
     };
     Ok(present::page(&page))
@@ -183,8 +227,8 @@ fn kind_name(kind: KeyKind) -> &'static str {
     }
 }
 
-fn row(key: &Key, names: &HashMap<String, String>, now: Millis) -> KeyRow {
-    let status = key.status(now);
+fn row(key: &Key, names: &HashMap<String, String>, clocks: &Clocks) -> KeyRow {
+    let status = key.status(clocks.now);
     let tenant = key.tenant_id.as_ref().map(|id| names.get(id).unwrap_or(id).clone());
     KeyRow {
         id: key.id.clone(),
@@ -195,12 +239,24 @@ fn row(key: &Key, names: &HashMap<String, String>, now: Millis) -> KeyRow {
         tenant_id: key.tenant_id.clone().unwrap_or_default(),
         scopes: summary(&key.scopes),
         created_by: key.created_by.clone(),
-        created: present::moment(key.created_at, now),
-        last_used: key.last_used_at.map(|at| present::moment(at, now)),
+        created: clocks.moment(key.created_at),
+        last_used: key.last_used_at.map(|at| clocks.moment(at)),
         last_address: key.last_used_from.clone().unwrap_or_default(),
-        expires: key.expires_at.map(|at| present::moment(at, now)),
+        last_agent: key.last_used_agent.clone().unwrap_or_default(),
+        expires: key.ends_at().map(|at| clocks.moment(at)),
+        pair: pair(key),
         status: Badge::key(status.as_str()),
-        active: matches!(status, KeyStatus::Active | KeyStatus::Expiring),
+        active: key.is_live(clocks.now),
+    }
+}
+
+/// The other key of a rotation.
+fn pair(key: &Key) -> Option<Link> {
+    let url = |id: &str| format!("/w/{}/keys/{id}", key.workspace_id);
+    match (&key.rotation.replaced_by, &key.rotation.replaces) {
+        (Some(new), _) => Some(Link::new("Its new key", url(new))),
+        (None, Some(old)) => Some(Link::new("The key it replaces", url(old))),
+        (None, None) => None,
     }
 }
 

@@ -126,7 +126,7 @@ fn choose(word: &str, lines: Vec<Line>) -> Result<(BulkAction, Vec<Line>), Strin
         *named.entry(action).or_default() += 1;
     }
     let any = !lines.is_empty();
-    let action = match (BulkAction::parse(word), named.len()) {
+    let action = match (BulkAction::of_posts(word), named.len()) {
         (Some(action), _) => action,
         (None, 0) if !any => BulkAction::Pause,
         (None, 0) => return Err("Choose an action: the list names none".into()),

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     clock::{MINUTE, Millis, SECOND},
     domain::{
-        admins::{Admin, Session, check_email, check_password},
+        admins::{Admin, Preferences, Session, check_email, check_password},
         audit::{Actor, ActorType, Context, Draft, Outcome},
         ids,
     },
@@ -179,6 +179,7 @@ pub async fn setup(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         instance_owner: true,
         created_at: app.clock.now(),
         disabled_at: None,
+        preferences: Preferences::default(),
     };
     if !app.db.create_first_admin(&envelope::token_hash(call.param("token")), &admin, &hash).await? {
         return Err(Error::NotFound);

@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod listed;
 mod login;
+mod notices;
 mod operations;
 mod passwords;
 mod plan_files;
@@ -23,7 +24,9 @@ mod plans;
 mod post_filter;
 mod posts;
 mod present;
+mod saved_views;
 mod secrets;
+mod selections;
 mod settings;
 mod statics;
 mod tenants;
@@ -32,9 +35,11 @@ mod visit;
 mod workspaces;
 
 pub use errors::render_error;
-pub use keys::create_key;
+pub use keys::{create_key, rotate_key};
 pub use login::{LoginState, note_refused_logins};
 pub use passwords::hash as hash_password;
+pub use present::page as render_page;
+pub use visit::bare_shell;
 pub use workspaces::{NewWorkspace, add_workspace};
 
 use super::{Route, route};
@@ -55,6 +60,7 @@ pub fn routes() -> Vec<Route> {
         page("/", SignedIn, dashboard::show),
         page("/settings", SignedIn, settings::show),
         form("/settings", SignedIn, settings::update),
+        form("/settings/preferences", SignedIn, settings::set_preferences),
         form("/settings/password", SignedIn, settings::set_password),
         form("/settings/sessions/{id}/revoke", SignedIn, settings::revoke_session),
         page("/audit", InstanceOwner, audit::list_all),
@@ -82,11 +88,18 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/keys/new", w(Operate), keys::new),
         form("/w/{ws}/keys", w(Operate), keys::create),
         page("/w/{ws}/keys/{id}", w(Read), keys::show),
+        form("/w/{ws}/keys/{id}/rules", w(Operate), keys::set_rules),
+        page("/w/{ws}/keys/{id}/rotate", w(Operate), keys::rotate_form),
+        form("/w/{ws}/keys/{id}/rotate", w(Operate), keys::rotate),
+        form("/w/{ws}/keys/{id}/cancel", w(Operate), keys::cancel_rotation),
         page("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke_form),
         form("/w/{ws}/keys/{id}/revoke", w(Operate), keys::revoke),
         page("/w/{ws}/secrets/{id}", Member, secrets::show),
         page("/w/{ws}/posts", w(Read), posts::list),
+        form("/w/{ws}/posts/selection", w(Operate), selections::turn_page),
         page("/w/{ws}/posts/{tenant}/{post}", w(Read), posts::show),
+        form("/w/{ws}/views", w(Read), saved_views::save),
+        form("/w/{ws}/views/{id}/delete", w(Read), saved_views::remove),
         form("/w/{ws}/plans", w(Operate), plans::create),
         page("/w/{ws}/plans/new", w(Operate), listed::form),
         form("/w/{ws}/plans/new", w(Operate), listed::create),
@@ -104,6 +117,7 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/jobs/{id}/results.ndjson", w(Read), bulk::results_ndjson),
         page("/w/{ws}/jobs/{id}/backup.ndjson", w(Operate), bulk::backup),
         form("/w/{ws}/jobs/{id}/follow", w(Operate), follow_ups::create),
+        form("/w/{ws}/jobs/{id}/seen", w(Read), notices::dismiss),
         form("/w/{ws}/jobs/{id}/pause", w(Operate), jobs::pause),
         form("/w/{ws}/jobs/{id}/resume", w(Operate), jobs::resume),
         page("/w/{ws}/jobs/{id}/cancel", w(Operate), jobs::cancel_form),

@@ -12,12 +12,11 @@ use crate::{
     domain::{
         admins::Right,
         ids,
-        operations::{OpState, Operation, Snapshot, Verb},
+        operations::{Noun, OpState, Operation, Snapshot, Verb},
     },
     store::audit::AuditFilter,
 };
 
-const PAGE: i64 = 50;
 /// Open ones shown; there are more only while upstream hangs.
 const OPEN: i64 = 100;
 /// Characters of a post's text.
@@ -31,9 +30,10 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let mut open = if before.is_none() { db.open_operations(&ws, OPEN + 1).await? } else { Vec::new() };
     let more_open = open.len() as i64 > OPEN;
     open.truncate(OPEN as usize);
-    let mut settled = db.settled_operations(&ws, before, PAGE + 1).await?;
-    let more = settled.len() as i64 > PAGE;
-    settled.truncate(PAGE as usize);
+    let size = visit.admin.preferences.rows_per_page;
+    let mut settled = db.settled_operations(&ws, before, size + 1).await?;
+    let more = settled.len() as i64 > size;
+    settled.truncate(size as usize);
     let older = settled.last().filter(|_| more).map(|o| format!("{base}?before={}", o.id));
     let page = OperationListPage {
         open: rows(&visit, &open).await?,
@@ -112,13 +112,25 @@ pub(super) async fn rows(visit: &Visit, operations: &[Operation]) -> Result<Vec<
 
 /// "Delete post 507f…9011"
 fn what(operation: &Operation) -> String {
-    let post = || CopyId::short("", operation.target.as_str()).short;
+    let target = || CopyId::short("", operation.target.as_str()).short;
     match operation.verb {
-        Verb::PostDelete => format!("Delete post {}", post()),
-        Verb::PostUpdate => format!("Change post {}", post()),
+        Verb::PostCreate if operation.target.is_empty() => "Create a post".into(),
+        Verb::PostCreate => format!("Create post {}", target()),
+        Verb::PostDelete => format!("Delete post {}", target()),
+        Verb::PostUpdate => format!("Change post {}", target()),
         Verb::TenantCreate => "Create a tenant".into(),
         Verb::TenantDetach => "Detach tenant".into(),
         Verb::TenantLink => "Make a connection link for tenant".into(),
+        Verb::MediaUploadUrl => format!("Upload media for post {}", target()),
+        Verb::WebhookCreate => "Create a webhook".into(),
+        Verb::WebhookUpdate => format!("Change webhook {}", target()),
+        Verb::WebhookDelete => format!("Delete webhook {}", target()),
+        Verb::WebhookRotate => format!("Make a new secret for webhook {}", target()),
+        Verb::LinkedinReact => "React on LinkedIn".into(),
+        Verb::LinkedinUnreact => "Take back a reaction on LinkedIn".into(),
+        Verb::LinkedinComment => "Comment on LinkedIn".into(),
+        Verb::LinkedinUncomment => "Delete a comment on LinkedIn".into(),
+        Verb::BookmarkChange => "Change X bookmarks".into(),
     }
 }
 
@@ -135,10 +147,12 @@ fn facts(operation: &Operation, row: &OperationRow) -> Vec<Fact> {
     let mut facts = vec![fact("Asked by", operation.actor.name.as_str(), "")];
     match operation.about_tenant().filter(|id| ids::is_object_id(id)) {
         Some(id) => facts.push(fact("Tenant", row.tenant.as_str(), format!("/w/{ws}/tenants/{id}"))),
-        None if operation.verb.of_post() => facts.push(fact("Tenant", "The account's owner", "")),
+        None if operation.verb.noun() != Noun::Tenant => {
+            facts.push(fact("Tenant", "The account's owner", ""));
+        }
         None => {}
     }
-    if operation.verb.of_post() {
+    if operation.verb.noun() == Noun::Post && !operation.target.is_empty() {
         let url = match &operation.tenant_id {
             Some(tenant) => format!("/w/{ws}/posts/{tenant}/{}", operation.target),
             None => String::new(),
@@ -164,6 +178,9 @@ fn asked(operation: &Operation) -> Vec<Fact> {
     let mut facts = Vec::new();
     facts.extend(asked.status.as_deref().map(|status| fact("Status", status, "")));
     facts.extend(asked.scheduled_at.map(|at| fact("Scheduled time", time(at), "")));
+    if !asked.platforms.is_empty() {
+        facts.push(fact("Platforms", asked.platforms.join(", "), ""));
+    }
     facts.extend(asked.username.as_deref().map(|username| fact("Username", username, "")));
     facts
 }

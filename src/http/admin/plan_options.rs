@@ -35,7 +35,7 @@ pub fn read(form: &Form, plan: &Plan, now: Millis) -> Result<PlanOptions, Invali
     match plan.action {
         BulkAction::Reschedule => options.moved = read_move(form, &options, now)?,
         BulkAction::Resume => options.past_due = read_past_due(form, &options, now)?,
-        BulkAction::Delete | BulkAction::Pause => {}
+        BulkAction::Delete | BulkAction::Pause | BulkAction::Recreate => {}
     }
     if holds("rate") {
         options.rate = match form.some("rate") {
@@ -211,7 +211,7 @@ pub fn view(form: &Form, plan: &Plan, mistakes: &Mistakes, now: Millis) -> Optio
                 plan.summary.skipped_as(SkipReason::PastTime) + plan.summary.skipped_as(SkipReason::NoTime);
             PlanTimes::Resume { choices, past_due: mistakes.of("past_due", ""), left: present::count(left) }
         }
-        BulkAction::Delete | BulkAction::Pause => PlanTimes::None,
+        BulkAction::Delete | BulkAction::Pause | BulkAction::Recreate => PlanTimes::None,
     };
     OptionsView {
         times,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     Invalid,
-    plans::{Demands, Plan, Proof, Source, demands},
+    plans::{BulkAction, Demands, Plan, Proof, Source, demands},
 };
 
 /// Posts shown at first, and on each page of the full list.
@@ -64,7 +64,8 @@ pub fn needs_password(visit: &Visit, demands: &Demands) -> bool {
 
 pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<Answer, Error> {
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let totals = &plan.summary;
     let demands = demands_of(plan);
     let base = format!("/w/{}/plans/{}", plan.workspace_id, plan.id);
@@ -102,7 +103,7 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
             0 => String::new(),
             n => format!("{} will be skipped.", present::count(n)),
         },
-        selected: selected(plan, &query.words(&names)),
+        selected: selected(plan, &query.words(&names, &clocks)),
         snapshot: present::exact_moment(plan.created_at, now),
         mirror_line: match plan.mirrored_at {
             Some(at) => {
@@ -115,16 +116,19 @@ pub async fn render(visit: &Visit, plan: &Plan, mistakes: Mistakes) -> Result<An
         count: present::count(totals.acted),
         callouts: plan_parts::callouts(plan, &base),
         breakdowns: plan_parts::breakdowns(totals, &names, &base),
-        window: totals.window.map(|(first, last)| (present::moment(first, now), present::moment(last, now))),
+        window: totals.window.map(|(first, last)| (clocks.moment(first), clocks.moment(last))),
         skips: plan_parts::skips(totals, &base),
         options_refused: mistakes.options_typed,
         options: plan_options::view(&visit.form, plan, &mistakes, now),
         tabs: plan_parts::tabs(totals, &part, &names, &base),
-        items: items.iter().map(|item| plan_parts::item_row(plan, item, &names, now)).collect(),
+        items: items.iter().map(|item| plan_parts::item_row(plan, item, &names, &clocks)).collect(),
         pager: part.pager(&base, from, next.map(|i| i.n)),
         csv_url: format!("{base}/plan.csv"),
         error: mistakes.whole.clone(),
-        submit: format!("{} {}", plan.action.label(), present::count(totals.acted).of("post", "posts")),
+        submit: {
+            let posts = present::count(totals.acted).of("post", "posts");
+            format!("{} {posts}{}", plan.action.label(), as_drafts(plan))
+        },
         password_required: needs_password(visit, &demands),
         delay_line: match demands.delayed {
             true => format!(
@@ -166,8 +170,12 @@ pub fn headline(plan: &Plan) -> String {
     let tenants = Count(plan.summary.tenants as u64).of("tenant", "tenants");
     match plan.summary.acted {
         0 => format!("{} no posts.", plan.action.label()),
-        _ => format!("{} {posts} of {tenants}.", plan.action.label()),
+        _ => format!("{} {posts} of {tenants}{}.", plan.action.label(), as_drafts(plan)),
     }
+}
+
+fn as_drafts(plan: &Plan) -> &'static str {
+    if plan.action == BulkAction::Recreate { " as drafts" } else { "" }
 }
 
 /// How the posts were chosen, in words.

@@ -4,7 +4,7 @@
 use super::{
     form::{Form, query_string},
     post_filter::{self, platform_label},
-    present,
+    present::{self, Clocks},
     views::{
         Badge, Breakdown, BreakdownRow, Callout, Link, Moment, Pager, PlanItem as ItemRow, SkipRow, Tab,
     },
@@ -163,6 +163,8 @@ fn short_reason(reason: SkipReason) -> &'static str {
         SkipReason::Locked => "In another job",
         SkipReason::Changed => "Changed",
         SkipReason::LimitReached => "Plan limit",
+        SkipReason::AlreadyRecreated => "Already recreated",
+        SkipReason::IncompleteCopy => "Incomplete backup",
     }
 }
 
@@ -205,6 +207,12 @@ pub fn callouts(plan: &Plan, base: &str) -> Vec<Callout> {
     if summary.soon > 0 {
         let posts = present::count(summary.soon).of("of these posts publishes", "of these posts publish");
         add(format!("{posts} within 10 minutes and may go out before the job gets there."), Part::Soon);
+    }
+    if summary.media > 0 {
+        let posts = present::count(summary.media).of("of these posts", "of these posts");
+        let text = "had media: the files are not in the backup, and the drafts come without them.";
+        // The plan does not keep which.
+        callouts.push(Callout { text: format!("{posts} {text}"), url: String::new() });
     }
     callouts
 }
@@ -263,8 +271,8 @@ fn rows(
     counts.iter().map(row).collect()
 }
 
-/// A post of the plan, its old and new time in UTC and in the plan's zone.
-pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, now: Millis) -> ItemRow {
+/// A post of the plan, its old and new time by the person's clocks, and below in UTC and in the plan's zone where these differ.
+pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, clocks: &Clocks) -> ItemRow {
     let paused = plan.action == BulkAction::Resume
         && item.status == PostStatus::Draft
         && item.skip != Some(SkipReason::NotPausedByUs);
@@ -272,13 +280,20 @@ pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, n
         item.platforms.split(", ").filter(|p| !p.is_empty()).map(platform_label).collect();
     let moves = matches!(plan.action, BulkAction::Reschedule | BulkAction::Resume);
     let target = item.target_at.filter(|_| moves && item.skip.is_none());
-    let zone = &plan.options.zone;
+    let (own, planned) = (clocks.zone(), plan.options.zone.as_str());
+    let mut zones = vec!["UTC", planned];
+    zones.dedup();
+    zones.retain(|zone| *zone != own);
     let local = |at: Option<Millis>| match at {
-        Some(at) if zone != "UTC" => times::shown_in(at, zone),
-        _ => String::new(),
+        Some(at) => zones.iter().map(|zone| times::shown_in(at, zone)).collect::<Vec<_>>().join(" · "),
+        None => String::new(),
     };
     ItemRow {
-        url: format!("/w/{}/posts/{}/{}", plan.workspace_id, item.tenant_id, item.post_id),
+        url: match plan.action {
+            // It is not there any more.
+            BulkAction::Recreate => String::new(),
+            _ => format!("/w/{}/posts/{}/{}", plan.workspace_id, item.tenant_id, item.post_id),
+        },
         content: item.content.clone(),
         tenant: names.get(&item.tenant_id).cloned().unwrap_or_else(|| item.tenant_id.clone()),
         platforms: platforms.join(", "),
@@ -287,13 +302,13 @@ pub fn item_row(plan: &Plan, item: &PlanItem, names: &HashMap<String, String>, n
             _ if paused => "paused",
             _ => item.status.as_str(),
         }),
-        old_time: item.scheduled_at.map(|at| present::moment(at, now)),
+        old_time: item.scheduled_at.map(|at| clocks.moment(at)),
         old_local: local(item.scheduled_at),
         new_local: local(target),
         new_time: match target {
-            Some(at) => Some(present::moment(at, now)),
+            Some(at) => Some(clocks.moment(at)),
             None if plan.action == BulkAction::Resume && item.skip.is_none() => {
-                Some(Moment { absolute: "Publishes at once".into(), ..present::moment(now, now) })
+                Some(Moment { absolute: "Publishes at once".into(), ..clocks.moment(clocks.now) })
             }
             None => None,
         },

@@ -7,45 +7,32 @@ use super::{
     login::{self, Attempt},
     plan_options,
     plan_page::{self, Mistakes},
-    plan_parts, post_filter, present,
+    plan_parts, post_filter, present, selections,
     views::{Pager, PlanTenantsPage},
-    visit::{Visit, cookie},
+    visit::Visit,
 };
 use crate::{
     domain::{
         audit::{Draft, Outcome},
         ids,
-        plans::{BulkAction, Plan, PlanOptions, typed_matches, zone},
+        plans::{BulkAction, Plan, PlanOptions, typed_count_matches},
     },
     jobs::planning::{self, Request, Selection},
 };
-use std::collections::HashSet;
-
-/// The zone a person chose last: a matter of the browser, like the looks.
-const ZONE_COOKIE: &str = "zone";
-
-/// Rows that can be left out of "all matching" (ui.md §2.1).
-const EXCLUDE_MAX: usize = 200;
 
 pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let form = &visit.form;
     let workspace = visit.workspace()?;
-    let action = BulkAction::parse(form.get("action"))
+    let action = BulkAction::of_posts(form.get("action"))
         .ok_or_else(|| Error::bad("invalid_form", "There is no such bulk action"))?;
     let filter_text = form.get("filter").to_owned();
     let query =
         post_filter::read(&Form::from_text(&filter_text)).map_err(|e| Error::bad("invalid_filter", e))?;
     let selection = if form.get("scope") == "matching" {
-        let except: HashSet<_> = post_ids(form, "exclude")?.into_iter().collect();
-        if except.len() > EXCLUDE_MAX {
-            return Err(Error::bad(
-                "invalid_form",
-                "At most 200 posts can be left out. Narrow the filters instead",
-            ));
-        }
+        let except = selections::left_out(&visit, &query).await?.into_iter().collect();
         Selection::Matching { filter: Box::new(query.filter.clone()), except }
     } else {
-        Selection::Ticked(post_ids(form, "post")?)
+        Selection::Ticked(selections::ticked(form)?)
     };
     let request = Request {
         workspace,
@@ -80,21 +67,9 @@ fn job_url(plan: &Plan, job: &str) -> String {
     format!("/w/{}/jobs/{job}?done=job_started", plan.workspace_id)
 }
 
-/// The options a person starts with: the zone chosen last.
+/// The options a person starts with: times are typed in the zone they are shown in.
 pub fn first_options(visit: &Visit) -> PlanOptions {
-    let zone = cookie(&visit.call, ZONE_COOKIE).and_then(|name| zone(name).ok());
-    PlanOptions { zone: zone.unwrap_or_else(|| "UTC".into()), ..PlanOptions::default() }
-}
-
-fn post_ids(form: &Form, name: &str) -> Result<Vec<(String, String)>, Error> {
-    form.all(name)
-        .map(|value| match value.split_once(':') {
-            Some((tenant, post)) if ids::is_object_id(tenant) && ids::is_object_id(post) => {
-                Ok((tenant.to_owned(), post.to_owned()))
-            }
-            _ => Err(Error::bad("invalid_form", "A selected post is not an id")),
-        })
-        .collect()
+    PlanOptions { zone: visit.admin.preferences.zone.clone(), ..PlanOptions::default() }
 }
 
 /// The plan of the path: this workspace's, and only for the person who made it. Another person's plan is not theirs to
@@ -119,10 +94,8 @@ pub async fn set_options(visit: Visit) -> Result<Answer, Error> {
         Ok(options) => options,
         Err(invalid) => return plan_page::render(&visit, &plan, Mistakes::options(invalid)).await,
     };
-    let zone = options.zone.clone();
     planning::remake(&visit.app, visit.workspace()?, &plan, options).await?;
-    let keep = format!("{ZONE_COOKIE}={zone}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000");
-    Ok(Answer::see_other(&plan_url(&plan)).with("set-cookie", keep))
+    Ok(Answer::see_other(&plan_url(&plan)))
 }
 
 /// The same selection, looked at anew.
@@ -156,7 +129,7 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
         mistakes.add("reason", "Enter at most 500 characters");
     }
     if let Some(wanted) = &demands.typed
-        && !typed_matches(wanted, visit.form.get("confirm"))
+        && !typed_count_matches(wanted, visit.form.get("confirm"))
     {
         mistakes.add("confirm", &format!("Type {wanted} exactly: the count is what will be changed"));
     }

@@ -1,16 +1,17 @@
 //! The filters of the posts list: from a query to what the store understands, and back to words, chips and links. A value
 //! that is none is an error, never "0 results" (ui.md P3).
 
-use super::{form::Form, form::query_string, views::Chip};
+use super::{
+    form::{Form, query_string},
+    present::Clocks,
+    views::Chip,
+};
 use crate::{
     clock::Millis,
-    domain::{ids, posts::PLATFORMS, times},
+    domain::{admins::ROWS_PER_PAGE, ids, plans::zone, posts::PLATFORMS, times},
     store::posts::{PostFilter, PostSort, StatusFilter},
 };
 use std::collections::HashMap;
-
-/// Page sizes an operator can choose.
-pub const PER_PAGE: [i64; 3] = [25, 50, 100];
 
 /// Values of one filter that can be combined.
 const LIST_MAX: usize = 200;
@@ -20,7 +21,8 @@ const LIST_MAX: usize = 200;
 pub struct PostQuery {
     pub filter: PostFilter,
     pub sort: PostSort,
-    pub per: i64,
+    /// `None`: as the person prefers.
+    pub per: Option<i64>,
 }
 
 /// Reads filters, order and page size.
@@ -48,10 +50,14 @@ pub fn read(form: &Form) -> Result<PostQuery, String> {
             return Err(format!("At most {LIST_MAX} values of a filter can be combined."));
         }
     }
+    // Times without a zone are UTC, unless the form names another.
+    let zone = form
+        .some("tz")
+        .map_or(Ok("UTC".to_owned()), |name| zone(name).map_err(|e| format!("{}.", e.reason)))?;
     let time = |name: &str, what: &str| -> Result<Option<Millis>, String> {
         form.some(name)
             .map(|v| {
-                times::from_local_utc(v)
+                times::from_local(v, &zone)
                     .or_else(|| times::from_iso(v))
                     .ok_or(format!("{what} is not a time."))
             })
@@ -85,9 +91,10 @@ pub fn read(form: &Form) -> Result<PostQuery, String> {
         Some(word) => PostSort::parse(word).ok_or_else(|| format!("There is no order “{}”.", short(word)))?,
     };
     let per = match form.some("per") {
-        None => 50,
+        None => None,
         Some(word) => {
-            word.parse().ok().filter(|n| PER_PAGE.contains(n)).ok_or("A page has 25, 50 or 100 posts.")?
+            let per = word.parse().ok().filter(|n| ROWS_PER_PAGE.contains(n));
+            Some(per.ok_or("A page has 25, 50 or 100 posts.")?)
         }
     };
     Ok(PostQuery { filter, sort, per })
@@ -118,7 +125,7 @@ impl PostQuery {
     /// Order and page size, where they are not the usual ones.
     fn shape_pairs(&self) -> Vec<(&'static str, String)> {
         let sort = (self.sort != PostSort::ScheduledAsc).then(|| ("sort", self.sort.to_string()));
-        let per = (self.per != 50).then(|| ("per", self.per.to_string()));
+        let per = self.per.map(|per| ("per", per.to_string()));
         sort.into_iter().chain(per).collect()
     }
 
@@ -131,13 +138,19 @@ impl PostQuery {
         if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
     }
 
-    /// The filters as a query string, to be sent along with a form.
+    /// Filters, order and page size as a query string, to be sent along with a form.
+    pub fn text(&self) -> String {
+        let pairs = self.filter_pairs().into_iter().chain(self.shape_pairs()).collect::<Vec<_>>();
+        query_string(pairs.iter().map(|(n, v)| (*n, v.as_str())))
+    }
+
+    /// The filters alone as a query string: what is kept of them.
     pub fn filter_text(&self) -> String {
         query_string(self.filter_pairs().iter().map(|(n, v)| (*n, v.as_str())))
     }
 
     /// Each filter in words with the list without it.
-    pub fn chips(&self, base: &str, tenants: &HashMap<String, String>) -> Vec<Chip> {
+    pub fn chips(&self, base: &str, tenants: &HashMap<String, String>, clocks: &Clocks) -> Vec<Chip> {
         let (pairs, kept) = (self.filter_pairs(), self.shape_pairs());
         pairs
             .iter()
@@ -154,7 +167,7 @@ impl PostQuery {
                     .map(|(n, v)| (n.as_str(), v.as_str()))
                     .chain(kept.iter().map(|(n, v)| (*n, v.as_str())));
                 Chip {
-                    label: label(name, value, tenants),
+                    label: label(name, value, tenants, clocks),
                     remove_url: format!("{base}?{}", query_string(pairs)),
                 }
             })
@@ -162,22 +175,24 @@ impl PostQuery {
     }
 
     /// All filters in words: "status Failed, tenant Acme".
-    pub fn words(&self, tenants: &HashMap<String, String>) -> String {
-        let words: Vec<String> = self.filter_pairs().iter().map(|(n, v)| label(n, v, tenants)).collect();
+    pub fn words(&self, tenants: &HashMap<String, String>, clocks: &Clocks) -> String {
+        let words: Vec<String> =
+            self.filter_pairs().iter().map(|(n, v)| label(n, v, tenants, clocks)).collect();
         words.join(", ")
     }
 }
 
-fn label(name: &str, value: &str, tenants: &HashMap<String, String>) -> String {
+fn label(name: &str, value: &str, tenants: &HashMap<String, String>, clocks: &Clocks) -> String {
+    let time = || times::from_local_utc(value).map(|at| clocks.moment(at).absolute).unwrap_or_default();
     match name {
         "tenant" => format!("tenant {}", tenants.get(value).map_or(value, String::as_str)),
         "status" => format!("status {}", status_label(value)),
         "platform" => format!("platform {}", platform_label(value)),
-        "from" => format!("from {} UTC", value.replace('T', " ")),
-        "to" => format!("before {} UTC", value.replace('T', " ")),
+        "from" => format!("from {}", time()),
+        "to" => format!("before {}", time()),
         "when" => "without a time".into(),
-        "created_from" => format!("created from {} UTC", value.replace('T', " ")),
-        "created_to" => format!("created before {} UTC", value.replace('T', " ")),
+        "created_from" => format!("created from {}", time()),
+        "created_to" => format!("created before {}", time()),
         "media" => format!("{value} media"),
         _ => format!("text “{value}”"),
     }
@@ -229,6 +244,7 @@ mod tests {
             "created_to=yesterday",
             "when=later",
             "media=some",
+            "tz=Nowhere&from=2026-03-15T10:00",
         ] {
             assert!(read(&Form::from_text(bad)).is_err(), "{bad}");
         }
@@ -236,7 +252,12 @@ mod tests {
             &created_to=2026-03-15T10%3A00&media=without&q=a%26b";
         let query = read(&Form::from_text(text)).unwrap();
         assert_eq!(query.filter_text(), text);
-        assert_eq!(query.chips("/p", &HashMap::new()).len(), 8);
+        let clocks = Clocks::new(0, "Europe/Berlin");
+        let chips = query.chips("/p", &HashMap::new(), &clocks);
+        assert_eq!((chips.len(), chips[3].label.as_str()), (8, "from 15 Mar 2026, 11:00 CET"));
+        // Typed in another zone, it is the same moment, and the address names none.
+        let typed = read(&Form::from_text("from=2026-03-15T11:00&tz=Europe/Berlin")).unwrap();
+        assert_eq!(typed.filter_text(), "from=2026-03-15T10%3A00");
         assert!(query.url("/p", &[("select", "matching")]).ends_with("&select=matching"));
     }
 }

@@ -3,18 +3,20 @@
 use super::{
     super::{Answer, Error},
     form::Form,
-    freshness,
-    post_filter::{self, PER_PAGE, PostQuery, platform_label, status_label},
-    present,
+    freshness, notices,
+    post_filter::{self, PostQuery, platform_label, status_label},
+    present::{self, Clocks},
+    saved_views, selections,
     views::{
         Badge, Choice, CopyId, Link, Pager, PlatformPost, PostFilter, PostListPage, PostPage, PostRow,
-        Selection, SortLink,
+        SortLink,
     },
     visit::Visit,
 };
 use crate::{
     clock::{DAY, HOUR, Millis},
     domain::{
+        admins::{ROWS_PER_PAGE, Right},
         ids,
         posts::{PLATFORMS, PostStatus},
         times,
@@ -49,18 +51,24 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         Ok(query) => query,
         Err(error) => {
             page.filter_error = Some(error);
+            page.notices = notices::of_list(&visit, None).await?;
             let none = post_filter::read(&Form::default()).map_err(|e| Error::bad("invalid_filter", e))?;
             page.filter = filter_view(&visit, &none, &base).await?;
             return Ok(present::page_with_status(400, &page));
         }
     };
+    if visit.form.get("select") == selections::ALL && visit.may(Right::Operate) {
+        return selections::begin(&visit, &query, &base).await;
+    }
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let total = app.db.count_posts(&workspace_id, &query.filter).await?;
-    let (rows, pager, first) = rows(&visit, &query, &base, total).await?;
+    let (rows, before, after) = rows(&visit, &query, total).await?;
     // What stood here has gone; the list has not.
     if rows.is_empty() && total > 0 && (visit.form.some("after").or(visit.form.some("before"))).is_some() {
-        return Ok(Answer::see_other(&query.url(&base, &[])));
+        let selection: Vec<_> = visit.form.some("select").map(|id| ("select", id)).into_iter().collect();
+        return Ok(Answer::see_other(&query.url(&base, &selection)));
     }
     let tenant_ids: Vec<&str> = rows
         .iter()
@@ -69,8 +77,11 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         .collect();
     let names = app.db.tenant_names(&workspace_id, &tenant_ids).await?;
     page.filter = filter_view(&visit, &query, &base).await?;
-    page.chips = query.chips(&base, &names);
-    page.result_line = result_line(&query, rows.len(), total, first, synced.3, now);
+    page.notices = notices::of_list(&visit, Some(&query)).await?;
+    page.query = query.text();
+    page.views = saved_views::of_list(&visit, &base, &page.query).await?;
+    page.chips = query.chips(&base, &names, &clocks);
+    page.result_line = result_line(&query, rows.len(), total, before.is_none(), synced.3, now);
     freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
     page.total = present::count(total);
     page.empty = if !page.chips.is_empty() {
@@ -80,53 +91,48 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     } else {
         "none"
     };
-    page.selection = Selection {
-        matching: visit.form.get("select") == "matching",
-        filter: query.filter_text(),
-        words: query.words(&names),
-        select_url: query.url(&base, &[("select", "matching")]),
-        clear_url: query.url(&base, &[]),
-    };
     page.sort_scheduled = sort_link(&query, &base, PostSort::ScheduledAsc, PostSort::ScheduledDesc);
     page.sort_updated = sort_link(&query, &base, PostSort::UpdatedDesc, PostSort::UpdatedDesc);
-    page.rows = rows.iter().map(|r| row(r, &names, now)).collect();
-    page.pager = pager;
+    page.rows = rows.iter().map(|r| row(r, &names, &clocks)).collect();
+    page.selection = match selections::view(&visit, &query, &base, &names, &mut page.rows).await? {
+        Some(selection) => selection,
+        None => return Ok(selections::gone(&query, &base)),
+    };
+    let link = |name: &str, at: &Option<String>| Some(query.url(&base, &[(name, at.as_deref()?)]));
+    page.pager = Pager::pages(link("before", &before), link("after", &after));
+    (page.before, page.after) = (before, after);
     Ok(present::page(&page))
 }
 
-/// The page's rows, the links around it, and whether it is the first.
+/// The page's rows, and the places before which and after which there are more.
 async fn rows(
     visit: &Visit,
     query: &PostQuery,
-    base: &str,
     total: i64,
-) -> Result<(Vec<MirroredPost>, Pager, bool), Error> {
+) -> Result<(Vec<MirroredPost>, Option<String>, Option<String>), Error> {
     let db = &visit.app.db;
     let workspace_id = &visit.workspace()?.id;
     let (after, before) = (position(visit.form.get("after"))?, position(visit.form.get("before"))?);
     let backwards = before.is_some();
+    let per = query.per.unwrap_or(visit.admin.preferences.rows_per_page);
     let at = before.as_ref().or(after.as_ref());
     // One more than shown tells whether there is a further page.
-    let slice = Slice { sort: query.sort, at, backwards, limit: query.per + 1, matching: Some(total) };
+    let slice = Slice { sort: query.sort, at, backwards, limit: per + 1, matching: Some(total) };
     let mut rows = db.slice_of_posts(workspace_id, &query.filter, &slice).await?;
-    let more = rows.len() as i64 > query.per;
+    let more = rows.len() as i64 > per;
     if more {
         let extra = if backwards { 0 } else { rows.len() - 1 };
         rows.remove(extra);
     }
-    // Without the selection: what was left out on this page would be back in on the next (ui.md §2.1).
-    let link = |name: &str, post: Option<&MirroredPost>| {
-        let at = query.sort.position(&post?.post);
-        let at = format!("{}.{}.{}", at.value, at.post_id, at.tenant_id);
-        Some(query.url(base, &[(name, at.as_str())]))
+    let place = |post: &MirroredPost| {
+        let at = query.sort.position(&post.post);
+        format!("{}.{}.{}", at.value, at.post_id, at.tenant_id)
     };
     let has_before = if backwards { more } else { after.is_some() };
     let has_after = backwards || more;
-    let pager = Pager::pages(
-        link("before", rows.first().filter(|_| has_before)),
-        link("after", rows.last().filter(|_| has_after)),
-    );
-    Ok((rows, pager, !has_before))
+    let before = rows.first().filter(|_| has_before).map(place);
+    let after = rows.last().filter(|_| has_after).map(place);
+    Ok((rows, before, after))
 }
 
 /// A place in the list as it stands in a link: sort value, post, tenant.
@@ -175,7 +181,8 @@ fn result_line(
 
 async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<PostFilter, Error> {
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let f = &query.filter;
     let ws = &visit.workspace()?.id;
     let mut tenants: Vec<(String, String)> = app
@@ -194,8 +201,9 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
         .collect();
     let missing = app.db.tenant_names(ws, &missing).await?;
     tenants.extend(missing);
-    let local = |at: Option<Millis>| at.map(times::to_local_utc).unwrap_or_default();
-    let midnight = now - now.rem_euclid(DAY);
+    let local = |at: Option<Millis>| at.map(|at| clocks.local(at)).unwrap_or_default();
+    let (morning, midnight) = clocks.today();
+    let per = query.per.unwrap_or(visit.admin.preferences.rows_per_page);
     let media = match f.media {
         None => "",
         Some(true) => "with",
@@ -229,6 +237,7 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
         from: local(f.from),
         to: local(f.to),
         no_time: f.no_time,
+        zone: clocks.zone().to_owned(),
         created_from: local(f.created_from),
         created_to: local(f.created_to),
         media: [("", "With or without media"), ("with", "With media"), ("without", "Without media")]
@@ -240,12 +249,12 @@ async fn filter_view(visit: &Visit, query: &PostQuery, base: &str) -> Result<Pos
             .iter()
             .map(|s| Choice::new(s.as_str(), sort_label(*s), *s == query.sort))
             .collect(),
-        pers: PER_PAGE
+        pers: ROWS_PER_PAGE
             .iter()
-            .map(|n| Choice::new(n.to_string(), format!("{n} per page"), *n == query.per))
+            .map(|n| Choice::new(n.to_string(), format!("{n} per page"), *n == per))
             .collect(),
         presets: vec![
-            between("Today", midnight, midnight + DAY),
+            between("Today", morning, midnight),
             between("Next 24 h", now, now + 24 * HOUR),
             between("Next 7 days", now, now + 7 * DAY),
             preset("Overdue", &overdue),
@@ -274,7 +283,7 @@ fn sort_link(query: &PostQuery, base: &str, first: PostSort, second: PostSort) -
     SortLink { url, order }
 }
 
-fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, now: Millis) -> PostRow {
+fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, clocks: &Clocks) -> PostRow {
     let post = &mirrored.post;
     let paused = mirrored.pause.is_some();
     let mut platforms: Vec<String> = post.platforms.iter().map(|p| platform_label(&p.platform)).collect();
@@ -287,10 +296,11 @@ fn row(mirrored: &MirroredPost, names: &HashMap<String, String>, now: Millis) ->
         content: post.content.chars().take(300).collect(),
         platforms,
         badge: badge(mirrored),
-        scheduled: post.scheduled_at.map(|at| present::moment(at, now)),
+        scheduled: post.scheduled_at.map(|at| clocks.moment(at)),
         scheduled_note: if paused { "Paused, was due".into() } else { String::new() },
-        updated: present::moment(post.updated_at, now),
+        updated: clocks.moment(post.updated_at),
         media: post.media.len() as u64,
+        left_out: false,
     }
 }
 
@@ -314,7 +324,8 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
     let (tenant_id, post_id) = (visit.object_id("tenant")?, visit.object_id("post")?);
     let tenant = app.db.tenant(&workspace_id, tenant_id).await?.ok_or(Error::NotFound)?;
     let mirrored = app.db.post(&workspace_id, tenant_id, post_id).await?.ok_or(Error::NotFound)?;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let caller = visit.caller(Some(tenant_id))?;
     let live =
         tokio::time::timeout(LIVE_DEADLINE, app.road.read(&caller, Read::GetPost(post_id.to_owned()))).await;
@@ -326,11 +337,8 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         target: Some(post_id.to_owned()),
         ..AuditFilter::default()
     };
-    let entries = if visit.may(crate::domain::admins::Right::Audit) {
-        app.db.audit_page(&filter, None, None, 20).await?
-    } else {
-        Vec::new()
-    };
+    let entries =
+        if visit.may(Right::Audit) { app.db.audit_page(&filter, None, None, 20).await? } else { Vec::new() };
     let names = HashMap::from([(tenant_id.to_owned(), tenant.display_name.clone())]);
     freshness::note_looked_at(&visit, &workspace_id, &[tenant_id]).await?;
     let post = &mirrored.post;
@@ -342,9 +350,9 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         tenant: tenant.display_name,
         content: post.content.clone(),
         badge: badge(&mirrored),
-        scheduled: post.scheduled_at.map(|at| present::moment(at, now)),
-        created: Some(present::moment(post.created_at, now)),
-        updated: Some(present::moment(post.updated_at, now)),
+        scheduled: post.scheduled_at.map(|at| clocks.moment(at)),
+        created: Some(clocks.moment(post.created_at)),
+        updated: Some(clocks.moment(post.updated_at)),
         source: match found {
             Some(_) => "PostPost, just now".into(),
             None => match tenant.sync.synced_at {
@@ -353,10 +361,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
             },
         },
         paused_note: mirrored.pause.as_ref().map(|pause| {
-            let when = present::moment(pause.paused_at, now).absolute;
+            let when = clocks.moment(pause.paused_at).absolute;
             match pause.scheduled_at {
                 Some(at) => {
-                    format!("Paused here on {when}. It was due on {}.", present::moment(at, now).absolute)
+                    format!("Paused here on {when}. It was due on {}.", clocks.moment(at).absolute)
                 }
                 None => format!("Paused here on {when}."),
             }

@@ -10,6 +10,7 @@ use crate::{
     domain::{audit::Entry, times, workspaces::Workspace},
 };
 use askama::Template;
+use jiff::tz::TimeZone;
 use std::collections::HashMap;
 
 /// A page, or a 500 if its template fails.
@@ -27,20 +28,53 @@ pub fn page_with_status(status: u16, page: &impl Template) -> Answer {
     }
 }
 
-/// `15 Mar 2026, 14:30 UTC` with how long ago or ahead.
-pub fn moment(at: Millis, now: Millis) -> Moment {
-    let stamp = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    Moment {
-        iso: times::to_iso(at),
-        absolute: stamp.strftime("%-d %b %Y, %H:%M UTC").to_string(),
-        relative: relative(at, now),
+/// The clocks a page shows times by: those of the person who looks at it, and one moment for all of the page.
+#[derive(Debug, Clone)]
+pub struct Clocks {
+    pub now: Millis,
+    zone: TimeZone,
+}
+
+impl Clocks {
+    /// With the zone of that name; a zone that is not known any more is UTC.
+    pub fn new(now: Millis, zone: &str) -> Self {
+        Self { now, zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC) }
+    }
+
+    /// The zone's IANA name.
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
+    /// `15 Mar 2026, 14:30 CET` with how long ago or ahead.
+    pub fn moment(&self, at: Millis) -> Moment {
+        Moment {
+            iso: times::to_iso(at),
+            absolute: times::labelled(at, &self.zone),
+            relative: relative(at, self.now),
+        }
+    }
+
+    /// What a `datetime-local` field shows.
+    pub fn local(&self, at: Millis) -> String {
+        times::to_local(at, self.zone())
+    }
+
+    /// From when to when this day lasts.
+    pub fn today(&self) -> (Millis, Millis) {
+        times::day_of(self.now, &self.zone)
     }
 }
 
-/// The same with seconds, for the audit log and jobs.
+/// `15 Mar 2026, 14:30:05 UTC`: the audit log and jobs are read beside other machines' logs, so they keep to one zone and
+/// have seconds.
 pub fn exact_moment(at: Millis, now: Millis) -> Moment {
     let stamp = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    Moment { absolute: stamp.strftime("%-d %b %Y, %H:%M:%S UTC").to_string(), ..moment(at, now) }
+    Moment {
+        iso: times::to_iso(at),
+        absolute: stamp.strftime("%-d %b %Y, %H:%M:%S UTC").to_string(),
+        relative: relative(at, now),
+    }
 }
 
 fn relative(at: Millis, now: Millis) -> String {
@@ -82,6 +116,10 @@ pub fn flash(word: &str) -> Option<Banner> {
         "tenant_added" => "Tenant created.",
         "detached" => "Tenant detached. The user and its posts stay at PostPost.",
         "revoked" => "Key revoked. It is refused from now on.",
+        "rotation_cancelled" => {
+            "The rotation was cancelled. The new key is refused from now on; this one goes on."
+        }
+        "rules_set" => "Changed. The rules hold from now on.",
         "saved" => "Saved.",
         "password_set" => "Password changed. Your other sessions were signed out.",
         "session_ended" => "Session ended.",
@@ -89,20 +127,35 @@ pub fn flash(word: &str) -> Option<Banner> {
         "pausing" => "Pausing after the items in flight.",
         "resumed" => "The job goes on.",
         "nothing_left" => "None of these posts can be changed back or tried again any more.",
+        "view_saved" => "The filters were saved as a view.",
+        "view_removed" => "The view was removed.",
+        "selection_gone" => "The selection is no longer kept: nothing is selected. Select the posts again.",
         "cancelling" => "Cancelling after the items in flight.",
+        "not_rotated" => {
+            return Some(Banner::new(
+                "warn",
+                "This key cannot be rotated now: it has ended, or a rotation of it has not.",
+            ));
+        }
+        "not_cancelled" => {
+            return Some(Banner::new(
+                "warn",
+                "There is nothing to cancel any more: see below where the rotation stands.",
+            ));
+        }
         _ => return None,
     };
     Some(Banner::new("ok", text))
 }
 
 /// What stands on every page of a workspace whose upstream is in trouble.
-pub fn upstream_notice(app: &App, workspace: &Workspace) -> Option<String> {
+pub fn upstream_notice(app: &App, workspace: &Workspace, clocks: &Clocks) -> Option<String> {
     if let (Some(at), Some(reason)) = (workspace.suspended_at, &workspace.suspended_reason) {
-        let since = moment(at, app.clock.now()).absolute;
+        let since = clocks.moment(at).absolute;
         return Some(format!("Calls are suspended since {since}. {reason}. Replace the key to go on."));
     }
     let since = app.upstream.unreachable_since(&workspace.id)?;
-    let since = moment(since, app.clock.now()).absolute;
+    let since = clocks.moment(since).absolute;
     Some(format!("PostPost unreachable since {since}. These pages show the gateway's own copy."))
 }
 

@@ -74,8 +74,8 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
     let app = &visit.app;
     let (ws, id) = (&visit.workspace()?.id, visit.own_id("id")?);
     let reveal = app.db.reveal(ws, &visit.admin.id, id).await?.ok_or(Error::NotFound)?;
-    let now = app.clock.now();
-    let secret = match app.db.take_secret(id, now - LIFE).await? {
+    let clocks = visit.clocks();
+    let secret = match app.db.take_secret(id, clocks.now - LIFE).await? {
         None => None,
         Some(sealed) => {
             let opened = app.keyring.open_secret(place(id), &sealed);
@@ -95,7 +95,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Error> {
         shell: visit.shell(format!("{kind} {state}")),
         kind: kind.into(),
         name: reveal.label,
-        expires: reveal.valid_until.map_or_else(|| "Never".into(), |at| present::moment(at, now).absolute),
+        expires: reveal.valid_until.map_or_else(|| "Never".into(), |at| clocks.moment(at).absolute),
         example: secret.as_deref().and_then(|secret| example(&app.public_url, secret)),
         secret,
         advice: advice.into(),

@@ -1,4 +1,4 @@
-//! A person's own settings: looks, password, sessions.
+//! A person's own settings: looks, preferences, password, sessions.
 
 use super::{
     super::{Answer, Error},
@@ -7,19 +7,46 @@ use super::{
     views::{Choice, Field, SessionRow, SettingsPage},
     visit::Visit,
 };
-use crate::domain::admins::check_password;
+use crate::domain::{
+    admins::{Preferences, ROWS_PER_PAGE, check_password},
+    plans::zone,
+    times,
+};
 
 const THEMES: [(&str, &str); 3] = [("auto", "As the system"), ("light", "Light"), ("dark", "Dark")];
 const DENSITIES: [(&str, &str); 2] = [("comfortable", "Comfortable"), ("compact", "Compact")];
+const SHORTCUTS: [(&str, &str); 2] = [("on", "On"), ("off", "Off")];
 
-pub async fn show(visit: Visit) -> Result<Answer, Error> {
-    render(&visit, Field::new("current_password"), Field::new("new_password")).await
+/// The fields that can be shown again with what is wrong with them.
+struct Fields {
+    zone: Field,
+    current_password: Field,
+    new_password: Field,
 }
 
-async fn render(visit: &Visit, current_password: Field, new_password: Field) -> Result<Answer, Error> {
-    let failed = current_password.error.is_some() || new_password.error.is_some();
+impl Fields {
+    fn of(visit: &Visit) -> Self {
+        Self {
+            zone: Field::filled("zone", visit.admin.preferences.zone.as_str()),
+            current_password: Field::new("current_password"),
+            new_password: Field::new("new_password"),
+        }
+    }
+
+    fn wrong(&self) -> bool {
+        [&self.zone, &self.current_password, &self.new_password].iter().any(|field| field.error.is_some())
+    }
+}
+
+pub async fn show(visit: Visit) -> Result<Answer, Error> {
+    render(&visit, Fields::of(&visit)).await
+}
+
+async fn render(visit: &Visit, fields: Fields) -> Result<Answer, Error> {
+    let failed = fields.wrong();
     let shell = if failed { visit.error_shell("Settings") } else { visit.shell("Settings") };
-    let now = visit.app.clock.now();
+    let clocks = visit.clocks();
+    let preferred = &visit.admin.preferences;
     let sessions = visit.app.db.sessions(&visit.admin.id).await?;
     let choices = |all: &[(&str, &str)], current: &str| {
         all.iter().map(|(value, label)| Choice::new(*value, *label, *value == current)).collect()
@@ -27,16 +54,24 @@ async fn render(visit: &Visit, current_password: Field, new_password: Field) -> 
     let page = SettingsPage {
         themes: choices(&THEMES, shell.theme_name()),
         densities: choices(&DENSITIES, shell.density_name()),
+        zone: fields.zone,
+        zones: times::zones(),
+        now: clocks.moment(clocks.now).absolute,
+        rows: ROWS_PER_PAGE
+            .iter()
+            .map(|n| Choice::new(n.to_string(), n.to_string(), *n == preferred.rows_per_page))
+            .collect(),
+        shortcuts: choices(&SHORTCUTS, if preferred.shortcuts { "on" } else { "off" }),
         error: None,
-        current_password,
-        new_password,
+        current_password: fields.current_password,
+        new_password: fields.new_password,
         sessions: sessions
             .into_iter()
             .map(|s| SessionRow {
                 device: device(&s.user_agent),
                 address: s.ip,
-                created: present::moment(s.created_at, now),
-                seen: present::moment(s.seen_at, now),
+                created: clocks.moment(s.created_at),
+                seen: clocks.moment(s.seen_at),
                 current: s.id == visit.session.id,
                 id: s.id,
             })
@@ -44,6 +79,26 @@ async fn render(visit: &Visit, current_password: Field, new_password: Field) -> 
         shell,
     };
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+/// How the person wants the pages, wherever they sign in.
+pub async fn set_preferences(visit: Visit) -> Result<Answer, Error> {
+    let bad = |what: &str| Error::bad("invalid_form", format!("{what}: choose one of the options"));
+    let rows = visit.form.get("rows").parse().ok().filter(|n| ROWS_PER_PAGE.contains(n));
+    let shortcuts = match visit.form.get("shortcuts") {
+        "on" => true,
+        "off" => false,
+        _ => return Err(bad("shortcuts")),
+    };
+    let preferences = match zone(visit.form.get("zone")) {
+        Ok(zone) => Preferences { zone, rows_per_page: rows.ok_or_else(|| bad("rows"))?, shortcuts },
+        Err(invalid) => {
+            let zone = Field::filled("zone", visit.form.get("zone")).with_error(invalid.reason);
+            return render(&visit, Fields { zone, ..Fields::of(&visit) }).await;
+        }
+    };
+    visit.app.db.set_preferences(&visit.admin.id, &preferences).await?;
+    Ok(Answer::see_other("/settings?done=saved"))
 }
 
 /// Looks are kept in cookies: they belong to the browser, and the page needs them before anything else.
@@ -75,7 +130,9 @@ pub async fn set_password(visit: Visit) -> Result<Answer, Error> {
         }
     }
     if current_field.error.is_some() || new_field.error.is_some() {
-        return render(&visit, current_field, new_field).await;
+        let fields =
+            Fields { current_password: current_field, new_password: new_field, ..Fields::of(&visit) };
+        return render(&visit, fields).await;
     }
     let hash = passwords::hash(app, new).await?;
     app.db.set_password(&visit.actor, &visit.admin.id, &hash, &visit.session.id, app.clock.now()).await?;

@@ -5,7 +5,11 @@ use crate::app::App;
 use std::sync::{Arc, LazyLock};
 
 const CSS: &str = include_str!("../../../static/app.css");
-const JS: &str = concat!(include_str!("../../../static/app.js"), include_str!("../../../static/job.js"));
+const JS: &str = concat!(
+    include_str!("../../../static/app.js"),
+    include_str!("../../../static/keys.js"),
+    include_str!("../../../static/job.js")
+);
 const ICON: &str = include_str!("../../../static/icon.svg");
 
 static CSS_HASH: LazyLock<String> = LazyLock::new(|| hash(CSS));

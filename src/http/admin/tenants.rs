@@ -9,7 +9,7 @@ pub use show::show;
 use super::{
     super::{Answer, Error},
     form::query_string,
-    present,
+    present::{self, Clocks},
     views::{Badge, CopyId, Count, Field, Link, NewTenantPage, Pager, Tab, TenantListPage, TenantRow},
     visit::Visit,
 };
@@ -24,9 +24,8 @@ use crate::{
     proxy::Refusal,
     store::{posts::StatusFilter, tenants::TenantFilter},
 };
+use serde_json::Map;
 use std::{collections::HashMap, ops::Range};
-
-const PAGE: usize = 50;
 
 /// Tab, its word in the address, and what it filters by.
 const TABS: [(&str, &str, Option<TenantState>); 5] = [
@@ -40,7 +39,7 @@ const TABS: [(&str, &str, Option<TenantState>); 5] = [
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let db = &visit.app.db;
     let ws = &visit.workspace()?.id;
-    let now = visit.app.clock.now();
+    let clocks = visit.clocks();
     let (q, state) = (visit.form.get("q").trim(), visit.form.get("state"));
     if ids::is_object_id(q) && db.tenant(ws, q).await?.is_some() {
         return Ok(Answer::see_other(&format!("/w/{ws}/tenants/{q}")));
@@ -60,7 +59,8 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         Some(_) => Err(Error::bad("invalid_filter", "The address of this page of the list is damaged")),
     };
     let (after, before) = (place("after", "after_id")?, place("before", "before_id")?);
-    let limit = PAGE as i64 + 1;
+    let size = visit.admin.preferences.rows_per_page;
+    let (limit, size) = (size + 1, size as usize);
     let mut tenants = match &before {
         Some((name, id)) => db.tenants_before(ws, &filter, (name, id), limit).await?,
         None => {
@@ -68,12 +68,12 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
             db.tenants(ws, &filter, after, limit).await?
         }
     };
-    let more = tenants.len() > PAGE;
+    let more = tenants.len() > size;
     if before.is_some() {
-        let extra = tenants.len().saturating_sub(PAGE);
+        let extra = tenants.len().saturating_sub(size);
         tenants.drain(..extra);
     }
-    tenants.truncate(PAGE);
+    tenants.truncate(size);
 
     let base = format!("/w/{ws}/tenants");
     let url = |state: &str, place: &[(&str, &str)]| {
@@ -105,7 +105,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
         });
     }
     let total = tabs.iter().find(|t| t.current).and_then(|t| t.count).unwrap_or_default();
-    let week = last_days(now, 7);
+    let week = last_days(clocks.now, 7);
     let shown: Vec<String> = tenants.iter().map(|t| t.id.clone()).collect();
     let counts = db.tenant_post_counts(ws, &shown, week.clone()).await?;
     let counts: HashMap<String, (i64, i64, Option<i64>)> =
@@ -124,7 +124,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
             .into_iter()
             .map(|tenant| {
                 let counts = counts.get(&tenant.id).copied().unwrap_or_default();
-                row(ws, tenant, counts, &week, now)
+                row(ws, tenant, counts, &week, &clocks)
             })
             .collect(),
         pager,
@@ -144,7 +144,7 @@ fn row(
     tenant: Tenant,
     (scheduled, failed, last_published): (i64, i64, Option<i64>),
     week: &Range<Millis>,
-    now: Millis,
+    clocks: &Clocks,
 ) -> TenantRow {
     let failed_query = query_string([
         ("tenant", tenant.id.as_str()),
@@ -158,9 +158,9 @@ fn row(
         scheduled: present::count(scheduled),
         failed: present::count(failed),
         failed_url: format!("/w/{ws}/posts?{failed_query}"),
-        last_published: last_published.map(|at| present::moment(at, now)),
-        last_sync: tenant.sync.synced_at.map(|at| present::moment(at, now)),
-        link_state: link_state(&tenant, now),
+        last_published: last_published.map(|at| clocks.moment(at)),
+        last_sync: tenant.sync.synced_at.map(|at| clocks.moment(at)),
+        link_state: link_state(&tenant, clocks),
         sync_error: tenant.sync.error,
         id: tenant.id,
         name: tenant.display_name,
@@ -168,11 +168,11 @@ fn row(
     }
 }
 
-fn link_state(tenant: &Tenant, now: Millis) -> String {
+fn link_state(tenant: &Tenant, clocks: &Clocks) -> String {
     match tenant.link_expires_at {
         None => "None".into(),
-        Some(at) if at > now => format!("Valid until {}", present::moment(at, now).absolute),
-        Some(at) => format!("Expired {}", present::moment(at, now).absolute),
+        Some(at) if at > clocks.now => format!("Valid until {}", clocks.moment(at).absolute),
+        Some(at) => format!("Expired {}", clocks.moment(at).absolute),
     }
 }
 
@@ -213,7 +213,11 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     };
     let caller = visit.caller(None)?;
     visit.app.road.admit(&caller, None).await?;
-    let (changed, user) = match visit.app.road.create_tenant(&caller, &address, name).await {
+    let mut body = Map::from_iter([("username".to_owned(), address.as_str().into())]);
+    if !name.is_empty() {
+        body.insert("displayName".into(), name.into());
+    }
+    let (changed, user) = match visit.app.road.create_tenant(&caller, &body).await {
         Ok(done) => done,
         Err(Refusal::Upstream(error)) => {
             return render_new(&visit, Some(error.to_string()), username, display_name, None);

@@ -3,7 +3,8 @@
 use super::{
     super::{Answer, Call, Error, Route, route},
     form::Form,
-    present, statics,
+    present::{self, Clocks},
+    statics,
     views::{AdminRef, Banner, Shell, WorkspaceRef},
 };
 use crate::{
@@ -350,6 +351,11 @@ impl Visit {
         })
     }
 
+    /// The clocks of this person, for one page.
+    pub fn clocks(&self) -> Clocks {
+        Clocks::new(self.app.clock.now(), &self.admin.preferences.zone)
+    }
+
     /// What stands around the page.
     pub fn shell(&self, title: impl Into<String>) -> Shell {
         let reference = |w: &Workspace| WorkspaceRef {
@@ -371,9 +377,10 @@ impl Visit {
             can_write: self.may(Right::Operate),
             can_audit: self.may(Right::Audit),
             can_manage: self.may(Right::Manage),
+            shortcuts: self.admin.preferences.shortcuts,
             csrf: self.app.keyring.csrf_token(&self.session.id),
             flash: present::flash(self.form.get("done")),
-            upstream_notice: workspace.and_then(|w| present::upstream_notice(&self.app, w)),
+            upstream_notice: workspace.and_then(|w| present::upstream_notice(&self.app, w, &self.clocks())),
             ..bare_shell(&self.app, &self.call, title)
         }
     }

@@ -179,7 +179,7 @@ fn badge(workspace: &Workspace) -> Badge {
 
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let app = &visit.app;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
     let mut rows = Vec::new();
     for account in visit.accounts() {
         let w = &account.workspace;
@@ -195,8 +195,8 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
             state: badge(w),
             tenants: present::count(app.db.count_tenants(&w.id, &TenantFilter::default()).await?),
             scheduled: present::count(scheduled(app, &w.id).await?),
-            last_sync: oldest_sync.map(|at| present::moment(at, now)),
-            created: present::moment(w.created_at, now),
+            last_sync: oldest_sync.map(|at| clocks.moment(at)),
+            created: clocks.moment(w.created_at),
         });
     }
     Ok(present::page(&WorkspaceListPage { shell: visit.shell("Workspaces"), rows }))

@@ -11,17 +11,19 @@ use crate::{
     domain::{
         audit::{Draft, Outcome},
         ids,
-        keys::{KeyKind, Scopes},
+        keys::{Key, KeyKind},
     },
     proxy::Caller,
     upstream::Patience,
 };
+use std::sync::Arc;
 
-/// Whose call it is, if its key is live and one for this door: enough to count it before anything is done for it. What
+/// Whose call it is, if its key is live, one for this door and used from where it may be: enough to count it before anything is done for it. What
 /// the key may do is [`identify`]'s to say.
 pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
     let key = app.access.key(presented(call)?)?;
-    if door == Door::Api && key.kind == KeyKind::Audit {
+    // Whoever has found a key and calls from elsewhere must not use up the owner's calls.
+    if door == Door::Api && key.kind == KeyKind::Audit || !key.rules.addresses.allow(call.ip) {
         return None;
     }
     let named = || given(call, "x-postpost-user-id").or_else(|| given(call, "x-publora-user-id"));
@@ -31,19 +33,25 @@ pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
         (None, KeyKind::Workspace) => named().filter(ours).map(str::to_owned),
         (None, _) => None,
     };
-    Some(Who { key_id: key.id.clone(), workspace_id: key.workspace_id.clone(), tenant_id })
+    Some(Who {
+        key_id: key.id.clone(),
+        rate: key.rules.rate,
+        workspace_id: key.workspace_id.clone(),
+        tenant_id,
+    })
 }
 
-/// The caller behind a call, or the refusal PostPost's clients know.
-pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error> {
+/// The caller behind a call and the key, or the refusal PostPost's clients know.
+pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Error> {
     let key = credentials::key(app, call).await?;
     if key.kind == KeyKind::Audit {
         return Err(credentials::refused(app, call));
     }
     let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
-    app.access.note_use(&key.id, &call.ip.to_string());
+    let actor = actor(&key, call);
+    credentials::used(app, &key, &actor, call).await?;
     let mut caller = Caller {
-        actor: actor(&key, call),
+        actor,
         account,
         tenant: key.tenant_id.clone(),
         request_id: call.request_id.clone(),
@@ -68,9 +76,8 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
             // A tenant key naming its own tenant: no-op, as upstream has it.
             (Some(own), _) if own == user => {}
             (Some(_), _) => {
-                let text = "Workspace access is not enabled for this key";
                 deny(app, &caller, user).await?;
-                return Err(Error::Forbidden { code: "workspace_access", text: text.into() });
+                return Err(workspace_access());
             }
             (None, Some(standing)) if !standing.detached => caller.tenant = Some(user.to_owned()),
             (None, _) => {
@@ -82,7 +89,18 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Scopes), Error>
             }
         }
     }
-    Ok((caller, key.scopes.clone()))
+    Ok((caller, key))
+}
+
+/// A tenant's key at a call that is the workspace's: refused, with an entry.
+pub async fn not_for_this_key(app: &App, caller: &Caller) -> Result<Error, Error> {
+    app.road.deny(caller, "access.refuse", "workspace_access", None).await?;
+    Ok(workspace_access())
+}
+
+fn workspace_access() -> Error {
+    let text = "Workspace access is not enabled for this key".into();
+    Error::Forbidden { code: "workspace_access", text }
 }
 
 /// Naming a user that is not one's own leaves an entry, and nothing is sent upstream.
@@ -95,9 +113,10 @@ async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
     app.audit.deny(draft).await.map_err(Error::from)
 }
 
-/// The client label to pass on: a short plain word, else none.
+/// The client label to pass on: a short plain word, else none. What else a client says of itself is for the log alone.
 fn client_label(call: &Call) -> Option<String> {
     let label = call.header("x-postpost-client").or_else(|| call.header("x-publora-client"))?;
+    let label = label.split(' ').next().unwrap_or_default();
     let plain = (1..=32).contains(&label.len())
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     plain.then(|| label.to_owned())

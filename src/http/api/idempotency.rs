@@ -5,6 +5,7 @@
 use super::{
     super::{Answer, Call, Error},
     Request,
+    table::Handler,
 };
 use crate::{
     app::App,
@@ -23,7 +24,6 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
-use std::future::Future;
 
 /// Longest key in bytes.
 const KEY_MAX: usize = 255;
@@ -35,11 +35,7 @@ const ASK_AGAIN: u64 = 1;
 const ASK_AGAIN_IN_DOUBT: u64 = 5;
 
 /// Runs `handler` unless the call's key says that it has run before. Without a key it simply runs.
-pub async fn once<F, Fut>(mut request: Request, handler: F) -> Result<Answer, Error>
-where
-    F: FnOnce(Request) -> Fut,
-    Fut: Future<Output = Result<Answer, Error>>,
-{
+pub async fn once(mut request: Request, handler: &Handler) -> Result<Answer, Error> {
     let Some(key) = request.call.header("idempotency-key") else { return handler(request).await };
     // A comma stands between the values of several lines.
     if !(1..=KEY_MAX).contains(&key.len()) || !key.bytes().all(|b| matches!(b, b' '..=b'~') && b != b',') {
@@ -123,6 +119,11 @@ async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Err
     match (state, &operation) {
         (Some(OpState::InDoubt), _) => return Err(in_flight(app, ASK_AGAIN_IN_DOUBT)),
         (Some(OpState::Open), _) => return Err(in_flight(app, ASK_AGAIN)),
+        // It stays unknown, and is not sent again.
+        (Some(OpState::Unknown), Some(operation)) => {
+            let error = operation.how_it_ended().to_owned();
+            return Err(Refusal::Unknown { op_id: operation.id.clone(), error }.into());
+        }
         (None, _) if alive => return Err(in_flight(app, ASK_AGAIN)),
         (Some(OpState::Succeeded | OpState::Applied | OpState::Gone), Some(operation)) => {
             let (status, body) = answer_of(app, &request.caller, operation).await?;
@@ -167,8 +168,17 @@ async fn answer_of(app: &App, caller: &Caller, operation: &Operation) -> Result<
     if operation.state == OpState::Gone {
         return Ok((404, json!({ "error": "Post group not found" })));
     }
-    if operation.verb != Verb::PostUpdate {
-        return Ok((200, json!({ "success": true })));
+    match operation.verb {
+        Verb::PostUpdate => {}
+        Verb::PostCreate => return Ok((200, json!({ "success": true, "postGroupId": operation.target }))),
+        Verb::TenantCreate => return created(app, caller, operation).await,
+        // Without the URL, which was kept nowhere.
+        Verb::TenantLink => {
+            let tenant = app.db.tenant(&operation.workspace_id, &operation.target).await?;
+            let ends = tenant.and_then(|tenant| tenant.link_expires_at).map(times::to_iso);
+            return Ok((200, json!({ "tokenExpiresAt": ends })));
+        }
+        _ => return Ok((200, json!({ "success": true }))),
     }
     let workspace_id = &caller.account.workspace.id;
     let mirrored = match &operation.tenant_id {
@@ -184,4 +194,19 @@ async fn answer_of(app: &App, caller: &Caller, operation: &Operation) -> Result<
         group["scheduledTime"] = times::to_iso(at).into();
     }
     Ok((200, json!({ "success": true, "message": "Post updated successfully", "postGroup": group })))
+}
+
+/// The user that an unanswered call has made.
+async fn created(app: &App, caller: &Caller, operation: &Operation) -> Result<(u16, Value), Error> {
+    let username = operation.asked.username.as_deref().unwrap_or_default();
+    let user = app.db.tenant_by_username(&caller.account.workspace.id, username).await?;
+    let user = user.ok_or(Error::NotThere("The user was created, and is not managed any more"))?;
+    let user = json!({
+        "_id": user.id,
+        "username": user.username,
+        "displayName": user.display_name,
+        "role": "managed",
+        "dailyPostsLeft": 100,
+    });
+    Ok((201, json!({ "user": user })))
 }

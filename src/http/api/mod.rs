@@ -1,68 +1,106 @@
-//! The tenant door: PostPost's own API under a gateway key. Checks who calls and what they may do; the road does the rest.
-//! Answers of upstream's keep their status and body untouched.
+//! The tenant door: PostPost's own API under a gateway key. Checks who calls, what they may do and what they sent, by the
+//! row of the route table; the road does the rest. Answers of upstream's keep their status and body untouched.
 
 mod auth;
+pub mod differences;
+pub mod fields;
 mod idempotency;
+mod mcp;
+pub mod openapi;
+mod operations;
+mod passes;
 mod posts;
+mod shapes;
+pub mod table;
+mod whoami;
+mod workspace;
 
 pub use auth::who;
 
-use super::{Answer, Call, Error, Route, route};
+use super::{Answer, Call, Error, Route, json_body, route};
 use crate::{
     app::App,
-    domain::keys::{Scope, Scopes},
+    domain::keys::{Key, KeyKind},
     proxy::Caller,
     upstream::Reply,
 };
-use std::{future::Future, sync::Arc};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use table::{Body, Effect, Needs, Row, part_rule, rows};
 
-/// A call that has been let in.
+/// Longest query passed on, in bytes (security.md item 43).
+const QUERY_MAX: usize = 2_048;
+
+/// A call that has been let in, and read as its row says.
 pub struct Request {
     pub app: Arc<App>,
+    pub row: &'static Row,
     pub call: Call,
+    pub key: Arc<Key>,
     pub caller: Caller,
+    /// The parameters that the row allows, in their order.
+    pub query: Vec<(String, String)>,
+    pub body: Map<String, Value>,
 }
 
 /// The site map of the tenant door.
 pub fn routes() -> Vec<Route> {
-    use Scope::{ConnectionsRead, PostsDelete, PostsRead, PostsUpdate};
-    vec![
-        scoped("GET", "/api/v1/list-posts", PostsRead, posts::list),
-        scoped("GET", "/api/v1/get-post/{id}", PostsRead, posts::show),
-        changing("PUT", "/api/v1/update-post/{id}", PostsUpdate, posts::update),
-        changing("DELETE", "/api/v1/delete-post/{id}", PostsDelete, posts::delete),
-        scoped("GET", "/api/v1/platform-connections", ConnectionsRead, posts::connections),
-        route("GET", "/api/v1/operations/{id}", "any key", posts::operation),
-    ]
+    let mut routes: Vec<Route> = rows()
+        .iter()
+        .map(|row| route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row)))
+        .collect();
+    routes.push(route("POST", "/mcp", "any key", mcp::serve));
+    routes
 }
 
-/// A route that needs a key with a scope.
-fn scoped<F, Fut>(method: &'static str, path: &'static str, scope: Scope, handler: F) -> Route
-where
-    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Answer, Error>> + Send,
-{
-    route(method, path, scope.as_str(), move |app, call| {
-        let handler = handler.clone();
-        async move {
-            let (caller, scopes) = auth::identify(&app, &call).await?;
-            admit(&app, &caller, &scopes, scope).await?;
-            handler(Request { app, call, caller }).await
+async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, Error> {
+    let (mut caller, key) = auth::identify(&app, &call).await?;
+    let scope = match row.needs {
+        Needs::Identity | Needs::AnyKey => None,
+        Needs::Scope(scope) => Some(scope),
+        Needs::Workspace(scope) => {
+            if key.kind != KeyKind::Workspace {
+                return Err(auth::not_for_this_key(&app, &caller).await?);
+            }
+            caller.tenant = None;
+            Some(scope)
         }
-    })
+    };
+    if row.needs != Needs::Identity {
+        app.road.admit(&caller, scope.map(|scope| (&key.scopes, scope))).await?;
+    }
+    for name in row.parts() {
+        if let Some((fits, text)) = part_rule(name)
+            && !fits(call.param(name))
+        {
+            return Err(Error::bad("invalid_id", text));
+        }
+    }
+    let query = query(&call, row)?;
+    let body = match row.body {
+        Body::None => Map::new(),
+        Body::Object(_) => json_body::object(&call)?,
+    };
+    let request = Request { app, row, call, key, caller, query, body };
+    match row.effect {
+        Effect::Changes(_) => idempotency::once(request, &row.handler).await,
+        Effect::Reads | Effect::Own(_) => (row.handler)(request).await,
+    }
 }
 
-/// A route that changes something: it takes an `Idempotency-Key`.
-fn changing<F, Fut>(method: &'static str, path: &'static str, scope: Scope, handler: F) -> Route
-where
-    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Answer, Error>> + Send + 'static,
-{
-    scoped(method, path, scope, move |request| idempotency::once(request, handler.clone()))
-}
-
-async fn admit(app: &App, caller: &Caller, scopes: &Scopes, scope: Scope) -> Result<(), Error> {
-    app.road.admit(caller, Some((scopes, scope))).await.map_err(Error::from)
+/// What is passed on of the query.
+fn query(call: &Call, row: &Row) -> Result<Vec<(String, String)>, Error> {
+    if call.query.len() > QUERY_MAX {
+        return Err(Error::bad("invalid_query", "The query is longer than 2,048 bytes"));
+    }
+    let mut query = call.query_pairs();
+    query.retain(|(name, _)| row.query.iter().any(|field| field.name == name));
+    let mut names: Vec<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Error::bad("invalid_query", "A query parameter stands twice"));
+    }
+    Ok(query)
 }
 
 /// Upstream's answer: status and body as they are, and of its headers only `Retry-After`.

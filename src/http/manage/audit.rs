@@ -14,7 +14,6 @@ use std::sync::Arc;
 pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<Answer, Error> {
     let key = credentials::key(&app, &call).await?;
     let actor = credentials::actor(&key, &call);
-    app.access.note_use(&key.id, &call.ip.to_string());
     if key.kind != KeyKind::Audit || !key.scopes.has(Scope::AuditRead) {
         let denied = Draft::new(&actor, "audit.export", Outcome::Denied)
             .workspace(&key.workspace_id)
@@ -24,6 +23,7 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
         let text = format!("This key lacks the scope {}", Scope::AuditRead);
         return Err(Error::Forbidden { code: "scope_missing", text });
     }
+    credentials::used(&app, &key, &actor, &call).await?;
     let mut filter = export::audit_filter(&call.query_pairs(), &[])?;
     filter.workspace_id = Some(key.workspace_id.clone());
     let place = app.gate.download()?;

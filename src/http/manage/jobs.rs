@@ -81,7 +81,11 @@ pub async fn undo(app: Arc<App>, call: Call) -> Result<Answer, Error> {
 
 async fn follow(app: Arc<App>, call: Call, purpose: Purpose) -> Result<Answer, Error> {
     let (program, job) = job_of(&app, &call).await?;
-    program.may(&app, job.action).await?;
+    let action = match purpose {
+        Purpose::Retry => job.action,
+        Purpose::Undo => follow_ups::inverse(job.action).unwrap_or(job.action),
+    };
+    program.may(&app, action).await?;
     if !job.state.is_final() {
         return Err(Error::Conflict("The job has not ended"));
     }
@@ -131,6 +135,7 @@ fn item(item: &JobItem) -> Value {
         "timeBefore": item.expected_at.map(times::to_iso),
         "askedTime": item.target_at.map(times::to_iso),
         "grantedTime": item.granted_at.map(times::to_iso),
+        "newPostGroupId": item.created_id,
         "operationId": item.op_id,
         "endedAt": item.ended_at.map(times::to_iso),
     })

@@ -26,13 +26,14 @@ impl Program {
     pub async fn admit(app: &App, call: &Call) -> Result<Self, Error> {
         let key = credentials::key(app, call).await?;
         let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
-        app.access.note_use(&key.id, &call.ip.to_string());
-        let program = Self { actor: credentials::actor(&key, call), key, account };
+        let actor = credentials::actor(&key, call);
+        let program = Self { actor, key, account };
         if program.key.kind != KeyKind::Workspace {
             program.deny(app, "key_kind").await?;
             let text = "Bulk work needs a workspace key".into();
             return Err(Error::Forbidden { code: "key_kind", text });
         }
+        credentials::used(app, &program.key, &program.actor, call).await?;
         program.needs(app, Scope::PostsRead).await?;
         Ok(program)
     }

@@ -29,6 +29,8 @@ use std::{collections::HashSet, sync::Arc};
 
 /// Posts of one answer.
 const ITEMS: i64 = 500;
+/// What a deleted post does not get back.
+const LOST: &[&str] = &["postGroupId", "scheduledTime", "mediaUrls", "platformSettings"];
 
 /// `POST /manage/v1/bulk/plans`
 #[derive(Deserialize)]
@@ -97,7 +99,7 @@ pub async fn create(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let object = Value::Object(json_body::object(&call)?);
     let new: NewPlan =
         serde_json::from_value(object).map_err(|e| Error::bad("invalid_body", e.to_string()))?;
-    let action = word("action", &new.action, BulkAction::parse)?;
+    let action = word("action", &new.action, BulkAction::of_posts)?;
     program.may(&app, action).await?;
     let options = options(&new, action, app.clock.now())?;
     let (selection, filter_text) = selection(&new)?;
@@ -168,7 +170,7 @@ pub async fn apply(app: Arc<App>, call: Call) -> Result<Answer, Error> {
             ));
         }
         if plan.summary.acted == 0 {
-            return Err(invalid("plan", "No post of this plan would be changed"));
+            return Err(Error::NothingToDo("No post of this plan would be changed"));
         }
         if demands.reason && reason.is_empty() {
             return Err(invalid("reason", "A reason is needed; it goes into the audit log"));
@@ -237,6 +239,9 @@ fn describe(app: &App, plan: &Plan) -> Value {
         "platforms": counts(&summary.platforms),
         "statuses": counts(&summary.statuses),
         "publishedAtOnce": if plan.action == BulkAction::Resume { summary.untimed } else { 0 },
+        // Of posts that are made again: what the backups do not hold, and the time, with which they would be scheduled.
+        "notRestored": if plan.action == BulkAction::Recreate { LOST } else { &[] },
+        "hadMedia": summary.media,
         "confirm": demands.typed,
         "reasonNeeded": demands.reason,
         "digest": plan.digest,

@@ -200,6 +200,8 @@ mod tests {
             message: None,
             granted_at: None,
             op_id: None,
+            backup: None,
+            created_id: None,
             attempts: 0,
             ended_at: None,
         }

@@ -1,7 +1,7 @@
 //! One post of a job: looked at again just before its call, sent down the road, and its answer judged. Decides nothing
 //! about the other items; it says what its own end means for them.
 
-use super::Run;
+use super::{Run, recreate::draft_of};
 use crate::{
     audit::Unavailable,
     clock::SECOND,
@@ -56,7 +56,7 @@ pub(super) struct PutOff {
 
 /// Does an item, unless it has been left, or done, since it was read.
 pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::Result<ItemEnd> {
-    let Run { app, account, job, fence, .. } = run;
+    let Run { app, account, job, .. } = run;
     // A call whose answer could not be used may have ended it all the same.
     if again && !app.db.item_is_pending(&job.id, item.n).await? {
         return Ok(ItemEnd::Ended(ItemState::Unknown));
@@ -74,55 +74,22 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
     let Some(Ok(permit)) = unless_halted(run, run.seats.clone().acquire_owned()).await else {
         return Ok(ItemEnd::Wait);
     };
-    // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
-    // A resume names the post's own time, and must not take back one that somebody gave it a moment ago.
-    let keeps_time = job.action == BulkAction::Resume && item.target_at == item.expected_at;
-    let age = if keeps_time { 0 } else { DRIFT_AGE };
-    match app.mirror.ensure_fresh(account, &item.tenant_id, age, Patience::BACKGROUND).await {
-        Ok(()) => {}
-        // Detached at PostPost itself; our own import has not noticed yet.
-        Err(RefreshError::Upstream(Failure::Refused(reply))) if reply.status == 403 => {
-            return skip(SkipReason::TenantDetached).await;
-        }
-        Err(RefreshError::Store(error)) => return Err(error),
-        Err(RefreshError::Upstream(failure)) => return Ok(unread(run, failure)),
+    // What is deleted does not change any more.
+    if job.action != BulkAction::Recreate
+        && let Some(end) = look(run, item).await?
+    {
+        return Ok(end);
     }
-    let Some(mirrored) = app.mirror.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
-        return missing(run, item).await;
-    };
-    let post = mirrored.post;
-    let changed = post.status != item.expected_status
-        || post.scheduled_at != item.expected_at
-        || post.updated_at != item.expected_updated_at;
-    if changed {
-        return skip(SkipReason::Changed).await;
-    }
-    if job.action == BulkAction::Resume && mirrored.pause.is_none() {
-        return skip(SkipReason::NotPausedByUs).await;
-    }
-    // It may have taken long to come to this post, and a time that passes on the way upstream publishes at once.
-    let gives_time = matches!(job.action, BulkAction::Resume | BulkAction::Reschedule);
-    if gives_time && item.target_at.is_some_and(|at| at <= app.clock.now() + DUE_SOON) {
-        return skip(SkipReason::PastTime).await;
-    }
+    let caller = caller_of(run, item, Seat::new(permit));
     if !may_call(run).await {
         return Ok(ItemEnd::Wait);
     }
-    let caller = Caller {
-        actor: job.actor.clone(),
-        account: account.clone(),
-        tenant: Some(item.tenant_id.clone()),
-        request_id: ids::new_id(),
-        client: None,
-        item: Some((job.id.clone(), item.n)),
-        fence: Some(fence.clone()),
-        claim: None,
-        keep_backup: job.options.keep_backup,
-        patience: Patience::BACKGROUND,
-        seat: Some(Seat::new(permit)),
-    };
     let reason = Some(job.reason.as_str()).filter(|r| !r.is_empty());
     let result = match job.action {
+        BulkAction::Recreate => match draft_of(run, item).await? {
+            Ok(post) => app.road.create_post(&caller, &post, false, reason).await,
+            Err(why) => return skip(why).await,
+        },
         BulkAction::Delete => app.road.delete_post(&caller, &item.post_id, reason).await,
         BulkAction::Pause => {
             let update = Update::new(Some(PostStatus::Draft), None);
@@ -142,6 +109,62 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         }
     };
     judge(run, item, result).await
+}
+
+/// Looks whether the post is still as the plan saw it. The item's end if it is not, or cannot be told.
+async fn look(run: &Run, item: &JobItem) -> store::Result<Option<ItemEnd>> {
+    let Run { app, account, job, .. } = run;
+    let skip = async |reason| skip(run, item, reason).await.map(Some);
+    // `get-post` tells no group status, time or `updatedAt`: drift shows in the refreshed mirror (design §7).
+    // A resume names the post's own time, and must not take back one that somebody gave it a moment ago.
+    let keeps_time = job.action == BulkAction::Resume && item.target_at == item.expected_at;
+    let age = if keeps_time { 0 } else { DRIFT_AGE };
+    match app.mirror.ensure_fresh(account, &item.tenant_id, age, Patience::BACKGROUND).await {
+        Ok(()) => {}
+        // Detached at PostPost itself; our own import has not noticed yet.
+        Err(RefreshError::Upstream(Failure::Refused(reply))) if reply.status == 403 => {
+            return skip(SkipReason::TenantDetached).await;
+        }
+        Err(RefreshError::Store(error)) => return Err(error),
+        Err(RefreshError::Upstream(failure)) => return Ok(Some(unread(run, failure))),
+    }
+    let Some(mirrored) = app.mirror.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
+        return missing(run, item).await.map(Some);
+    };
+    let post = mirrored.post;
+    let changed = post.status != item.expected_status
+        || post.scheduled_at != item.expected_at
+        || post.updated_at != item.expected_updated_at;
+    if changed {
+        return skip(SkipReason::Changed).await;
+    }
+    if job.action == BulkAction::Resume && mirrored.pause.is_none() {
+        return skip(SkipReason::NotPausedByUs).await;
+    }
+    // It may have taken long to come to this post, and a time that passes on the way upstream publishes at once.
+    let gives_time = matches!(job.action, BulkAction::Resume | BulkAction::Reschedule);
+    if gives_time && item.target_at.is_some_and(|at| at <= app.clock.now() + DUE_SOON) {
+        return skip(SkipReason::PastTime).await;
+    }
+    Ok(None)
+}
+
+/// On whose behalf an item's calls are made.
+fn caller_of(run: &Run, item: &JobItem, seat: Seat) -> Caller {
+    let Run { account, job, fence, .. } = run;
+    Caller {
+        actor: job.actor.clone(),
+        account: account.clone(),
+        tenant: Some(item.tenant_id.clone()),
+        request_id: ids::new_id(),
+        client: None,
+        item: Some((job.id.clone(), item.n)),
+        fence: Some(fence.clone()),
+        claim: None,
+        keep_backup: job.options.keep_backup,
+        patience: Patience::BACKGROUND,
+        seat: Some(seat),
+    }
 }
 
 /// Waits for the turns of an item's calls. `false` if by then the job is to stand still: what only waits for its turn is

@@ -169,6 +169,9 @@ fn explain(
         BulkAction::Delete => {
             return (effect["action"] == "post.delete").then_some(()).ok_or("another change");
         }
+        BulkAction::Recreate => {
+            return (effect["action"] == "post.create").then_some(()).ok_or("another change");
+        }
         BulkAction::Resume if publishes && !chosen => return Err("published unasked"),
         BulkAction::Resume => status == Some("scheduled") && (chosen || asked(at)),
         BulkAction::Pause => status == Some("draft"),

@@ -270,3 +270,96 @@ async fn many_deletes_at_once() {
     let deleted = all["entries"].as_array().expect("entries").iter().filter(|e| e["action"] == "post.delete");
     assert_eq!(deleted.count(), 640);
 }
+
+/// Calls that change something, beside posts and users, and what the journal calls the change.
+const CHANGES: [(&str, &str); 11] = [
+    ("media.create", "POST get-upload-url"),
+    ("webhook.create", "POST webhooks"),
+    ("webhook.update", "PATCH webhooks/ID"),
+    ("webhook.secret", "POST webhooks/ID/regenerate-secret"),
+    ("webhook.delete", "DELETE webhooks/ID"),
+    ("reaction.create", "POST linkedin-reactions"),
+    ("reaction.delete", "DELETE linkedin-reactions"),
+    ("comment.create", "POST linkedin-comments"),
+    ("comment.delete", "DELETE linkedin-comments"),
+    ("bookmark.create", "POST x-bookmarks/twitter-1"),
+    ("bookmark.delete", "DELETE x-bookmarks/twitter-1/22"),
+];
+
+/// A user with one of everything that can be changed; answers him and a body that fits all the calls.
+async fn settled(bench: &Bench, name: &str) -> (String, String, Value) {
+    let user = bench.user(name).await;
+    let connections = ["linkedin-1", "twitter-1"].map(|id| json!({ "userId": user, "platformId": id }));
+    bench.control("POST", "connections", json!(connections)).await;
+    let mut body = json!({
+        "fileName": "a.jpg", "contentType": "image/jpeg", "postGroupId": bench.post(&user, None).await,
+        "name": "In", "url": "https://hooks.example.com/", "events": ["post.failed"],
+        "platformId": "linkedin-1", "postedId": "urn:li:share:1", "reactionType": "LIKE", "message": "Yes",
+        "postId": "22",
+    });
+    let mut made = Vec::new();
+    for path in ["webhooks", "linkedin-reactions", "linkedin-comments", "x-bookmarks/twitter-1"] {
+        let (status, answer) = bench.api("POST", path, Some(&user), Some(body.clone())).await;
+        assert!(matches!(status, 200 | 201), "{path}: {answer}");
+        made.push(answer);
+    }
+    let webhook = made[0]["webhook"]["_id"].as_str().expect("an id").to_owned();
+    body["commentId"] = made[2]["comment"]["commentId"].take();
+    // Another one than is marked already.
+    body["postId"] = json!("23");
+    (user, webhook, body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_can_fail_before_and_after_its_effect() {
+    let bench = Bench::start().await;
+    let faults = [
+        (json!({ "status": 503 }), Some(503), false),
+        (json!({ "retryAfter": 2 }), Some(429), false),
+        (json!({ "garbage": true }), Some(200), false),
+        (json!({ "resetBefore": true }), None, false),
+        (json!({ "failTransaction": true }), Some(500), false),
+        (json!({ "statusAfter": 504, "delayMs": 1 }), Some(504), true),
+        (json!({ "resetAfter": true, "delayAfterMs": 1 }), None, true),
+    ];
+    for (action, call) in CHANGES {
+        let (method, path) = call.split_once(' ').expect("a method and a path");
+        let (user, webhook, body) = settled(&bench, action).await;
+        let path = path.replace("ID", &webhook);
+        for (fault, status, applied) in &faults {
+            // What has been deleted is made anew for the next fault.
+            let (user, path, body) = match *applied && method == "DELETE" {
+                true => {
+                    let (user, again, body) =
+                        settled(&bench, &format!("{action}-{}", status.is_some())).await;
+                    (user, path.replace(&webhook, &again), body)
+                }
+                false => (user.clone(), path.clone(), body.clone()),
+            };
+            let mut body = body;
+            if action == "bookmark.create" && *applied {
+                body["postId"] = json!(if status.is_some() { "24" } else { "25" });
+            }
+            let before = bench.control("GET", "journal", Value::Null).await;
+            let seq =
+                before["entries"].as_array().and_then(|all| all.last()).map(|last| last["seq"].to_string());
+            let mut rule = fault.clone();
+            rule["match"] = json!({ "userId": user });
+            bench.faults(json!([rule])).await;
+            let answer = bench.try_api(method, &path, Some(&user), Some(body)).await;
+            bench.control("DELETE", "faults", Value::Null).await;
+            let got = answer.ok().map(|answer| answer.status().as_u16());
+            assert_eq!(got, *status, "{call} {fault}");
+            let after = format!("journal?after={}", seq.expect("a number"));
+            let after = bench.control("GET", &after, Value::Null).await;
+            let done: Vec<&str> = after["entries"]
+                .as_array()
+                .expect("entries")
+                .iter()
+                .map(|entry| entry["action"].as_str().unwrap_or(""))
+                .collect();
+            let expected: &[&str] = if *applied { &[action] } else { &[] };
+            assert_eq!(done, expected, "{call} {fault}");
+        }
+    }
+}

@@ -74,3 +74,41 @@ async fn a_failing_storage_refuses_the_file_and_can_be_tried_again() {
         assert_eq!(answer.status(), status);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_url_is_good_for_an_hour() {
+    let bench = Bench::start().await;
+    let user = bench.user("ann").await;
+    let post = bench.post(&user, None).await;
+    let body = json!({ "fileName": "a.jpg", "contentType": "image/jpeg", "postGroupId": post });
+    let moment = || jiff::Timestamp::now().as_millisecond();
+    let before = moment();
+    let (_, slot) = bench.api("POST", "get-upload-url", Some(&user), Some(body)).await;
+    let after = moment();
+    let (upload, media) =
+        (slot["uploadUrl"].as_str().expect("a URL"), slot["mediaId"].as_str().expect("an id"));
+    let shown = bench.control("GET", &format!("posts/{post}"), Value::Null).await;
+    let expires: jiff::Timestamp =
+        shown["media"][0]["uploadExpiresAt"].as_str().expect("a time").parse().expect("a time");
+    let hour = 3_600_000;
+    assert!((before + hour..=after + hour).contains(&expires.as_millisecond()), "{shown}");
+
+    let put =
+        || async { read(bench.http.put(upload).body("picture").send().await.expect("an answer")).await };
+    let expire = |at: &'static str| {
+        let (path, body) = (format!("media/{media}"), json!({ "uploadExpiresAt": at }));
+        let bench = &bench;
+        async move { bench.control("PATCH", &path, body).await }
+    };
+    expire("2020-01-01T00:00:00Z").await;
+    assert_eq!(put().await, (403, json!({ "error": "Upload URL is invalid or has expired" })));
+    let shown = bench.control("GET", &format!("posts/{post}"), Value::Null).await;
+    assert_eq!(shown["media"][0]["uploaded"], false);
+    expire("2099-01-01T00:00:00Z").await;
+    assert_eq!(put().await.0, 200);
+    let expected = ["post.create", "media.create", "media.update", "media.update", "media.upload"];
+    assert_eq!(bench.journal(&post).await, expected);
+    let unknown = format!("media/{}", "0".repeat(24));
+    let body = json!({ "uploadExpiresAt": "2020-01-01T00:00:00Z" });
+    assert_eq!(bench.try_control("PATCH", &unknown, body).await.0, 404);
+}

@@ -319,3 +319,45 @@ async fn delete_takes_any_status_once() {
     let (_, list) = bench.api("GET", "list-posts", Some(&user), None).await;
     assert_eq!(list["posts"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn platform_settings_are_kept_for_four_platforms() {
+    let bench = Bench::start().await;
+    let user = bench.user("ann").await;
+    let kept = json!({
+        "tiktok": { "viewerSetting": "PUBLIC" }, "instagram": { "videoType": "REELS" },
+        "youtube": { "privacy": "unlisted" }, "threads": { "replyControl": "anyone" },
+    });
+    let mut all = kept.clone();
+    for other in ["twitter", "linkedin", "facebook", "TikTok"] {
+        all[other] = json!({ "a": 1 });
+    }
+    for (given, stored) in [
+        (all.clone(), kept.clone()),
+        (json!(all.to_string()), kept),
+        (json!({}), json!({})),
+        (json!("{}"), json!({})),
+        // What counts as not given.
+        (Value::Null, Value::Null),
+        (json!(""), Value::Null),
+        (json!(false), Value::Null),
+    ] {
+        let body = json!({ "content": "Hello", "platforms": ["tiktok-1"], "platformSettings": given });
+        let (status, made) = bench.api("POST", "create-post", Some(&user), Some(body)).await;
+        assert_eq!(status, 200, "{given}: {made}");
+        let id = made["postGroupId"].as_str().expect("an id");
+        let truth = bench.control("GET", &format!("posts/{id}"), Value::Null).await;
+        assert_eq!(truth["platformSettings"], stored, "{given}");
+    }
+    for (given, error) in [
+        (json!("{tiktok"), "Invalid platformSettings JSON"),
+        (json!("null"), "platformSettings must be an object"),
+        (json!("7"), "platformSettings must be an object"),
+        (json!(7), "platformSettings must be an object"),
+        (json!([{}]), "platformSettings must be an object"),
+    ] {
+        let body = json!({ "content": "Hello", "platforms": ["tiktok-1"], "platformSettings": given });
+        let (status, answer) = bench.api("POST", "create-post", Some(&user), Some(body)).await;
+        assert_eq!((status, answer), (400, json!({ "error": error })), "{given}");
+    }
+}

@@ -121,6 +121,9 @@ async fn every_state_is_in_the_world() {
                 if matches!(status, "failed" | "partially_published") {
                     let id = post["postGroupId"].as_str().unwrap_or("");
                     let whole = get(&sandbox, workspace, &tenant.id, &format!("get-post/{id}")).await;
+                    let logs = get(&sandbox, workspace, &tenant.id, &format!("post-logs/{id}")).await;
+                    let events = logs["logs"].as_array().expect("logs");
+                    assert!(events.iter().any(|event| event["event"] == "publish_failed"), "{logs}");
                     for part in whole["posts"].as_array().expect("posts") {
                         assert_eq!(part["status"] == "failed", part["error"].is_object(), "{part}");
                         if let Some(code) = part["error"]["code"].as_str() {

@@ -4,14 +4,14 @@ use super::{NOW, actor, first_admin, last_entry, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     domain::{
-        admins::{Admin, Role, Session},
+        admins::{Admin, Preferences, Role, Session},
         ids::new_id,
     },
     envelope::token_hash,
     store::Db,
 };
 
-both_engines!(first, setup_links, one_of_many_wins, roles, passwords, failures);
+both_engines!(preferences, first, setup_links, one_of_many_wins, roles, passwords, failures);
 
 async fn first(db: Db) {
     assert_eq!(db.count_admins().await.unwrap(), 0);
@@ -47,6 +47,16 @@ async fn setup_links(db: Db) {
     assert!(db.create_first_admin(&new, &admin("new@example.com", NOW + 9), "h").await.unwrap());
 }
 
+async fn preferences(db: Db) {
+    let admin = first_admin(&db).await;
+    assert_eq!(db.admin(&admin.id).await.unwrap().unwrap().0.preferences, Preferences::default());
+    let wanted = Preferences { zone: "Asia/Tokyo".into(), rows_per_page: 25, shortcuts: false };
+    db.set_preferences(&admin.id, &wanted).await.unwrap();
+    db.set_preferences("nobody", &Preferences::default()).await.unwrap();
+    assert_eq!(db.admin(&admin.id).await.unwrap().unwrap().0.preferences, wanted);
+    assert_eq!(db.admin_by_email(&admin.email).await.unwrap().unwrap().0.preferences, wanted);
+}
+
 fn admin(email: &str, created_at: i64) -> Admin {
     Admin {
         id: new_id(),
@@ -55,6 +65,7 @@ fn admin(email: &str, created_at: i64) -> Admin {
         instance_owner: true,
         created_at,
         disabled_at: None,
+        preferences: Preferences::default(),
     }
 }
 

@@ -37,6 +37,7 @@ fn every_effect_is_tested() {
     let source = include_str!("../../../src/store/operations.rs");
     let tests = [
         include_str!("operations.rs"),
+        include_str!("created_posts.rs"),
         include_str!("jobs.rs"),
         include_str!("posts.rs"),
         include_str!("facts.rs"),

@@ -6,17 +6,17 @@ use gatehouse::{
     clock::DAY,
     domain::{
         ids::new_id,
-        keys::{Key, KeyKind, Scope, Scopes},
+        keys::{Key, KeyKind, KeyRules, Rotation, Scope, Scopes},
     },
     store::{
         Db, Error,
-        keys::{KeyFilter, KeyList},
+        keys::{KEY_USERS, KeyFilter, KeyList, KeyUse, KeyUser},
     },
 };
 
-both_engines!(create_and_list, pages, revoke, uses, lists, refusals);
+both_engines!(create_and_list, pages, issue, revoke, rules, uses, users, lists, refusals);
 
-fn key(workspace_id: &str, n: u8) -> Key {
+pub(super) fn key(workspace_id: &str, n: u8) -> Key {
     Key {
         id: format!("key-{n}"),
         workspace_id: workspace_id.to_owned(),
@@ -24,6 +24,8 @@ fn key(workspace_id: &str, n: u8) -> Key {
         tenant_id: (n % 2 == 1).then(|| oid(1)),
         name: format!("Key {n}"),
         scopes: Scopes::new([Scope::PostsRead, Scope::PostsDelete]),
+        rules: KeyRules::parse(if n == 3 { "10.0.0.0/8 ::1" } else { "" }, if n == 3 { "7" } else { "" })
+            .unwrap(),
         prefix: "sk_ght_abcd".into(),
         last_four: "wxyz".into(),
         created_at: NOW + i64::from(n),
@@ -31,13 +33,28 @@ fn key(workspace_id: &str, n: u8) -> Key {
         expires_at: None,
         last_used_at: None,
         last_used_from: None,
+        last_used_agent: None,
         revoked_at: None,
+        rotation: Rotation::default(),
     }
 }
 
 async fn store(db: &Db, key: &Key) {
     let n = key.id.as_bytes()[4];
     db.create_key(&actor(), key, &[n; 32], "pepper-1").await.unwrap();
+}
+
+async fn issue(db: Db) {
+    let acme = populated(&db, 2).await;
+    store(&db, &key(&acme, 1)).await;
+    for n in [3, 5] {
+        db.issue_key(&actor(), &key(&acme, n), &[n; 32], "pepper-1").await.unwrap();
+    }
+    let live = db.live_keys(NOW + 10).await.unwrap();
+    let mut live: Vec<&str> = live.iter().map(|stored| stored.key.id.as_str()).collect();
+    live.sort_unstable();
+    assert_eq!(live, ["key-1", "key-5"], "only the one issued before has ended");
+    assert_eq!(db.key(&acme, "key-3").await.unwrap().unwrap().revoked_at, Some(NOW + 5));
 }
 
 async fn create_and_list(db: Db) {
@@ -99,15 +116,86 @@ async fn uses(db: Db) {
     let acme = populated(&db, 1).await;
     store(&db, &key(&acme, 1)).await;
     let note = async |at, from: &str| {
-        db.note_key_uses(&[("key-1".to_owned(), at, from.to_owned()), ("gone".to_owned(), at, "x".into())])
-            .await
-            .unwrap();
+        db.note_key_uses(&[used("key-1", at, from, "curl/8"), used("gone", at, "x", "")]).await.unwrap();
         let key = db.key(&acme, "key-1").await.unwrap().unwrap();
+        assert_eq!(key.last_used_agent.as_deref(), Some("curl/8"));
         (key.last_used_at, key.last_used_from.unwrap_or_default())
     };
     assert_eq!(note(NOW, "10.0.0.1").await, (Some(NOW), "10.0.0.1".into()));
     assert_eq!(note(NOW - 1, "10.0.0.2").await, (Some(NOW), "10.0.0.1".into()));
     assert_eq!(note(NOW + 1, "::1").await, (Some(NOW + 1), "::1".into()));
+}
+
+fn used(key: &str, at: i64, address: &str, agent: &str) -> KeyUse {
+    KeyUse { key_id: key.into(), at, address: address.into(), agent: agent.into() }
+}
+
+/// Each address and program once, the last use first, and the oldest forgotten.
+async fn users(db: Db) {
+    let acme = populated(&db, 1).await;
+    store(&db, &key(&acme, 1)).await;
+    store(&db, &key(&acme, 2)).await;
+    let user = |address: &str, agent: &str, used_at| KeyUser {
+        address: address.into(),
+        agent: agent.into(),
+        used_at,
+    };
+    let uses = [
+        used("key-1", NOW, "10.0.0.1", "curl"),
+        used("key-1", NOW + 2, "10.0.0.1", ""),
+        used("key-1", NOW + 1, "10.0.0.2", "curl"),
+        used("key-2", NOW, "10.0.0.9", "other"),
+    ];
+    db.note_key_uses(&uses).await.unwrap();
+    db.note_key_uses(&[
+        used("key-1", NOW + 5, "10.0.0.1", "curl"),
+        used("key-1", NOW - 5, "10.0.0.2", "curl"),
+    ])
+    .await
+    .unwrap();
+    let known = db.key_users(&acme, "key-1").await.unwrap();
+    let expected =
+        [user("10.0.0.1", "curl", NOW + 5), user("10.0.0.1", "", NOW + 2), user("10.0.0.2", "curl", NOW + 1)];
+    assert_eq!(known, expected);
+    assert_eq!(db.key_users("other", "key-1").await.unwrap(), []);
+    for n in 0..2 * KEY_USERS {
+        db.note_key_uses(&[used("key-1", NOW + 100 + n, &format!("10.1.0.{n}"), "curl")]).await.unwrap();
+    }
+    let known = db.key_users(&acme, "key-1").await.unwrap();
+    assert_eq!(known.len() as i64, KEY_USERS);
+    assert_eq!(known[0].used_at, NOW + 100 + 2 * KEY_USERS - 1);
+    assert_eq!(db.key_users(&acme, "key-2").await.unwrap(), [user("10.0.0.9", "other", NOW)]);
+}
+
+/// Changed with an entry that says from what to what; the same again is no change.
+async fn rules(db: Db) {
+    let acme = populated(&db, 1).await;
+    let three = key(&acme, 3);
+    store(&db, &three).await;
+    let version = db.access_version().await.unwrap();
+    let wider = KeyRules::parse("10.0.0.0/8, 2001:db8::/32", "").unwrap();
+    assert!(db.update_key_rules(&actor(), &three, &wider, NOW + 9).await.unwrap());
+    let stored = db.key(&acme, "key-3").await.unwrap().unwrap();
+    assert_eq!(stored, Key { rules: wider.clone(), ..three.clone() });
+    assert_eq!(db.access_version().await.unwrap(), version + 1);
+    let entry = last_entry(&db).await;
+    assert_eq!((entry.action.as_str(), entry.tenant_id.as_deref()), ("key.update", Some(oid(1).as_str())));
+    let change = entry.detail("change").unwrap();
+    for part in [
+        r#""addresses":"10.0.0.0/8 ::1""#,
+        r#""rate":7"#,
+        r#""addresses":"10.0.0.0/8 2001:db8::/32""#,
+        r#""rate":null"#,
+    ] {
+        assert!(change.contains(part), "{part}: {change}");
+    }
+    let size = db.audit_head().await.unwrap().size;
+    assert!(!db.update_key_rules(&actor(), &stored, &wider, NOW + 10).await.unwrap());
+    let elsewhere = Key { workspace_id: "other".into(), ..three.clone() };
+    assert!(!db.update_key_rules(&actor(), &elsewhere, &KeyRules::default(), NOW + 10).await.unwrap());
+    db.revoke_key(&actor(), &three, NOW + 11).await.unwrap();
+    assert!(!db.update_key_rules(&actor(), &three, &KeyRules::default(), NOW + 12).await.unwrap());
+    assert_eq!(db.audit_head().await.unwrap().size, size + 1, "the revocation");
 }
 
 /// Forwards and back again through the same pages, also where a filter leaves keys out.
@@ -157,7 +245,7 @@ async fn lists(db: Db) {
         store(&db, &key).await;
     }
     // Old, but used yesterday; and one that expired and was revoked as well.
-    db.note_key_uses(&[("key-8".into(), NOW - DAY, "::1".into())]).await.unwrap();
+    db.note_key_uses(&[used("key-8", NOW - DAY, "::1", "")]).await.unwrap();
     db.revoke_key(&actor(), &key(&acme, 9), NOW).await.unwrap();
     let tenant = oid(1);
     for (list, ids) in [
@@ -165,6 +253,7 @@ async fn lists(db: Db) {
         (Some(KeyList::Active), vec![8, 7, 6, 5, 4, 3, 1]),
         (Some(KeyList::Expiring), vec![4, 3]),
         (Some(KeyList::Unused), vec![7]),
+        (Some(KeyList::Rotating), vec![]),
         (Some(KeyList::Expired), vec![2]),
         (Some(KeyList::Revoked), vec![9]),
     ] {
@@ -179,7 +268,7 @@ async fn lists(db: Db) {
             assert_eq!(db.count_keys(&acme, &filter).await.unwrap(), ids.len() as i64, "{filter:?}");
         }
     }
-    assert_eq!(KeyList::ALL.len(), 5, "a list this test does not know");
+    assert_eq!(KeyList::ALL.len(), 6, "a list this test does not know");
 }
 
 async fn refusals(db: Db) {

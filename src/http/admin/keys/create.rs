@@ -1,14 +1,17 @@
 //! Making a gateway key. The secret goes from the key ring to the page that shows it once, and nowhere else.
 
-use super::kind_name;
+use super::{
+    kind_name,
+    rules::{rules_form, typed_rules},
+};
 use crate::{
     app::App,
-    clock::DAY,
+    clock::{DAY, Millis},
     domain::{
+        Invalid,
         audit::Actor,
         ids,
-        keys::{Key, KeyKind, NewKey, Scope, Scopes},
-        secrets,
+        keys::{Key, KeyKind, KeyRules, NewKey, Scope, Scopes},
         tenants::TenantState,
     },
     http::{
@@ -16,9 +19,10 @@ use crate::{
         admin::{
             present,
             secrets::{SecretKind, store_reveal},
-            views::{Choice, ChoiceGroup, Field, KeyForm, NewKeyPage},
+            views::{Choice, ChoiceGroup, Field, KeyForm, KeyRulesForm, NewKeyPage},
             visit::Visit,
         },
+        mint::{Minted, mint},
     },
     store::tenants::TenantFilter,
 };
@@ -37,25 +41,7 @@ pub async fn create_key(
     workspace_id: &str,
     new: NewKey,
 ) -> Result<(Key, String), Error> {
-    let now = app.clock.now();
-    new.check(now)?;
-    let (secret, mac) = app.keyring.mint(new.kind);
-    let key = Key {
-        id: ids::new_id(),
-        workspace_id: workspace_id.to_owned(),
-        kind: new.kind,
-        tenant_id: new.tenant_id,
-        name: new.name.trim().to_owned(),
-        scopes: new.scopes,
-        prefix: secrets::visible_prefix(&secret),
-        last_four: secrets::last_four(&secret),
-        created_at: now,
-        created_by: admin_name.to_owned(),
-        expires_at: new.expires_at,
-        last_used_at: None,
-        last_used_from: None,
-        revoked_at: None,
-    };
+    let Minted { key, secret, mac } = mint(app, admin_name, workspace_id, new)?;
     app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await?;
     app.access.reload().await?;
     Ok((key, secret))
@@ -69,7 +55,8 @@ pub async fn new(visit: Visit) -> Result<Answer, Error> {
         scopes: Vec::new(),
         expiry: DEFAULT_DAYS,
     };
-    render(&visit, Field::new("name"), &chosen, None).await
+    let rules = rules_form(&visit, &KeyRules::default());
+    render(&visit, Field::new("name"), rules, &chosen, None).await
 }
 
 pub async fn create(visit: Visit) -> Result<Answer, Error> {
@@ -84,7 +71,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     };
     let made = match read(&visit, ws, &chosen).await? {
         Ok(new) => create_key(app, &visit.actor, &visit.admin.name, ws, new).await,
-        Err((field, reason)) => Err(Error::Invalid(crate::domain::Invalid::new(field, reason))),
+        Err(invalid) => Err(Error::Invalid(invalid)),
     };
     match made {
         Ok((key, secret)) => {
@@ -95,7 +82,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
         }
         Err(Error::Invalid(invalid)) => {
             let name = Field::filled("name", form.get("name"));
-            render(&visit, name, &chosen, Some((invalid.field, invalid.reason))).await
+            render(&visit, name, typed_rules(&visit), &chosen, Some((invalid.field, invalid.reason))).await
         }
         Err(error) => Err(error),
     }
@@ -110,23 +97,17 @@ struct Chosen<'a> {
 }
 
 /// The key asked for, or the field that cannot be read.
-async fn read(
-    visit: &Visit,
-    ws: &str,
-    chosen: &Chosen<'_>,
-) -> Result<Result<NewKey, (&'static str, &'static str)>, Error> {
+async fn read(visit: &Visit, ws: &str, chosen: &Chosen<'_>) -> Result<Result<NewKey, Invalid>, Error> {
+    let wrong = |field, reason: &str| Ok(Err(Invalid::new(field, reason)));
     let Some(kind) = KeyKind::parse(chosen.kind) else {
-        return Ok(Err(("kind", "Choose what the key is for")));
+        return wrong("kind", "Choose what the key is for");
     };
     let Some(scopes) = chosen.scopes.iter().map(|s| Scope::parse(s)).collect::<Option<Vec<_>>>() else {
-        return Ok(Err(("scopes", "Choose from the permissions below")));
+        return wrong("scopes", "Choose from the permissions below");
     };
-    let expires_at = match chosen.expiry {
-        "never" => None,
-        days if DAYS.iter().any(|(word, _)| *word == days) => {
-            days.parse::<i64>().ok().map(|days| visit.app.clock.now() + days * DAY)
-        }
-        _ => return Ok(Err(("expiry", "Choose when the key ends"))),
+    let expires_at = match expiry(chosen.expiry, visit.app.clock.now()) {
+        Ok(at) => at,
+        Err(invalid) => return Ok(Err(invalid)),
     };
     let tenant_id = match chosen.tenant {
         "" => None,
@@ -134,17 +115,22 @@ async fn read(
             let found = if ids::is_object_id(id) { visit.app.db.tenant(ws, id).await? } else { None };
             match found.filter(|t| t.state() != TenantState::Detached) {
                 Some(tenant) => Some(tenant.id),
-                None => return Ok(Err(("tenant", "Choose one of this workspace's tenants"))),
+                None => return wrong("tenant", "Choose one of this workspace's tenants"),
             }
         }
     };
+    let rules = match KeyRules::parse(visit.form.get("addresses"), visit.form.get("rate")) {
+        Ok(rules) => rules,
+        Err(invalid) => return Ok(Err(invalid)),
+    };
     let name = visit.form.get("name").to_owned();
-    Ok(Ok(NewKey { kind, tenant_id, name, scopes: Scopes::new(scopes), expires_at }))
+    Ok(Ok(NewKey { kind, tenant_id, name, scopes: Scopes::new(scopes), rules, expires_at }))
 }
 
 async fn render(
     visit: &Visit,
     name: Field,
+    rules: KeyRulesForm,
     chosen: &Chosen<'_>,
     wrong: Option<(&'static str, String)>,
 ) -> Result<Answer, Error> {
@@ -168,10 +154,8 @@ async fn render(
         scopes: Field::new("scopes"),
         scope_groups: scope_groups(&chosen.scopes),
         expiry: Field::new("expiry"),
-        expiries: DAYS
-            .iter()
-            .map(|(word, label)| Choice::new(*word, *label, *word == chosen.expiry))
-            .collect(),
+        expiries: expiries(chosen.expiry),
+        rules,
         error: None,
     };
     let failed = wrong.is_some();
@@ -181,6 +165,8 @@ async fn render(
             "kind" => &mut form.kind,
             "tenant" => &mut form.tenant,
             "scopes" => &mut form.scopes,
+            "addresses" => &mut form.rules.addresses,
+            "rate" => &mut form.rules.rate,
             _ => &mut form.expiry,
         };
         place.error = Some(reason);
@@ -188,6 +174,26 @@ async fn render(
     let shell = if failed { visit.error_shell("New key") } else { visit.shell("New key") };
     let page = NewKeyPage { shell, ws: ws.clone(), form };
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+/// When a key with this choice ends; `None` is never.
+pub(super) fn expiry(chosen: &str, now: Millis) -> Result<Option<Millis>, Invalid> {
+    match DAYS.iter().find(|(word, _)| *word == chosen) {
+        Some((days, _)) => Ok(days.parse::<i64>().ok().map(|days| now + days * DAY)),
+        None => Err(Invalid::new("expiry", "Choose when the key ends")),
+    }
+}
+
+pub(super) fn expiries(chosen: &str) -> Vec<Choice> {
+    DAYS.iter().map(|(word, label)| Choice::new(*word, *label, *word == chosen)).collect()
+}
+
+/// The choice that comes nearest to how long a key was made for.
+pub(super) fn same_expiry(key: &Key) -> &'static str {
+    let Some(at) = key.expires_at else { return "never" };
+    let days = (at - key.created_at) / DAY;
+    let offered = DAYS.iter().filter_map(|(word, _)| Some((*word, word.parse::<i64>().ok()?)));
+    offered.min_by_key(|(_, offered)| (offered - days).abs()).map_or(DEFAULT_DAYS, |(word, _)| word)
 }
 
 fn kinds(chosen: &str) -> Vec<Choice> {
@@ -205,21 +211,27 @@ fn kinds(chosen: &str) -> Vec<Choice> {
         .collect()
 }
 
-/// The scopes that open a route today.
-const SERVED: &[Scope] =
-    &[Scope::PostsRead, Scope::PostsUpdate, Scope::PostsDelete, Scope::ConnectionsRead, Scope::AuditRead];
-
 fn scope_groups(chosen: &[&str]) -> Vec<ChoiceGroup> {
     let mut groups: Vec<ChoiceGroup> = Vec::new();
-    for scope in SERVED {
+    for scope in Scope::ALL {
         let (group, label, hint) = match scope {
             Scope::PostsRead => ("Posts", "Read", ""),
+            Scope::PostsCreate => ("Posts", "Create", "Also makes deleted posts again from backups."),
             Scope::PostsUpdate => ("Posts", "Change", "Also pauses, resumes and reschedules."),
             Scope::PostsDelete => ("Posts", "Delete", "Cannot be undone at PostPost."),
-            Scope::ConnectionsRead => ("Connections", "Read", ""),
+            Scope::MediaWrite => ("Posts", "Upload media", ""),
+            Scope::ConnectionsRead => ("Connections", "Read", "Also tests them."),
+            Scope::AnalyticsRead => ("On the platforms", "Read figures", "LinkedIn figures and X bookmarks."),
+            Scope::EngagementWrite => {
+                ("On the platforms", "React and comment", "LinkedIn reactions and comments, X bookmarks.")
+            }
+            Scope::WebhooksManage => ("Webhooks", "Manage", "Deliveries go to any public address."),
+            Scope::WorkspaceManage => (
+                "Workspace",
+                "Manage users",
+                "Workspace keys only. Makes and detaches tenants and their keys.",
+            ),
             Scope::AuditRead => ("Audit log", "Read", "Audit tokens only."),
-            // Offered when their routes are.
-            _ => continue,
         };
         let choice = Choice {
             hint: hint.into(),

@@ -23,6 +23,7 @@ use crate::{
     proxy::Refusal,
     store::posts::StatusFilter,
 };
+use serde_json::Map;
 
 /// Days a connection link may work.
 const LINK_DAYS: std::ops::RangeInclusive<i64> = 1..=365;
@@ -75,7 +76,8 @@ pub async fn link(visit: Visit) -> Result<Answer, Error> {
     let rotate = visit.form.get("rotate") == "1";
     let caller = visit.caller(None)?;
     visit.app.road.admit(&caller, None).await?;
-    let said = match visit.app.road.link_tenant(&caller, &tenant.id, days, rotate).await {
+    let body = Map::from_iter([("expiresInDays".to_owned(), days.into()), ("rotate".into(), rotate.into())]);
+    let said = match visit.app.road.link_tenant(&caller, &tenant.id, &body).await {
         Ok((changed, link)) => {
             if let Some(link) = link.filter(|_| changed.state == OpState::Succeeded) {
                 let back = format!("/w/{}/tenants/{}", tenant.workspace_id, tenant.id);

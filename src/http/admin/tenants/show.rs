@@ -12,7 +12,7 @@ use crate::{
         admin::{
             audit,
             post_filter::platform_label,
-            present,
+            present::{self, Clocks},
             views::{self, Badge, CopyId, Count, Field, Frozen, TenantPage},
             visit::Visit,
         },
@@ -59,7 +59,8 @@ pub(super) async fn find(visit: &Visit) -> Result<Tenant, Error> {
 pub(super) async fn render(visit: &Visit, tenant: Tenant, problem: Problem) -> Result<Answer, Error> {
     let db = &visit.app.db;
     let ws = visit.workspace()?.id.clone();
-    let now = visit.app.clock.now();
+    let clocks = visit.clocks();
+    let now = clocks.now;
     let detached = tenant.state() == TenantState::Detached;
     let (connections, connections_error) = match connections(visit, &tenant).await? {
         Ok(list) => (list, None),
@@ -76,7 +77,7 @@ pub(super) async fn render(visit: &Visit, tenant: Tenant, problem: Problem) -> R
                 action: Some("tenant.freeze".into()),
                 ..AuditFilter::default()
             };
-            let at = present::moment(frozen.at, now);
+            let at = clocks.moment(frozen.at);
             Some(Frozen { at, by: audit::latest_actor(visit, froze).await?, reason: frozen.reason.clone() })
         }
     };
@@ -92,18 +93,18 @@ pub(super) async fn render(visit: &Visit, tenant: Tenant, problem: Problem) -> R
         shell: if failed { visit.error_shell(title) } else { visit.shell(title) },
         upstream_id: CopyId::whole("tenant ID", tenant.id.as_str()),
         state: Badge::state(tenant.state().as_str()),
-        created: present::moment(tenant.created_at, now),
+        created: clocks.moment(tenant.created_at),
         scheduled: count(visit, &tenant, StatusFilter::Scheduled).await?,
         published: count(visit, &tenant, StatusFilter::AnyPublished).await?,
         failed: count(visit, &tenant, StatusFilter::Failed).await?,
         keys: present::count(db.count_keys(&ws, &keys).await?),
-        last_published: last_published.map(|at| present::moment(at, now)),
-        last_sync: tenant.sync.synced_at.map(|at| present::moment(at, now)),
+        last_published: last_published.map(|at| clocks.moment(at)),
+        last_sync: tenant.sync.synced_at.map(|at| clocks.moment(at)),
         frozen,
         detached,
         connections,
         connections_error,
-        link_state: link_state(&tenant, now),
+        link_state: link_state(&tenant, &clocks),
         error: problem.whole,
         days: problem.days.unwrap_or_else(|| Field::filled("days", LINK_DAYS)),
         reason: problem.reason.unwrap_or_else(|| Field::new("reason")),
@@ -147,13 +148,12 @@ async fn connections(
     Ok(match tokio::time::timeout(DEADLINE, call).await {
         Err(_) => Err("PostPost did not answer in time. Reload to try again.".into()),
         Ok(Err(failure)) => Err(format!("{failure}.")),
-        Ok(Ok(list)) => Ok(list.into_iter().map(|c| connection(c, visit.app.clock.now())).collect()),
+        Ok(Ok(list)) => Ok(list.into_iter().map(|c| connection(c, &visit.clocks())).collect()),
     })
 }
 
-fn connection(c: Connection, now: i64) -> views::Connection {
-    let time =
-        |text: &Option<String>| text.as_deref().and_then(times::from_iso).map(|at| present::moment(at, now));
+fn connection(c: Connection, clocks: &Clocks) -> views::Connection {
+    let time = |text: &Option<String>| text.as_deref().and_then(times::from_iso).map(|at| clocks.moment(at));
     let expires = time(&c.access_token_expires_at);
     let status = c.token_status.as_deref().unwrap_or_default();
     let text = match (status, &expires) {

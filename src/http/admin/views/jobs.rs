@@ -177,7 +177,9 @@ pub struct Failure {
 
 #[derive(Clone, Debug, Default)]
 pub struct JobItem {
+    /// The post's id; of one that was made again the new one.
     pub post: String,
+    /// Empty: the post is not there any more.
     pub url: String,
     pub content: String,
     pub tenant: String,

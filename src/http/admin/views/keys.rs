@@ -1,10 +1,10 @@
 //! Pages of gateway keys and of secrets shown once. Only `SecretPage` may hold a secret.
 
-use askama::Template;
+use askama::{Template, filters::HtmlSafe};
 
 use super::audit::AuditRow;
 use super::forms::{Choice, ChoiceGroup, Field, Summary};
-use super::parts::{Badge, CopyId, Count, Moment, Pager, Tab};
+use super::parts::{Badge, CopyId, Count, Link, Moment, Pager, Tab};
 use super::shell::Shell;
 
 /// `/w/{ws}/keys`
@@ -41,9 +41,12 @@ pub struct KeyRow {
     /// None: "Never".
     pub last_used: Option<Moment>,
     pub last_address: String,
-    /// None: "Never".
+    pub last_agent: String,
+    /// None: "Never". When it ends by its expiry or because it was replaced.
     pub expires: Option<Moment>,
     pub status: Badge,
+    /// The key it replaces, or that replaces it.
+    pub pair: Option<Link>,
     /// Can be revoked.
     pub active: bool,
 }
@@ -74,12 +77,48 @@ pub struct KeyForm {
     /// "expiry"; choices `30 90 365 never`
     pub expiry: Field,
     pub expiries: Vec<Choice>,
+    pub rules: KeyRulesForm,
 }
 
 impl KeyForm {
     pub fn summary(&self) -> Summary {
-        Summary::of(&self.error, &[&self.name, &self.kind, &self.tenant, &self.scopes, &self.expiry])
+        let (addresses, rate) = (&self.rules.addresses, &self.rules.rate);
+        Summary::of(
+            &self.error,
+            &[&self.name, &self.kind, &self.tenant, &self.scopes, &self.expiry, addresses, rate],
+        )
     }
+}
+
+/// Where from and how fast, as the two fields of a form.
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/rules.html")]
+pub struct KeyRulesForm {
+    /// "addresses"; one per line
+    pub addresses: Field,
+    /// "rate"
+    pub rate: Field,
+    /// What holds without a rate: "20 calls a second", "no limit".
+    pub usual_rate: String,
+}
+
+impl HtmlSafe for KeyRulesForm {}
+
+impl KeyRulesForm {
+    pub fn summary(&self) -> Summary {
+        Summary::of(&None, &[&self.addresses, &self.rate])
+    }
+}
+
+/// Who uses a key.
+#[derive(Clone, Debug, Default)]
+pub struct KeyUserRow {
+    pub address: String,
+    /// "curl/8.5.0". Empty: the client does not name itself.
+    pub agent: String,
+    pub used: Moment,
+    /// The address is not allowed any more.
+    pub refused: bool,
 }
 
 /// `/w/{ws}/keys/{id}`
@@ -90,9 +129,60 @@ pub struct KeyPage {
     pub ws: String,
     pub key: KeyRow,
     pub id: CopyId,
+    /// Finds keys in files.
+    pub detection_regex: &'static str,
     /// One line per scope.
     pub scopes: Vec<String>,
+    /// One line per address or network; none is everywhere.
+    pub addresses: Vec<String>,
+    /// "20 calls a second"
+    pub rate: String,
+    /// Some: this person may change addresses and rate.
+    pub rules: Option<KeyRulesForm>,
+    /// Lately, the last first.
+    pub users: Vec<KeyUserRow>,
+    pub rotation: Option<KeyRotation>,
+    pub can_rotate: bool,
+    /// The audit log, of what this key has done.
+    pub done_url: String,
     pub audit: Vec<AuditRow>,
+}
+
+/// Where a key stands in a rotation.
+#[derive(Clone, Debug, Default)]
+pub struct KeyRotation {
+    /// "The new key sk_ght_Ab1…x9Zz waits for its first use until …"
+    pub text: String,
+    pub other_url: String,
+    /// "The old key"
+    pub other_text: String,
+    /// "The old key was last used 3 min ago from 10.0.0.4 by curl/8.5.0."
+    pub busy: Option<String>,
+    /// Who uses the old key, on the new one's page.
+    pub users: Vec<KeyUserRow>,
+    /// Takes the new key back. Empty: too late.
+    pub cancel_url: String,
+}
+
+/// `/w/{ws}/keys/{id}/rotate`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "keys/rotate.html")]
+pub struct RotateKeyPage {
+    pub shell: Shell,
+    pub ws: String,
+    pub key: KeyRow,
+    /// "overlap"; seconds
+    pub overlap: Field,
+    pub overlaps: Vec<Choice>,
+    /// "expiry", of the new key
+    pub expiry: Field,
+    pub expiries: Vec<Choice>,
+}
+
+impl RotateKeyPage {
+    pub fn summary(&self) -> Summary {
+        Summary::of(&None, &[&self.overlap, &self.expiry])
+    }
 }
 
 /// `/w/{ws}/keys/{id}/revoke`
@@ -106,6 +196,8 @@ pub struct RevokeKeyPage {
     pub recent_use: Option<String>,
     /// Calls in the last 24 h, when counted.
     pub calls: Option<Count>,
+    /// Where it stands in a rotation. Empty: in none.
+    pub rotation: String,
 }
 
 /// `/w/{ws}/secrets/{id}`: a key or a connection link, one time.

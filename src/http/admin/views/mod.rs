@@ -15,6 +15,7 @@ mod parts;
 mod people;
 mod plans;
 mod posts;
+mod reference;
 mod settings;
 mod shell;
 mod tenants;
@@ -31,7 +32,10 @@ pub use forms::{Choice, ChoiceGroup, Field, Summary};
 pub use jobs::{
     CancelPage, Counters, Failure, FailureGroup, FollowUp, JobItem, JobListPage, JobPage, JobRow, JobTenant,
 };
-pub use keys::{KeyForm, KeyListPage, KeyPage, KeyRow, NewKeyPage, RevokeKeyPage, SecretPage};
+pub use keys::{
+    KeyForm, KeyListPage, KeyPage, KeyRotation, KeyRow, KeyRulesForm, KeyUserRow, NewKeyPage, RevokeKeyPage,
+    RotateKeyPage, SecretPage,
+};
 pub use operations::{OperationListPage, OperationPage, OperationRow};
 pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};
@@ -39,7 +43,13 @@ pub use plans::{
     BadLine, Breakdown, BreakdownRow, Callout, ListedPage, PlanItem, PlanOptions, PlanPage, PlanState,
     PlanTenantsPage, PlanTimes, SkipRow,
 };
-pub use posts::{LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, Selection, SortLink};
+pub use posts::{
+    JobNotice, LogEvent, PlatformPost, PostFilter, PostListPage, PostPage, PostRow, SavedView, Selection,
+    SortLink,
+};
+pub use reference::{
+    ReferenceCall, ReferenceDifference, ReferenceField, ReferenceGroup, ReferencePage, ReferenceTerm,
+};
 pub use settings::{SessionRow, SettingsPage};
 pub use shell::{AdminRef, Shell, WorkspaceRef};
 pub use tenants::{Connection, DetachPage, NewTenantPage, TenantListPage, TenantPage, TenantRow};

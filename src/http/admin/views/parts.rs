@@ -91,6 +91,10 @@ impl Badge {
         match status {
             "active" => Badge::new("ok", "check", "Active"),
             "expiring" => Badge::new("warn", "warn", "Expires soon"),
+            "pending" => Badge::new("info", "clock", "Waits for first use"),
+            "retiring" => Badge::new("warn", "half", "Being replaced"),
+            "retired" => Badge::new("neutral", "cross", "Replaced"),
+            "lapsed" => Badge::new("neutral", "cross", "Never used"),
             "expired" => Badge::new("danger", "cross", "Expired"),
             "revoked" => Badge::new("neutral", "cross", "Revoked"),
             other => Badge::new("neutral", "what", other),
@@ -120,6 +124,7 @@ impl Badge {
             "in_doubt" => Badge::new("warn", "what", "In doubt"),
             "applied" => Badge::new("ok", "check", "Did happen"),
             "not_applied" => Badge::new("danger", "cross", "Did not happen"),
+            "unknown" => Badge::new("warn", "what", "Not known"),
             other => Badge::new("neutral", "what", other),
         }
     }

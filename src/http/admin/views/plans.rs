@@ -16,7 +16,7 @@ pub struct PlanPage {
     pub id: String,
     /// Hidden field `digest`: what is shown here is what is confirmed.
     pub digest: String,
-    /// `delete pause resume reschedule`
+    /// `delete pause resume reschedule recreate`
     pub action: &'static str,
     pub state: PlanState,
     /// "Delete 4,180 posts of 23 tenants."
@@ -91,6 +91,15 @@ impl PlanPage {
 
     pub fn has_new_times(&self) -> bool {
         self.action == "reschedule" || self.action == "resume"
+    }
+
+    /// Above the times that the posts have, or had.
+    pub fn time_label(&self) -> &'static str {
+        match self.action {
+            "reschedule" | "resume" => "Time now",
+            "recreate" => "Was scheduled",
+            _ => "Scheduled",
+        }
     }
 
     pub fn is_open(&self) -> bool {
@@ -174,6 +183,7 @@ pub enum PlanTimes {
 #[derive(Clone, Debug, Default)]
 pub struct Callout {
     pub text: String,
+    /// Empty: they cannot be listed by themselves.
     pub url: String,
 }
 
@@ -253,13 +263,14 @@ pub struct SkipRow {
 
 #[derive(Clone, Debug, Default)]
 pub struct PlanItem {
+    /// Empty: the post is not there any more.
     pub url: String,
     pub content: String,
     pub tenant: String,
     pub platforms: String,
     pub badge: Badge,
     pub old_time: Option<Moment>,
-    /// In the plan's zone. Empty: that is UTC.
+    /// In UTC and in the plan's zone, where that is not the zone above. May be empty.
     pub old_local: String,
     /// None: the time stays.
     pub new_time: Option<Moment>,

@@ -23,16 +23,49 @@ pub struct PostListPage {
     pub result_line: String,
     /// "2 of 57 tenants failed to sync; their posts may be out of date."
     pub sync_notice: Option<Banner>,
+    /// Filters, order and page size as a query string.
+    pub query: String,
+    /// Filters that this person keeps under names.
+    pub views: Vec<SavedView>,
+    /// Jobs of this person's that have ended since.
+    pub notices: Vec<JobNotice>,
     /// All posts matching the filters.
     pub total: Count,
     /// Why the list is empty: `none`, `no_match` or `sync_failed`.
     pub empty: &'static str,
     pub rows: Vec<PostRow>,
     pub pager: Pager,
+    /// Where the page before ends and the next begins, for the buttons that stand in the pager's place when all are selected.
+    pub before: Option<String>,
+    pub after: Option<String>,
     pub selection: Selection,
     /// Links of the sortable columns: scheduled, updated.
     pub sort_scheduled: SortLink,
     pub sort_updated: SortLink,
+}
+
+/// Filters under a name.
+#[derive(Clone, Debug, Default)]
+pub struct SavedView {
+    pub id: String,
+    pub name: String,
+    pub url: String,
+    /// What is shown is this view.
+    pub current: bool,
+}
+
+/// A job that has ended and that whoever started it has not looked at since.
+#[derive(Clone, Debug, Default)]
+pub struct JobNotice {
+    /// Of the banner: `ok info warn`
+    pub kind: &'static str,
+    /// "Job “Delete 4,180 posts” finished: 4,036 deleted, 132 skipped, 12 failed."
+    pub text: String,
+    pub title: String,
+    /// The job's page; `/seen` below it takes the banner away.
+    pub url: String,
+    /// The list's query, to come back to.
+    pub filter: String,
 }
 
 /// The GET form. Choices of `sort` and `per` are single, the others many.
@@ -44,7 +77,9 @@ pub struct PostFilter {
     pub statuses: Vec<Choice>,
     /// "platform", repeated
     pub platforms: Vec<Choice>,
-    /// "from" and "to": `YYYY-MM-DDTHH:MM`, UTC
+    /// "tz": the zone of the times that are typed here
+    pub zone: String,
+    /// "from" and "to": `YYYY-MM-DDTHH:MM`
     pub from: String,
     pub to: String,
     /// "when=none"
@@ -77,9 +112,17 @@ impl PostFilter {
 /// How the bulk form starts out.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// True after `?select=matching`: every post matching the filters is meant.
+    /// Every post matching the filters is meant, but for those left out.
     pub matching: bool,
-    /// Canonical query string of the filters; hidden field `filter`.
+    /// Under which what is left out is kept; hidden field `selection`. Empty: nothing is yet.
+    pub id: String,
+    /// The posts of this page; hidden field `shown`.
+    pub shown: String,
+    /// How many matching posts are left out …
+    pub left_out: Count,
+    /// … of these on other pages.
+    pub elsewhere: Count,
+    /// Canonical query string of the filters, order and page size; hidden field `filter`.
     pub filter: String,
     /// The filters in words: "status Failed, tenant Acme". Empty: no filter, the whole workspace.
     pub words: String,
@@ -87,6 +130,16 @@ pub struct Selection {
     pub select_url: String,
     /// This list without it.
     pub clear_url: String,
+}
+
+impl Selection {
+    /// " but 3", where some are left out.
+    pub fn but(&self) -> String {
+        match self.left_out.0 {
+            0 => String::new(),
+            _ => format!(" but {}", self.left_out),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -112,6 +165,8 @@ pub struct PostRow {
     pub updated: Moment,
     /// Number of media files.
     pub media: u64,
+    /// All that match are selected, and this one is not.
+    pub left_out: bool,
 }
 
 impl PostRow {
@@ -122,6 +177,11 @@ impl PostRow {
             n if n > 2 => format!("{named} +{}", n - 2),
             _ => named,
         }
+    }
+
+    /// The value of the row's box.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.tenant_id, self.id.full)
     }
 
     /// The start of the content, for the name of the row's box.

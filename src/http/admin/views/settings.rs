@@ -15,6 +15,16 @@ pub struct SettingsPage {
     pub themes: Vec<Choice>,
     /// "density": `comfortable compact`
     pub densities: Vec<Choice>,
+    /// "zone": an IANA name
+    pub zone: Field,
+    /// All zones there are, to choose from.
+    pub zones: Vec<String>,
+    /// The time as it is shown now.
+    pub now: String,
+    /// "rows": per page
+    pub rows: Vec<Choice>,
+    /// "shortcuts": `on off`
+    pub shortcuts: Vec<Choice>,
     pub error: Option<String>,
     /// "current_password"; only its error is printed.
     pub current_password: Field,
@@ -25,7 +35,7 @@ pub struct SettingsPage {
 
 impl SettingsPage {
     pub fn summary(&self) -> Summary {
-        Summary::of(&self.error, &[&self.current_password, &self.new_password])
+        Summary::of(&self.error, &[&self.zone, &self.current_password, &self.new_password])
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Shell {
     pub can_manage: bool,
     /// Served without TLS outside loopback: a warning stands on every page.
     pub insecure_http: bool,
+    /// Single keys do something, on pages of somebody who wants that.
+    pub shortcuts: bool,
     pub flash: Option<Banner>,
     /// "PostPost unreachable since 14:02 UTC. …"
     pub upstream_notice: Option<String>,

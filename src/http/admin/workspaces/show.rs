@@ -40,9 +40,9 @@ pub(super) async fn render(visit: &Visit, problem: Problem) -> Result<Answer, Er
     let id = &visit.workspace()?.id;
     // From the table, not from memory: an import's error is noted without rebuilding the picture.
     let w = app.db.workspace(id).await?.ok_or(Error::NotFound)?;
-    let now = app.clock.now();
+    let clocks = visit.clocks();
     let (attached, _, failing, oldest_sync) = app.db.sync_summary(&w.id).await?;
-    let keys = KeyFilter { tenant_id: None, list: Some(KeyList::Active), now };
+    let keys = KeyFilter { tenant_id: None, list: Some(KeyList::Active), now: clocks.now };
     let frozen = match &w.frozen {
         None => None,
         Some(frozen) => {
@@ -51,7 +51,7 @@ pub(super) async fn render(visit: &Visit, problem: Problem) -> Result<Answer, Er
                 action: Some("workspace.freeze".into()),
                 ..AuditFilter::default()
             };
-            let at = present::moment(frozen.at, now);
+            let at = clocks.moment(frozen.at);
             Some(Frozen { at, by: audit::latest_actor(visit, froze).await?, reason: frozen.reason.clone() })
         }
     };
@@ -60,22 +60,20 @@ pub(super) async fn render(visit: &Visit, problem: Problem) -> Result<Answer, Er
         shell: if failed { visit.error_shell(w.name.as_str()) } else { visit.shell(w.name.as_str()) },
         environment: w.environment.to_string(),
         state: badge(&w),
-        created: present::moment(w.created_at, now),
+        created: clocks.moment(w.created_at),
         tenants: present::count(app.db.count_tenants(&w.id, &TenantFilter::default()).await?),
         scheduled: present::count(scheduled(app, &w.id).await?),
         keys: present::count(app.db.count_keys(&w.id, &keys).await?),
-        last_sync: oldest_sync.map(|at| present::moment(at, now)),
+        last_sync: oldest_sync.map(|at| clocks.moment(at)),
         sync_failed: (failing > 0).then(|| {
             let text = format!("{failing} of {attached} tenants failed to sync");
             Link::new(text, format!("/w/{}/tenants?state=failing", w.id))
         }),
-        key_added_at: present::moment(w.key_added_at, now),
+        key_added_at: clocks.moment(w.key_added_at),
         frozen,
         policy: w.delete_policy.to_string(),
-        import: (w.imported_at.is_some() || w.import_error.is_some()).then(|| ImportResult {
-            at: w.imported_at.map(|at| present::moment(at, now)),
-            error: w.import_error,
-        }),
+        import: (w.imported_at.is_some() || w.import_error.is_some())
+            .then(|| ImportResult { at: w.imported_at.map(|at| clocks.moment(at)), error: w.import_error }),
         error: problem.whole,
         upstream_key: problem.upstream_key.unwrap_or_else(|| Field::new("upstream_key")),
         reason: problem.reason.unwrap_or_else(|| Field::new("reason")),

@@ -23,6 +23,7 @@ pub fn posts(s: &Sample, add: &mut Add) {
         scheduled_note: if i % 7 == 3 { "Was due".into() } else { String::new() },
         updated: s.at("15 Mar 2026, 14:02 UTC", "30 min ago"),
         media: (i % 3) as u64,
+        left_out: false,
     };
     let filter = PostFilter {
         tenants: s.choices(&[("t1", "Blue Bakery"), ("t2", "Harbour Cycles")]),
@@ -35,6 +36,7 @@ pub fn posts(s: &Sample, add: &mut Add) {
         from: s.t(""),
         to: s.t(""),
         no_time: false,
+        zone: s.t("Europe/Berlin"),
         created_from: s.t(""),
         created_to: s.t(""),
         media: s.choices(&[("", "With or without media"), ("with", "With media")]),
@@ -48,10 +50,21 @@ pub fn posts(s: &Sample, add: &mut Add) {
         ],
     };
     let page = || PostListPage {
-        shell: s.flash(
-            s.shell("Posts", "/w/w1/posts"),
-            "Job 142 finished: 4,036 deleted, 132 skipped, 12 failed.",
-        ),
+        shell: s.shell("Posts", "/w/w1/posts"),
+        query: s.t("status=scheduled"),
+        views: s.rows(3, |i| SavedView {
+            id: format!("v{i}"),
+            name: s.t(["Failed ones", "Next week of the bakery", "Paused"][i]),
+            url: "/w/w1/posts?status=failed".into(),
+            current: i == 1,
+        }),
+        notices: s.rows(2, |i| JobNotice {
+            kind: ["ok", "warn"][i],
+            text: s.t("Job “Delete 4,180 posts” finished: 4,036 deleted, 132 skipped, 12 failed."),
+            title: s.t("Delete 4,180 posts"),
+            url: format!("/w/w1/jobs/j{i}"),
+            filter: s.t("status=scheduled"),
+        }),
         ws: "w1".into(),
         filter: filter.clone(),
         chips: s.chips(),
@@ -72,13 +85,24 @@ pub fn posts(s: &Sample, add: &mut Add) {
             words: s.t("status Scheduled or Failed"),
             select_url: "?select=matching".into(),
             clear_url: "?".into(),
+            ..Selection::default()
         },
+        before: s.opt(s.t("1")),
+        after: s.opt(s.t("2")),
         sort_scheduled: SortLink { url: "?sort=-scheduled".into(), order: "ascending" },
         sort_updated: SortLink { url: "?sort=-updated".into(), order: "" },
     };
     add("posts", &page());
-    let selection = Selection { matching: true, ..page().selection };
-    add("posts-matching", &PostListPage { selection, ..page() });
+    let selection = Selection {
+        matching: true,
+        id: s.t("0191f3a2-7c11-7d2e-9a55-0d3a8e6c1f42"),
+        shown: s.t("t1:p1 t1:p2"),
+        left_out: s.n(3),
+        elsewhere: s.n(2),
+        ..page().selection
+    };
+    let rows = s.rows(50, |i| PostRow { left_out: i == 2, ..row(i) });
+    add("posts-matching", &PostListPage { selection, rows, ..page() });
     let viewer = Shell { can_write: false, density: "compact".into(), theme: "dark".into(), ..page().shell };
     add("posts-viewer", &PostListPage { shell: viewer, ..page() });
     let filter_error = Some(s.t("There is no platform \"myspace\"."));

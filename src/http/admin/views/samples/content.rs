@@ -16,6 +16,7 @@ impl Sample {
         };
         let inside = path.starts_with("/w/");
         Shell {
+            shortcuts: self.sort != Sort::Hostile,
             title: self.t(title),
             section: if inside { self.t("Northwind Social") } else { String::new() },
             title_prefix: String::new(),

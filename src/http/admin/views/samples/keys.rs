@@ -17,8 +17,10 @@ pub fn keys(s: &Sample, add: &mut Add) {
         created: s.at("3 Jan 2026, 09:12 UTC", ""),
         last_used: (i % 4 != 3).then(|| s.at("15 Mar 2026, 14:27 UTC", "3 min ago")),
         last_address: s.t("10.0.0.4"),
+        last_agent: s.t("curl/8.5.0"),
         expires: (i.is_multiple_of(2)).then(|| s.at("20 Mar 2026, 14:30 UTC", "in 5 d")),
-        status: Badge::key(["expiring", "active", "active", "revoked", "expired"][i % 5]),
+        status: Badge::key(["expiring", "active", "pending", "retiring", "revoked", "expired"][i % 6]),
+        pair: (i % 6 == 2 || i % 6 == 3).then(|| Link::new(s.t("Its new key"), "/w/w1/keys/k9")),
         active: i < 3,
     };
     add(
@@ -34,6 +36,11 @@ pub fn keys(s: &Sample, add: &mut Add) {
             new_url: "/w/w1/keys/new".into(),
         },
     );
+    let rules = KeyRulesForm {
+        addresses: s.field("addresses", "10.0.0.0/8\n2001:db8::/32"),
+        rate: s.field("rate", "50"),
+        usual_rate: "20 calls a second".into(),
+    };
     let group =
         |label: &str, list: &[(&str, &str)]| ChoiceGroup { label: s.t(label), choices: s.choices(list) };
     add(
@@ -69,6 +76,7 @@ pub fn keys(s: &Sample, add: &mut Add) {
                     ("365", "1 year"),
                     ("never", "Never"),
                 ]),
+                rules: rules.clone(),
             },
         },
     );
@@ -76,10 +84,59 @@ pub fn keys(s: &Sample, add: &mut Add) {
     let id = CopyId::whole("key ID", s.t("0191f3a2-7c11-7d2e-9a55-0d3a8e6c1f42"));
     let scopes = s.rows(3, |i| s.t(["posts:read", "posts:write", "media:write"][i]));
     let audit = s.audit_rows(4);
-    add("key", &KeyPage { shell: shell.clone(), ws: "w1".into(), key: row(0), id, scopes, audit });
+    let users = s.rows(3, |i| KeyUserRow {
+        address: s.t(["10.0.0.4", "2001:db8::17", "192.0.2.44"][i]),
+        agent: s.t([
+            "curl/8.5.0",
+            "",
+            "postpost-node/3.1 (Blue Bakery website; nightly export of all drafts)",
+        ][i]),
+        used: s.at("15 Mar 2026, 14:27 UTC", "3 min ago"),
+        refused: i == 2,
+    });
+    let page = KeyPage {
+        shell: shell.clone(),
+        ws: "w1".into(),
+        key: row(0),
+        id,
+        scopes,
+        addresses: s.rows(2, |i| ["10.0.0.0/8", "2001:db8::/32"][i].to_owned()),
+        rate: "50 calls a second".into(),
+        rules: s.opt(rules),
+        detection_regex: "sk_gh[twa]_[0-9A-Za-z]{49}",
+        rotation: s.opt(KeyRotation {
+            text: s.t("The old key sk_ght_Ab3kP…x9Zz ends on 16 Mar 2026, 14:30 UTC (in 24 h)."),
+            other_url: "/w/w1/keys/k1".into(),
+            other_text: "The old key".into(),
+            busy: Some(s.t("The old key was last used 3 min ago from 10.0.0.4 by curl/8.5.0.")),
+            users: users.clone(),
+            cancel_url: "/w/w1/keys/k0/cancel".into(),
+        }),
+        can_rotate: true,
+        users,
+        done_url: "/w/w1/audit?actor=k0".into(),
+        audit,
+    };
+    add("key", &page);
     let recent_use = s.opt(s.t("Used 3 min ago from 10.0.0.4."));
     let calls = s.opt(Count(1812));
-    add("key-revoke", &RevokeKeyPage { shell, ws: "w1".into(), key: row(0), recent_use, calls });
+    let rotate = RotateKeyPage {
+        shell: shell.clone(),
+        ws: "w1".into(),
+        key: row(0),
+        overlap: s.field("overlap", ""),
+        overlaps: s.choices(&[
+            ("0", "Not at all"),
+            ("3600", "1 hour"),
+            ("86400", "24 hours"),
+            ("604800", "7 days"),
+        ]),
+        expiry: s.field("expiry", ""),
+        expiries: s.choices(&[("90", "In 90 days"), ("never", "Never")]),
+    };
+    add("key-rotate", &rotate);
+    let rotation = s.opt(s.t("The new key sk_ght_Ab3kP…x9Zz is in use.")).unwrap_or_default();
+    add("key-revoke", &RevokeKeyPage { shell, ws: "w1".into(), key: row(0), recent_use, calls, rotation });
     let secret = SecretPage {
         shell: s.shell("API key created", "/w/w1/secrets/s1"),
         kind: "API key".into(),

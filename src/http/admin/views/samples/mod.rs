@@ -8,6 +8,7 @@ mod html;
 mod keys;
 mod operations;
 mod pages;
+mod reference;
 
 use std::cell::Cell;
 use std::{fs, path::Path};

@@ -1,7 +1,7 @@
 //! One render of every page for a sample.
 
 use super::super::*;
-use super::{Sample, Sort, bulk, keys, operations};
+use super::{Sample, Sort, bulk, keys, operations, reference};
 
 pub fn all(s: &Sample) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
@@ -16,6 +16,7 @@ pub fn all(s: &Sample) -> Vec<(&'static str, String)> {
     bulk::plans(s, &mut add);
     bulk::jobs(s, &mut add);
     operations::operations(s, &mut add);
+    reference::reference(s, &mut add);
     audit(s, &mut add);
     rest(s, &mut add);
     out
@@ -357,6 +358,11 @@ fn rest(s: &Sample, add: &mut Add) {
             shell: s.flash(s.shell("Settings", "/settings"), "Saved."),
             themes: s.choices(&[("auto", "As the system"), ("light", "Light"), ("dark", "Dark")]),
             densities: s.choices(&[("comfortable", "Comfortable"), ("compact", "Compact")]),
+            zone: s.field("zone", "Europe/Berlin"),
+            zones: s.rows(3, |i| s.t(["Europe/Berlin", "UTC", "Asia/Tokyo"][i])),
+            now: s.t("15 Mar 2026, 15:30 CET"),
+            rows: s.choices(&[("25", "25"), ("50", "50"), ("100", "100")]),
+            shortcuts: s.choices(&[("on", "On"), ("off", "Off")]),
             error: s.whole_error(),
             current_password: s.field("current_password", ""),
             new_password: s.field("new_password", ""),
