@@ -308,6 +308,7 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
             claim: None,
             keep_backup: false,
             patience: Patience::DOOR,
+            seat: None,
         };
         // Whatever upstream says is history as well.
         if n == 0 {

@@ -1,17 +1,24 @@
 //! Bringing the mirror of a tenant up to date: by changes since the newest known, or by a complete sweep that also finds
 //! deletions; and when a tenant is to be read again. One refresh of a tenant at a time.
 
+mod lookups;
+
 use crate::{
     access::Account,
     clock::{Clock, MINUTE, Millis, SECOND},
     domain::{ids, posts::Post, tenants::Tenant},
-    store::{self, Db, leases::Fence, posts::Listing},
+    store::{
+        self, Db,
+        leases::Fence,
+        posts::{Listing, MirroredPost},
+    },
     upstream::{
         Error, Patience, Upstream,
         pacing::{Lane, Pacing},
         types::Failure,
     },
 };
+use lookups::Lookups;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -109,6 +116,9 @@ pub struct Mirror {
     pacing: Arc<Pacing>,
     ages: Ages,
     busy: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    /// Tenants read lately, by workspace and tenant, and when that began.
+    read: Mutex<HashMap<(String, String), Millis>>,
+    lookups: Lookups,
     /// Posts that went lately: (tenant, post) and when.
     deleted: Mutex<HashMap<(String, String), Millis>>,
     /// By workspace.
@@ -118,12 +128,14 @@ pub struct Mirror {
 impl Mirror {
     pub fn new(db: Db, clock: Clock, upstream: Arc<Upstream>, pacing: Arc<Pacing>, ages: Ages) -> Self {
         Self {
+            lookups: Lookups::start(db.clone()),
             db,
             clock,
             upstream,
             pacing,
             ages,
             busy: Mutex::default(),
+            read: Mutex::default(),
             deleted: Mutex::default(),
             wanted: Mutex::default(),
         }
@@ -194,11 +206,42 @@ impl Mirror {
         max_age: Millis,
         patience: Patience,
     ) -> Result<(), RefreshError> {
+        // A job asks this before each post of a tenant.
+        if self.last_read(&account.workspace.id, tenant_id).is_some_and(|at| at > self.clock.now() - max_age)
+        {
+            return Ok(());
+        }
         let Some((tenant, _one)) = self.hold(account, tenant_id, patience).await? else { return Ok(()) };
-        if tenant.sync.synced_at.is_some_and(|at| at > self.clock.now() - max_age) {
+        if let Some(at) = tenant.sync.synced_at.filter(|at| *at > self.clock.now() - max_age) {
+            self.note_read(&account.workspace.id, tenant_id, at);
             return Ok(());
         }
         self.refresh(account, &tenant, tenant.sync.swept_at.is_none(), Manner::of(patience)).await
+    }
+
+    /// A post as the mirror has it.
+    pub async fn post(
+        &self,
+        workspace_id: &str,
+        tenant_id: &str,
+        post_id: &str,
+    ) -> store::Result<Option<MirroredPost>> {
+        self.lookups.post(workspace_id, tenant_id, post_id).await
+    }
+
+    /// When this process has last read a tenant, if that is known. Another may have read it later.
+    fn last_read(&self, workspace_id: &str, tenant_id: &str) -> Option<Millis> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.get(&(workspace_id.to_owned(), tenant_id.to_owned())).copied()
+    }
+
+    fn note_read(&self, workspace_id: &str, tenant_id: &str, started: Millis) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of older ones nobody wants to know; the map does not grow with every tenant ever seen.
+        if read.len() > 10_000 {
+            read.retain(|_, at| *at > self.clock.now() - MINUTE);
+        }
+        read.insert((workspace_id.to_owned(), tenant_id.to_owned()), started);
     }
 
     /// Refreshes a tenant in the background, completely when that is due, whatever its changes say: one whose posts change
@@ -365,7 +408,9 @@ impl Mirror {
         }
         let (workspace_id, now) = (&account.workspace.id, self.clock.now());
         let listing = Listing { posts: &posts, ..listing };
-        Ok(self.db.mirror_listing(workspace_id, &tenant.id, &listing, manner.fence, now).await?)
+        self.db.mirror_listing(workspace_id, &tenant.id, &listing, manner.fence, now).await?;
+        self.note_read(workspace_id, &tenant.id, listing.started);
+        Ok(())
     }
 
     /// When a tenant read now is to be read again: for changes, or earlier if its next sweep comes before.

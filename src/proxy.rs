@@ -35,7 +35,8 @@ use crate::{
         pacing::{Lane, Pacing},
     },
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// On whose behalf a call is made.
 #[derive(Clone)]
@@ -56,6 +57,23 @@ pub struct Caller {
     /// Whether a job keeps a copy of each post that it deletes.
     pub keep_backup: bool,
     pub patience: Patience,
+    /// The caller's place among so many at once, for background work.
+    pub seat: Option<Seat>,
+}
+
+/// A place among the items whose calls are under way. It is left when the last call is answered: while the outcome is written
+/// down, another item can make its calls.
+#[derive(Clone)]
+pub struct Seat(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Seat {
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Mutex::new(Some(permit))))
+    }
+
+    fn leave(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Why a call was not made, or has no answer of upstream's to pass on.

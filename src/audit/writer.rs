@@ -161,9 +161,7 @@ async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mps
 
 async fn write(db: &Db, clock: &Clock, batch: &[Record]) -> store::Result<()> {
     let mut tx = db.begin().await?;
-    for effect in batch.iter().flat_map(|r| &r.effects) {
-        tx.apply(effect).await?;
-    }
+    tx.apply(batch.iter().flat_map(|r| &r.effects)).await?;
     // Last, so that an entry never stands for a change that failed.
     let drafts: Vec<&Draft> = batch.iter().flat_map(|r| &r.drafts).collect();
     tx.append(clock.now(), &drafts).await?;

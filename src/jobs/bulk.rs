@@ -22,13 +22,15 @@ use hand::{Hand, TRIES, Taken, wait};
 use item::{ItemEnd, PutOff, passes_freeze, run_item};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{JoinError, JoinHandle, JoinSet},
     time::Instant,
 };
 
-/// Items under way at once, per job, where pacing is lifted.
+/// Items whose calls are under way at once, per job, where pacing is lifted.
 const IN_FLIGHT: usize = 64;
+/// Items beside those whose outcome is being written down, or that wait to take their place.
+const BESIDE: usize = 48;
 /// And at a pace: so many keep it up with slow answers, and a pause need not wait for many.
 const IN_FLIGHT_PACED: usize = 8;
 /// Items fetched at a time.
@@ -121,14 +123,19 @@ async fn advance(app: &Arc<App>, job: &Job, fence: &Fence) -> store::Result<bool
             // Not in the picture yet or any more: the next round looks again.
             let Some(account) = app.access.account(&job.workspace_id) else { return Ok(false) };
             let (halt, halted) = watch::channel(false);
+            let pace = match job.options.rate {
+                Some(rate) => Duration::from_secs(1) / rate.max(1),
+                None => app.config.tuning.pace,
+            };
             let run = Run {
                 app: app.clone(),
                 account,
                 job: Arc::new(job.clone()),
                 fence: fence.clone(),
                 halt: halted,
+                seats: Arc::new(Semaphore::new(seats(pace))),
             };
-            let mut work = Work::new(run);
+            let mut work = Work::new(run, pace);
             let verdict = work.go_on().await;
             halt.send_replace(true);
             // Whatever happens: an item dropped half-way would have to be settled by the reconciler.
@@ -178,6 +185,8 @@ struct Run {
     fence: Fence,
     /// Turns true when nothing further is to be sent.
     halt: watch::Receiver<bool>,
+    /// As many as there may be calls under way.
+    seats: Arc<Semaphore>,
 }
 
 /// Work on one job, from the start of the runner to its verdict.
@@ -185,6 +194,7 @@ struct Work {
     run: Run,
     hand: Hand,
     under_way: JoinSet<(Taken, store::Result<ItemEnd>)>,
+    /// Items begun and not ended.
     at_once: usize,
     stop_after: i64,
     /// The wait before a first new try.
@@ -200,24 +210,15 @@ struct Work {
 }
 
 impl Work {
-    fn new(run: Run) -> Self {
+    fn new(run: Run, pace: Duration) -> Self {
         let tuning = run.app.config.tuning;
-        let options = &run.job.options;
-        let pace = match options.rate {
-            Some(rate) => Duration::from_secs(1) / rate.max(1),
-            None => tuning.pace,
-        };
         run.app.pacing.set_pace(&run.job.workspace_id, pace);
-        let at_once = match pace {
-            Duration::ZERO => IN_FLIGHT,
-            pace => (Duration::from_secs(1).as_millis() / pace.as_millis().max(1)) as usize,
-        };
-        let stop_after = i64::from(options.stop_after.max(1));
+        let stop_after = i64::from(run.job.options.stop_after.max(1));
         Self {
             run,
             hand: Hand::default(),
             under_way: JoinSet::new(),
-            at_once: at_once.clamp(IN_FLIGHT_PACED, IN_FLIGHT),
+            at_once: if pace.is_zero() { IN_FLIGHT + BESIDE } else { seats(pace) },
             stop_after,
             pause: UNREACHABLE_PAUSE.min(tuning.tick * 3),
             hold: Instant::now(),
@@ -418,6 +419,14 @@ impl Work {
             }
         }
         Ok(())
+    }
+}
+
+/// For how many items calls may be under way.
+fn seats(pace: Duration) -> usize {
+    match pace.as_millis() {
+        0 => IN_FLIGHT,
+        pace => ((Duration::from_secs(1).as_millis() / pace) as usize).clamp(IN_FLIGHT_PACED, IN_FLIGHT),
     }
 }
 

@@ -125,6 +125,9 @@ impl Road {
             self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await
         };
 
+        if let Some(seat) = &caller.seat {
+            seat.leave();
+        }
         let now = self.clock.now();
         let mut effects = Vec::new();
         let mut granted_at = None;
@@ -164,10 +167,9 @@ impl Road {
         if let Some(id) = made.filter(|id| ids::is_object_id(id)) {
             entry = entry.target(change.verb.noun().as_str(), &id);
         }
-        if change.verb == Verb::PostDelete
-            && matches!(state, OpState::Succeeded | OpState::Gone)
-            && let Some(tenant) = &caller.tenant
-        {
+        // Nothing more is to be learnt of a post that is gone.
+        let is_gone = change.verb == Verb::PostDelete && matches!(state, OpState::Succeeded | OpState::Gone);
+        if let (Some(tenant), true) = (&caller.tenant, is_gone) {
             self.mirror.note_deleted(tenant, &change.target);
         }
         effects.push(Effect::Close {
@@ -199,7 +201,7 @@ impl Road {
             effects.extend(self.answered(caller, change.verb, reply, state));
         }
         let stored = self.audit.record(vec![entry], effects).await;
-        let seen_in_posts = change.verb.noun() == Noun::Post && state != OpState::Refused;
+        let seen_in_posts = change.verb.noun() == Noun::Post && state != OpState::Refused && !is_gone;
         if let (Some(tenant), true) = (&caller.tenant, seen_in_posts) {
             self.mirror.note_change(&caller.account.workspace.id, tenant);
         }

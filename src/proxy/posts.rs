@@ -253,7 +253,7 @@ impl Road {
         post_id: &str,
     ) -> Result<Option<(Post, Option<Pause>)>, Refusal> {
         let Some(tenant) = &caller.tenant else { return Ok(None) };
-        let found = self.db.post(&caller.account.workspace.id, tenant, post_id).await?;
+        let found = self.mirror.post(&caller.account.workspace.id, tenant, post_id).await?;
         Ok(found.map(|m| (m.post, m.pause)))
     }
 

@@ -1,6 +1,6 @@
 //! The audit log's rows: appending within a transaction, and reading back by filter.
 
-use super::{Db, Error, Result, Tx, like_anywhere};
+use super::{Db, Error, Result, Tx, like_anywhere, sql::even_chunks};
 use crate::{
     audit::{
         entry::{self, Link, Place},
@@ -131,17 +131,12 @@ impl Tx {
         wanted.dedup();
         let mut chains = Chains::new();
         for chunk in even_chunks(&wanted) {
-            let mut sql =
-                self.sql("SELECT workspace_id, tenant_id, seq, leaf FROM audit_chains WHERE (workspace_id, tenant_id) IN (");
-            for (n, (workspace, tenant)) in chunk.iter().enumerate() {
-                sql = sql
-                    .push(if n == 0 { "(" } else { ", (" })
-                    .arg(*workspace)
-                    .push(", ")
-                    .arg(*tenant)
-                    .push(")");
-            }
-            let found: Vec<(String, String, i64, Vec<u8>)> = sql.push(")").all().await?;
+            let found: Vec<(String, String, i64, Vec<u8>)> = self
+                .sql("SELECT workspace_id, tenant_id, seq, leaf FROM audit_chains WHERE (workspace_id, tenant_id) IN (")
+                .rows(chunk, |sql, (workspace, tenant)| sql.arg(*workspace).and_arg(*tenant))
+                .push(")")
+                .all()
+                .await?;
             for (workspace, tenant, seq, leaf) in found {
                 let leaf =
                     leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
@@ -155,36 +150,42 @@ impl Tx {
 
     async fn insert_entries(&mut self, at: Millis, rows: &[Row<'_>]) -> Result<()> {
         for chunk in even_chunks(rows) {
-            let mut sql = self.sql(
+            self.sql(
                 "INSERT INTO audit_entries (seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id,
                    workspace_seq, tenant_id, tenant_seq, op_id, job_id, target_id) VALUES ",
-            );
-            for (n, row) in chunk.iter().enumerate() {
+            )
+            .rows(chunk, |sql, row| {
                 let Row { draft, .. } = row;
-                sql = sql.push(if n == 0 { "(" } else { ", (" }).arg(row.seq);
-                sql = sql.push(", ").arg(&row.bytes).push(", ").arg(row.leaf.to_vec()).push(", ").arg(at);
-                sql = sql.push(", ").arg(draft.actor.kind().as_str()).push(", ").arg(&draft.actor.id);
-                sql = sql.push(", ").arg(draft.action).push(", ").arg(draft.outcome.as_str());
-                sql = sql.push(", ").arg(&draft.workspace).push(", ").arg(row.workspace_seq);
-                sql = sql.push(", ").arg(row.tenant).push(", ").arg(row.tenant_seq);
-                sql = sql.push(", ").arg(&draft.op_id).push(", ").arg(&draft.job_id);
-                let target = draft.targets.first().map(|t| t.id.as_str());
-                sql = sql.push(", ").arg(target).push(")");
-            }
-            sql.run().await?;
+                sql.arg(row.seq)
+                    .and_arg(&row.bytes)
+                    .and_arg(row.leaf.to_vec())
+                    .and_arg(at)
+                    .and_arg(draft.actor.kind().as_str())
+                    .and_arg(&draft.actor.id)
+                    .and_arg(draft.action)
+                    .and_arg(draft.outcome.as_str())
+                    .and_arg(&draft.workspace)
+                    .and_arg(row.workspace_seq)
+                    .and_arg(row.tenant)
+                    .and_arg(row.tenant_seq)
+                    .and_arg(&draft.op_id)
+                    .and_arg(&draft.job_id)
+                    .and_arg(draft.targets.first().map(|t| t.id.as_str()))
+            })
+            .run()
+            .await?;
         }
         Ok(())
     }
 
     async fn insert_details(&mut self, details: &[(i64, Detail)]) -> Result<()> {
         for chunk in even_chunks(details) {
-            let mut sql = self.sql("INSERT INTO audit_details (seq, part, salt, body) VALUES ");
-            for (n, (seq, detail)) in chunk.iter().enumerate() {
-                sql = sql.push(if n == 0 { "(" } else { ", (" }).arg(*seq);
-                sql = sql.push(", ").arg(&detail.part).push(", ").arg(&detail.salt);
-                sql = sql.push(", ").arg(&detail.body).push(")");
-            }
-            sql.run().await?;
+            self.sql("INSERT INTO audit_details (seq, part, salt, body) VALUES ")
+                .rows(chunk, |sql, (seq, detail)| {
+                    sql.arg(*seq).and_arg(&detail.part).and_arg(&detail.salt).and_arg(&detail.body)
+                })
+                .run()
+                .await?;
         }
         Ok(())
     }
@@ -192,16 +193,13 @@ impl Tx {
     async fn put_chains(&mut self, chains: &Chains<'_>) -> Result<()> {
         let chains: Vec<_> = chains.iter().collect();
         for chunk in even_chunks(&chains) {
-            let mut sql = self.sql("INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) VALUES ");
-            for (n, ((workspace, tenant), (seq, leaf))) in chunk.iter().enumerate() {
-                sql = sql.push(if n == 0 { "(" } else { ", (" }).arg(*workspace).push(", ").arg(*tenant);
-                sql = sql.push(", ").arg(*seq).push(", ").arg(leaf.to_vec()).push(")");
-            }
-            sql.push(
-                " ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf",
-            )
-            .run()
-            .await?;
+            self.sql("INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) VALUES ")
+                .rows(chunk, |sql, ((workspace, tenant), (seq, leaf))| {
+                    sql.arg(*workspace).and_arg(*tenant).and_arg(*seq).and_arg(leaf.to_vec())
+                })
+                .push(" ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf")
+                .run()
+                .await?;
         }
         Ok(())
     }
@@ -213,16 +211,6 @@ fn next(chains: &Chains<'_>, workspace: &str, tenant: &str) -> Link {
         Some((seq, leaf)) => Link { seq: seq + 1, previous: Some(*leaf) },
         None => Link { seq: 0, previous: None },
     }
-}
-
-/// Pieces of 64, 32, 16 and so on: statements of a few lengths only, which the drivers keep prepared.
-fn even_chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = if rows.is_empty() { return None } else { 1 << rows.len().ilog2().min(6) };
-        let (chunk, rest) = rows.split_at(size);
-        rows = rest;
-        Some(chunk)
-    })
 }
 
 impl Db {

@@ -24,6 +24,7 @@ pub mod sessions;
 pub mod tenants;
 pub mod workspaces;
 
+mod effects;
 mod error;
 mod post_filter;
 mod sql;
@@ -130,7 +131,11 @@ impl Db {
             // The pool's own test waits for ever where the server or the network stands still, before use and, worse,
             // after: sixteen such connections and nobody gets one again. Ours gives such a connection up.
             .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(answers(connection)))
+            .before_acquire(|connection, used| {
+                // Tested when it was given back, and that was a moment ago.
+                let fresh = used.idle_for < ALIVE;
+                Box::pin(async move { if fresh { Ok(true) } else { answers(connection).await } })
+            })
             .after_release(|connection, _| Box::pin(answers(connection)))
             .connect_with(options)
             .await?;

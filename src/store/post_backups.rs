@@ -1,6 +1,6 @@
 //! Copies of posts that jobs have deleted, encrypted like other secrets. Kept as long as the jobs themselves.
 
-use super::{Db, Error, Result, Tx};
+use super::{Db, Error, Result};
 use crate::{clock::Millis, domain::posts::PostStatus};
 
 /// The copy of a post that a job has deleted, and how the plan of that job saw it.
@@ -35,29 +35,6 @@ struct BackupRow {
 const DELETED: &str = "SELECT b.job_id, b.n, i.tenant_id, i.post_id, i.expected_status, i.expected_at, i.expected_updated_at, \
     b.sealed, b.recreated_as FROM post_backups b JOIN job_items i ON i.job_id = b.job_id AND i.n = b.n \
     WHERE i.state = 'succeeded' AND i.workspace_id = ";
-
-impl Tx {
-    /// A second try has a newer copy.
-    pub(super) async fn keep_backup(
-        &mut self,
-        job_id: &str,
-        n: i64,
-        sealed: &[u8],
-        at: Millis,
-    ) -> Result<()> {
-        self.sql(
-            "INSERT INTO post_backups (job_id, n, sealed, at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (job_id, n) DO UPDATE SET sealed = excluded.sealed, at = excluded.at",
-        )
-        .bind(job_id)
-        .bind(n)
-        .bind(sealed)
-        .bind(at)
-        .run()
-        .await
-        .map(drop)
-    }
-}
 
 impl Db {
     /// The copies of a job's posts in order, from item `from` on: (item, encrypted copy, when it was taken).

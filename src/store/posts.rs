@@ -4,6 +4,7 @@ use super::{
     Db, Error, Json, Result, Tx,
     leases::Fence,
     post_filter::{FEW, OF_POSTS, Way, narrow, places},
+    sql::even_chunks,
 };
 use crate::{
     clock::Millis,
@@ -13,6 +14,7 @@ use crate::{
         words,
     },
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 words! {
     /// What a list of posts is ordered by.
@@ -220,18 +222,20 @@ impl Db {
         workspace_id: &str,
         ids: &[(String, String)],
     ) -> Result<Vec<MirroredPost>> {
+        let ids: Vec<_> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let mut found = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(200) {
-            let mut sql = self.read(SELECT).push(FROM).arg(workspace_id).push(" AND (1 = 0");
-            for (tenant, id) in chunk {
-                sql = sql
-                    .push(" OR (p.tenant_id = ")
-                    .arg(tenant.as_str())
-                    .push(" AND p.id = ")
-                    .arg(id.as_str())
-                    .push(")");
-            }
-            let rows: Vec<PostRow> = sql.push(")").all().await?;
+        for chunk in even_chunks(&ids) {
+            // The workspace in each row: by it alone, PostgreSQL would look at all of its posts.
+            let rows: Vec<PostRow> = self
+                .read(SELECT)
+                .push(" FROM (VALUES ")
+                .rows(chunk, |sql, (tenant, id)| sql.arg(workspace_id).and_arg(tenant).and_arg(id))
+                .push(
+                    ") k JOIN posts p ON p.workspace_id = k.column1 AND p.tenant_id = k.column2 AND p.id = k.column3
+                     LEFT JOIN pauses u ON u.workspace_id = p.workspace_id AND u.tenant_id = p.tenant_id AND u.post_id = p.id",
+                )
+                .all()
+                .await?;
             for row in rows {
                 found.push(row.try_into()?);
             }
@@ -275,9 +279,7 @@ impl Db {
             Some(fence) => self.begin_fenced(fence).await?,
             None => self.begin().await?,
         };
-        for post in listing.posts {
-            tx.put_post(workspace_id, post, listing.started, now).await?;
-        }
+        tx.put_posts(workspace_id, listing.posts, listing.started, now).await?;
         if listing.complete {
             tx.sql("DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND seen_at < $3")
                 .bind(workspace_id)
@@ -375,40 +377,54 @@ impl Db {
 }
 
 impl Tx {
-    async fn put_post(
+    async fn put_posts(
         &mut self,
         workspace_id: &str,
-        post: &Post,
+        posts: &[Post],
         started: Millis,
         now: Millis,
     ) -> Result<()> {
-        let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
-        self.sql(
-            "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
-               platforms, platform_names, media, seen_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-             ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content, status = excluded.status,
-               scheduled_at = excluded.scheduled_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
-               platforms = excluded.platforms, platform_names = excluded.platform_names, media = excluded.media,
-               seen_at = excluded.seen_at
-             WHERE posts.seen_at <= $13 OR excluded.updated_at > posts.updated_at",
-        )
-        .bind(workspace_id)
-        .bind(&post.tenant_id)
-        .bind(&post.id)
-        .bind(&post.content)
-        .bind(post.status.as_str())
-        .bind(post.scheduled_at)
-        .bind(post.created_at)
-        .bind(post.updated_at)
-        .bind(Json(&post.platforms))
-        .bind(format!(",{},", names.join(",")))
-        .bind(Json(&post.media))
-        .bind(now)
-        .bind(started)
-        .run()
-        .await
-        .map(drop)
+        // Pages shift while they are read, and the same post may be on two; a statement takes each once.
+        let mut latest: BTreeMap<&str, &Post> = BTreeMap::new();
+        for post in posts {
+            let known = latest.entry(&post.id).or_insert(post);
+            if post.updated_at > known.updated_at {
+                *known = post;
+            }
+        }
+        let posts: Vec<&Post> = latest.into_values().collect();
+        for chunk in even_chunks(&posts) {
+            self.sql(
+                "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
+                   platforms, platform_names, media, seen_at) VALUES ",
+            )
+            .rows(chunk, |sql, post| {
+                let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
+                sql.arg(workspace_id)
+                    .and_arg(&post.tenant_id)
+                    .and_arg(&post.id)
+                    .and_arg(&post.content)
+                    .and_arg(post.status.as_str())
+                    .and_arg(post.scheduled_at)
+                    .and_arg(post.created_at)
+                    .and_arg(post.updated_at)
+                    .and_arg(Json(&post.platforms))
+                    .and_arg(format!(",{},", names.join(",")))
+                    .and_arg(Json(&post.media))
+                    .and_arg(now)
+            })
+            .push(
+                " ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content,
+                   status = excluded.status, scheduled_at = excluded.scheduled_at, created_at = excluded.created_at,
+                   updated_at = excluded.updated_at, platforms = excluded.platforms,
+                   platform_names = excluded.platform_names, media = excluded.media, seen_at = excluded.seen_at
+                 WHERE excluded.updated_at > posts.updated_at OR posts.seen_at <= ",
+            )
+            .arg(started)
+            .run()
+            .await?;
+        }
+        Ok(())
     }
 }
 

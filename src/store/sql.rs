@@ -200,6 +200,20 @@ impl<'c> Sql<'c> {
         sql.push(if any { ")" } else { "NULL)" })
     }
 
+    /// `, $n`: a further value of a row.
+    pub fn and_arg<'q>(self, value: impl Arg<'q>) -> Self {
+        self.push(", ").arg(value)
+    }
+
+    /// `($1, $2), ($3, $4), …`: a row for each, with the values that `row` appends.
+    pub fn rows<T>(self, of: &[T], row: impl Fn(Self, &T) -> Self) -> Self {
+        let mut sql = self;
+        for (n, one) in of.iter().enumerate() {
+            sql = row(sql.push(if n == 0 { "(" } else { ", (" }), one).push(")");
+        }
+        sql
+    }
+
     /// The number of rows changed.
     pub async fn run(self) -> Result<u64> {
         dispatch!(self, query_with, execute, |r| r.rows_affected())
@@ -224,4 +238,14 @@ impl<'c> Sql<'c> {
     {
         Ok(self.one::<(T,)>().await?.0)
     }
+}
+
+/// Pieces of 64, 32, 16 and so on: statements of a few lengths only, which the drivers keep prepared.
+pub(super) fn even_chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = if rows.is_empty() { return None } else { 1 << rows.len().ilog2().min(6) };
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
 }

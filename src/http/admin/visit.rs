@@ -347,6 +347,7 @@ impl Visit {
             claim: None,
             keep_backup: false,
             patience: Patience::DOOR,
+            seat: None,
         })
     }
 

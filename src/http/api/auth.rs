@@ -61,6 +61,7 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Erro
         claim: None,
         keep_backup: false,
         patience: Patience::DOOR,
+        seat: None,
     };
     let (user, older) = (given(call, "x-postpost-user-id"), given(call, "x-publora-user-id"));
     if user.is_some() && older.is_some() && user != older {

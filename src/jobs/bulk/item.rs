@@ -15,7 +15,7 @@ use crate::{
         updates::Update,
     },
     mirror::RefreshError,
-    proxy::{Caller, Changed, Refusal},
+    proxy::{Caller, Changed, Refusal, Seat},
     store::{
         self,
         operations::{Effect, ItemResult},
@@ -70,13 +70,17 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         }
         Some(_) => {}
     }
+    // Before the checks: they are to be no older than they must be when the calls are made.
+    let Some(Ok(permit)) = unless_halted(run, run.seats.clone().acquire_owned()).await else {
+        return Ok(ItemEnd::Wait);
+    };
     // What is deleted does not change any more.
     if job.action != BulkAction::Recreate
         && let Some(end) = look(run, item).await?
     {
         return Ok(end);
     }
-    let caller = caller_of(run, item);
+    let caller = caller_of(run, item, Seat::new(permit));
     if !may_call(run).await {
         return Ok(ItemEnd::Wait);
     }
@@ -124,7 +128,7 @@ async fn look(run: &Run, item: &JobItem) -> store::Result<Option<ItemEnd>> {
         Err(RefreshError::Store(error)) => return Err(error),
         Err(RefreshError::Upstream(failure)) => return Ok(Some(unread(run, failure))),
     }
-    let Some(mirrored) = app.db.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
+    let Some(mirrored) = app.mirror.post(&account.workspace.id, &item.tenant_id, &item.post_id).await? else {
         return missing(run, item).await.map(Some);
     };
     let post = mirrored.post;
@@ -146,7 +150,7 @@ async fn look(run: &Run, item: &JobItem) -> store::Result<Option<ItemEnd>> {
 }
 
 /// On whose behalf an item's calls are made.
-fn caller_of(run: &Run, item: &JobItem) -> Caller {
+fn caller_of(run: &Run, item: &JobItem, seat: Seat) -> Caller {
     let Run { account, job, fence, .. } = run;
     Caller {
         actor: job.actor.clone(),
@@ -159,6 +163,7 @@ fn caller_of(run: &Run, item: &JobItem) -> Caller {
         claim: None,
         keep_backup: job.options.keep_backup,
         patience: Patience::BACKGROUND,
+        seat: Some(seat),
     }
 }
 
@@ -169,14 +174,21 @@ async fn may_call(run: &Run) -> bool {
     let workspace = &account.workspace.id;
     // A delete looks at the post first.
     let calls = if job.action == BulkAction::Delete { 2 } else { 1 };
-    let mut halt = run.halt.clone();
-    tokio::select! {
-        biased;
-        _ = halt.wait_for(|halt| *halt) => return false,
-        () = app.pacing.turns(workspace, Lane::Jobs, calls) => {}
+    if unless_halted(run, app.pacing.turns(workspace, Lane::Jobs, calls)).await.is_none() {
+        return false;
     }
     let frozen = app.access.account(workspace).is_none_or(|account| account.workspace.frozen.is_some());
     !frozen || passes_freeze(job)
+}
+
+/// Waits for something, or for the end of the job's work.
+async fn unless_halted<T>(run: &Run, done: impl Future<Output = T>) -> Option<T> {
+    let mut halt = run.halt.clone();
+    tokio::select! {
+        biased;
+        _ = halt.wait_for(|halt| *halt) => None,
+        done = done => Some(done),
+    }
 }
 
 /// A freeze stops what would go out; a pause does that as well.
