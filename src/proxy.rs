@@ -76,6 +76,18 @@ impl Seat {
     }
 }
 
+/// Why it is not known whether a change happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    NoAnswer,
+    /// An answer that does not say: a redirect, or an error that may stand for anything.
+    Unclear,
+    /// What was answered could not be written down.
+    NotStored,
+    /// It was looked up, and there is nothing to tell by.
+    ForGood,
+}
+
 /// Why a call was not made, or has no answer of upstream's to pass on.
 #[derive(Debug)]
 pub enum Refusal {
@@ -103,6 +115,7 @@ pub enum Refusal {
     /// May have happened; the reconciler will tell.
     Unknown {
         op_id: String,
+        doubt: Doubt,
         error: String,
     },
     /// Upstream's answer could not be used; what happened is being looked up.

@@ -156,10 +156,10 @@ impl Operation {
             (OpState::Refused, _) => "PostPost refused the change: it did not happen.",
             (OpState::Failed, _) => "The change did not happen.",
             (OpState::Applied, _) => {
-                "PostPost's answer was lost; looked up afterwards, the change did happen."
+                "PostPost gave no clear answer; looked up afterwards, the change did happen."
             }
             (OpState::NotApplied, _) => {
-                "PostPost's answer was lost; looked up afterwards, the change did not happen."
+                "PostPost gave no clear answer; looked up afterwards, the change did not happen."
             }
             (OpState::Unknown, _) => {
                 "PostPost gave no clear answer, and nothing it shows tells whether the change happened. It was not sent again."

@@ -2,7 +2,14 @@
 //! page in `admin`. What must not be shown is logged once, with the request id.
 
 use super::{Answer, call::header};
-use crate::{access, audit::Unavailable, domain::Invalid, jobs::planning, proxy::Refusal, store, upstream};
+use crate::{
+    access,
+    audit::Unavailable,
+    domain::Invalid,
+    jobs::planning,
+    proxy::{Doubt, Refusal},
+    store, upstream,
+};
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -203,6 +210,23 @@ fn is_away(error: &store::Error) -> bool {
     matches!(error, store::Error::NoAnswer | store::Error::Unavailable(_))
 }
 
+fn doubt_says(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::NoAnswer => {
+            "PostPost did not answer: the change may have happened. Ask for the operation's outcome"
+        }
+        Doubt::Unclear => {
+            "PostPost's answer does not say whether the change happened: it may have. Ask for the operation's outcome"
+        }
+        Doubt::NotStored => {
+            "The gateway could not write down the outcome: the change may have happened. Ask for the operation's outcome"
+        }
+        Doubt::ForGood => {
+            "It cannot be found out whether the change happened. It is not sent again under this Idempotency-Key"
+        }
+    }
+}
+
 /// `contract.md`, "Errors the gateway adds on `/api/v1`".
 fn describe_refusal(refusal: &Refusal) -> Described {
     let code = refusal.code();
@@ -238,10 +262,7 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (502, "PostPost answered with a redirect, which is not followed".into())
         }
         Refusal::Upstream(_) => (502, "PostPost's answer could not be used".into()),
-        Refusal::Unknown { .. } => (
-            504,
-            "PostPost did not answer: the change may have happened. Ask for the operation's outcome".into(),
-        ),
+        Refusal::Unknown { doubt, .. } => (504, doubt_says(*doubt).into()),
         Refusal::BadReply { .. } => {
             (502, "PostPost's answer could not be used: the change may have happened".into())
         }

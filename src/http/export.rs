@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 /// Entries read at a time.
 const PAGE: i64 = 500;
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "seq",
     "time",
     "actor_type",
@@ -42,6 +42,7 @@ const COLUMNS: [&str; 21] = [
     "job",
     "before",
     "after",
+    "client",
 ];
 
 /// Reads a filter from query or form pairs. Unknown names, repeated names and values that are none are refused: a filter
@@ -239,6 +240,7 @@ fn csv_line(entry: &Entry) -> io::Result<Vec<u8>> {
         entry.job_id.clone().unwrap_or_default(),
         of(&change, "before"),
         of(&change, "after"),
+        of(&context, "client"),
     ];
     csv::record(fields.iter().map(String::as_str))
 }

@@ -2,7 +2,7 @@
 //! upstream reads (security.md item 35).
 
 use super::{Call, Error};
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
@@ -26,6 +26,15 @@ pub fn object(call: &Call) -> Result<Map<String, Value>, Error> {
         Ok(_) => Err(Error::bad("invalid_body", "The body must be a JSON object")),
         Err(error) => Err(Error::bad("invalid_body", format!("The body is not valid JSON: {error}"))),
     }
+}
+
+/// The body as what is asked for. What is wrong is said with the field's name.
+pub fn read<T: DeserializeOwned>(call: &Call) -> Result<T, Error> {
+    serde_path_to_error::deserialize(Value::Object(object(call)?)).map_err(|error| {
+        let (field, what) = (error.path().to_string(), error.inner());
+        let text = if field == "." { what.to_string() } else { format!("{field}: {what}") };
+        Error::bad("invalid_body", text)
+    })
 }
 
 #[derive(Clone, Copy)]

@@ -218,6 +218,12 @@ async fn work(
     call: &mut Call,
     limits: &mut Vec<Header>,
 ) -> Result<Answer, Error> {
+    if asks_for_websocket(request.headers()) {
+        return Err(Error::bad(
+            "malformed_request",
+            "Nothing is upgraded here. Leave the Upgrade header out",
+        ));
+    }
     if request.uri().path_and_query().map_or(0, |p| p.as_str().len()) > URI_MAX {
         return Err(Error::TooLong);
     }
@@ -258,6 +264,11 @@ async fn work(
         }
     });
     task.await.unwrap_or_else(|ended| Err(Error::of_ended_task(ended)))
+}
+
+/// The framework takes everything after such a head for the new protocol, without an end: there is no body to wait for.
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all("upgrade").any(|to| to.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whose call it is, counted. A key that is not known here is looked for once more, at a stranger's pace.
@@ -392,7 +403,7 @@ fn write(app: &App, door: Door, call: &Call, answer: Answer, busy: Option<Busy>)
         response.insert_header(("strict-transport-security", "max-age=31536000; includeSubDomains"));
     }
     // A body that was not read would be taken for the next request.
-    if answer.status == 413 || answer.status == 408 {
+    if answer.status == 413 || answer.status == 408 || call.header("upgrade").is_some() {
         response.force_close();
     }
     match answer.body {

@@ -1,6 +1,6 @@
 //! Steps 6 to 8 for every call that changes something: intent, call, outcome. Each step is durable before the next.
 
-use super::{Caller, Refusal, Road};
+use super::{Caller, Doubt, Refusal, Road};
 use crate::{
     audit::Unavailable,
     clock::{Millis, SECOND},
@@ -212,7 +212,7 @@ impl Road {
             }
             // It may well have happened, but is not on record: the operation stays open for the reconciler.
             tracing::error!(op_id, %error, "an outcome could not be stored");
-            return Err(Refusal::Unknown { op_id, error: error.to_string() });
+            return Err(Refusal::Unknown { op_id, doubt: Doubt::NotStored, error: error.to_string() });
         }
         self.metrics.operation(state.as_str());
         if let Ok(reply) = &sent
@@ -222,7 +222,14 @@ impl Road {
             return Err(Refusal::Suspended);
         }
         match sent {
-            Err(error) if doubted => Err(Refusal::Unknown { op_id, error: error.to_string() }),
+            Err(upstream::Error::TooLarge | upstream::Error::BadReply(_)) if doubted => {
+                Err(Refusal::BadReply { op_id })
+            }
+            Err(error) if doubted => {
+                let redirected = matches!(error, upstream::Error::Redirect(_));
+                let doubt = if redirected { Doubt::Unclear } else { Doubt::NoAnswer };
+                Err(Refusal::Unknown { op_id, doubt, error: error.to_string() })
+            }
             Err(error) => Err(error.into()),
             Ok(_) if !usable && doubted => Err(Refusal::BadReply { op_id }),
             Ok(reply) if !usable => {
@@ -230,7 +237,8 @@ impl Road {
                 Err(Refusal::Upstream(upstream::Error::BadReply(detail)))
             }
             Ok(reply) if doubted => {
-                Err(Refusal::Unknown { op_id, error: format!("PostPost answered {}", reply.status) })
+                let error = format!("PostPost answered {}", reply.status);
+                Err(Refusal::Unknown { op_id, doubt: Doubt::Unclear, error })
             }
             Ok(reply) => Ok(Changed { reply, state, granted_at, op_id }),
         }

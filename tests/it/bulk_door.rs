@@ -200,6 +200,19 @@ async fn mistakes_are_named_and_change_nothing(engine: Engine) {
             "not there",
         ),
         (json!({ "action": "delete", "filter": { "state": ["draft"] } }), 400, "state"),
+        (
+            json!({ "action": "delete", "filter": "" }),
+            400,
+            "filter: invalid type: string \"\", expected an object",
+        ),
+        (json!({ "action": "delete", "filter": { "tenant": ann.id } }), 400, "filter.tenant: "),
+        (json!({ "action": "delete", "posts": [post, "x"] }), 400, "posts[1]: "),
+        (json!({ "action": "delete", "posts": [post, { "tenant": 5 }] }), 400, "posts[1].tenant: "),
+        (
+            json!({ "action": "reschedule", "filter": {}, "move": "days" }),
+            400,
+            "expected an object with a mode",
+        ),
         (json!({ "action": "delete", "filter": { "status": ["nope"] } }), 422, "nope"),
         (json!({ "action": "delete", "filter": { "platform": ["myspace"] } }), 422, "myspace"),
         (

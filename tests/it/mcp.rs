@@ -30,6 +30,7 @@ gateway_on_both_engines!(
     who_may_not_call_is_told_so,
     a_frozen_tenant_sends_nothing_and_says_why,
     a_change_in_doubt_is_not_made_again,
+    the_statuses_offered_can_be_asked_for,
     an_idempotency_key_makes_a_tool_run_once,
     a_post_is_created_once,
     a_workspace_key_names_its_tenant,
@@ -380,6 +381,21 @@ async fn a_change_in_doubt_is_not_made_again(engine: Engine) {
     app.until_settled().await;
 }
 
+/// Every status that a tool offers is one that PostPost knows.
+async fn the_statuses_offered_can_be_asked_for(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    let session = session(&app, &tenant.key).await;
+    let tools = session.list_all_tools().await.unwrap();
+    let tool = tools.iter().find(|tool| tool.name == "list_posts").unwrap();
+    let offered = tool.input_schema["properties"]["status"]["enum"].as_array().unwrap().clone();
+    assert!(offered.len() >= 5, "{offered:?}");
+    for status in &offered {
+        done(&session, "list_posts", json!({ "status": status })).await;
+    }
+    assert_eq!(refused(&session, "list_posts", json!({ "status": "unknown" })).await.0, "invalid_arguments");
+}
+
 async fn an_idempotency_key_makes_a_tool_run_once(engine: Engine) {
     let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
@@ -388,6 +404,13 @@ async fn an_idempotency_key_makes_a_tool_run_once(engine: Engine) {
     let id = app.posts(&tenant.id, vec![post]).await.remove(0);
     let session = session(&app, &tenant.key).await;
     let arguments = json!({ "postGroupId": id, "idempotencyKey": "pause 1" });
+    // What is no key in a header is none here.
+    for bad in ["", " pause 1", "pause, 1", "päuse", "pause\n1", &"x".repeat(256)] {
+        let wrong = json!({ "postGroupId": id, "idempotencyKey": bad });
+        let (code, answer) = refused(&session, "pause_post", wrong).await;
+        assert_eq!(code, "invalid_arguments", "{bad:?}");
+        assert!(answer["error"].as_str().unwrap().starts_with("idempotencyKey must be"), "{answer}");
+    }
     let first = done(&session, "pause_post", arguments.clone()).await;
     assert_eq!(done(&session, "pause_post", arguments.clone()).await, first);
     let other = json!({ "postGroupId": id, "scheduledTime": later, "idempotencyKey": "pause 1" });
@@ -558,7 +581,7 @@ async fn arguments_that_are_none_are_refused(engine: Engine) {
         ("delete_post", json!({ "postGroupId": [id] }), "postGroupId"),
         ("delete_post", json!({ "postGroupId": id, "idempotencyKey": "" }), "idempotencyKey"),
         ("delete_post", json!({ "postGroupId": id, "idempotencyKey": "x".repeat(256) }), "idempotencyKey"),
-        ("delete_post", json!({ "postGroupId": id, "idempotencyKey": "a\r\nx-evil: 1" }), "Idempotency-Key"),
+        ("delete_post", json!({ "postGroupId": id, "idempotencyKey": "a\r\nx-evil: 1" }), "idempotencyKey"),
         ("pause_post", json!({ "postGroupId": id, "status": "scheduled" }), "status"),
         ("reschedule_post", json!({ "postGroupId": id }), "scheduledTime"),
         ("reschedule_post", json!({ "postGroupId": id, "scheduledTime": null }), "scheduledTime"),
@@ -609,6 +632,11 @@ async fn the_client_is_known_upstream_and_in_the_log(engine: Engine) {
             assert_eq!((&context["requestId"], entry.action.as_str()), (&json!("call-1"), "post.delete"));
         }
     }
+    let auditor = app.key(&app.ws, KeyKind::Audit, None, &[Scope::AuditRead]).await;
+    let csv = app.api(Method::GET, "/manage/v1/audit.csv?action=post.delete", &auditor, None).await.text;
+    let labels: Vec<&str> = csv.lines().map(|line| line.rsplit('"').nth(1).unwrap()).collect();
+    let (plain, named) = ("mcp", "mcp probe sk_…/1.2");
+    assert_eq!(labels, ["client", plain, plain, named, named], "{csv}");
     // An account whose plan has no MCP: PostPost says so, because it is told.
     let account =
         app.control(Method::POST, "workspaces", json!({ "name": "No MCP", "mcpEnabled": false })).await;

@@ -227,6 +227,7 @@ async fn the_log_is_exported_as_filtered(engine: Engine) {
     let csv = browser.submit(&page, &format!("{page}/export"), &fields).await;
     shows(&csv, 200, &["key.create"]);
     assert_eq!(csv.text.lines().count(), 2, "{}", csv.text);
+    assert!(csv.text.lines().next().unwrap().ends_with(r#","before","after","client""#), "{}", csv.text);
     assert!(csv.header("content-disposition").starts_with("attachment"));
 }
 

@@ -176,8 +176,7 @@ fn body_of(row: &Row) -> Value {
 
 /// The rows that are sent upstream.
 fn sent_rows() -> Vec<&'static Row> {
-    let rows: Vec<_> =
-        rows().iter().filter(|r| !matches!(r.needs, Needs::Identity | Needs::AnyKey)).collect();
+    let rows: Vec<_> = rows().iter().filter(|r| r.needs != Needs::AnyKey).collect();
     let mut rows: Vec<_> = rows.into_iter().filter(|r| !r.path.ends_with("/api-key")).collect();
     // The user is not there any more after it.
     rows.sort_by_key(|r| r.action() == Some("tenant.detach"));
@@ -278,7 +277,7 @@ async fn every_row_needs_its_scope(engine: Engine) {
     for row in rows() {
         let name = format!("{} {}", row.method, row.path);
         let (scope, kind) = match row.needs {
-            Needs::Identity | Needs::AnyKey => continue,
+            Needs::AnyKey => continue,
             Needs::Scope(scope) => (scope, KeyKind::Tenant),
             Needs::Workspace(scope) => (scope, KeyKind::Workspace),
         };

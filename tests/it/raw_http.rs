@@ -13,7 +13,11 @@ use tokio::{
     time::timeout,
 };
 
-gateway_on_both_engines!(malformed_requests_get_one_refusal, a_body_that_never_comes_is_given_up);
+gateway_on_both_engines!(
+    malformed_requests_get_one_refusal,
+    a_body_that_never_comes_is_given_up,
+    an_upgrade_is_refused_at_once,
+);
 
 /// Sends the bytes and reads until the other side closes or has said nothing for a while.
 pub async fn send(app: &TestApp, bytes: &[u8], patience: Duration) -> String {
@@ -156,4 +160,41 @@ async fn a_body_that_never_comes_is_given_up(engine: Engine) {
     let took = begun.elapsed();
     assert!((Duration::from_secs(9)..Duration::from_secs(13)).contains(&took), "{took:?}");
     assert_eq!(app.calls().await, 0);
+}
+
+async fn an_upgrade_is_refused_at_once(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    app.quiet().await;
+    let post = "507f191e810c19729de860ea";
+    for (head, body) in [
+        ("GET /healthz".to_owned(), ""),
+        ("GET /login".into(), ""),
+        ("GET /api/v1/list-posts".into(), ""),
+        ("GET /no/such/page".into(), ""),
+        (format!("PUT /api/v1/update-post/{post}"), r#"{"status":"draft"}"#),
+        (format!("DELETE /api/v1/delete-post/{post}"), ""),
+    ] {
+        let request = format!(
+            "{head} HTTP/1.1\r\nHost: g\r\nx-api-key: {}\r\nconnection: upgrade\r\nupgrade: WebSocket\r\n\
+             content-length: {}\r\n\r\n{body}",
+            tenant.key,
+            body.len()
+        );
+        let begun = Instant::now();
+        let read = send(&app, request.as_bytes(), Duration::from_secs(8)).await;
+        assert_eq!(statuses(&read), [400], "{head}: {read}");
+        assert!(
+            read.contains("malformed_request") || read.contains("Leave the Upgrade header out"),
+            "{read}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(4), "{head}: {:?}", begun.elapsed());
+    }
+    assert_eq!(app.calls().await, 0, "nothing was sent");
+    // Another protocol that is offered is left alone, and the request answered.
+    let other = "GET /healthz HTTP/1.1\r\nHost: g\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n";
+    let begun = Instant::now();
+    let read = send(&app, other.as_bytes(), Duration::from_secs(2)).await;
+    assert_eq!(statuses(&read), [200], "{read}");
+    assert!(begun.elapsed() < Duration::from_secs(4));
 }

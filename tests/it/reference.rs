@@ -145,5 +145,19 @@ async fn the_page_stands_alone(engine: Engine) {
     let elsewhere = |part: &&str| part.starts_with("http") || part.starts_with("//");
     let named: Vec<&str> = page.text.split(['"', '\'']).filter(elsewhere).collect();
     assert!(named.is_empty(), "the page names {named:?}");
+    assert!(!page.text.contains('`'), "marks of code are for the document");
+    // What the commands send.
+    let sends = |call: &str| -> Value {
+        let at = page.text.find(&format!("<code>{call}</code>")).unwrap();
+        let example = &page.text[at + page.text[at..].find("<pre").unwrap()..];
+        let example = example[..example.find("</pre>").unwrap()].replace("&#34;", "\"").replace("&#39;", "'");
+        let body = example.split("-d '").nth(1).unwrap_or_else(|| panic!("{call}: {example}"));
+        serde_json::from_str(body.split('\'').next().unwrap()).unwrap()
+    };
+    assert_eq!(sends("POST /api/v1/workspace/users")["username"], "social@example.com");
+    let (said, deleted) =
+        (sends("POST /api/v1/linkedin-comments"), sends("DELETE /api/v1/linkedin-comments"));
+    assert!(said["message"].is_string() && said["commentId"].is_null(), "{said}");
+    assert!(deleted["commentId"].is_string() && deleted["message"].is_null(), "{deleted}");
     assert!(page.text.len() < 160 * 1024, "{} bytes", page.text.len());
 }

@@ -132,6 +132,40 @@ fn an_error_ends_its_transaction() {
     report(found);
 }
 
+/// Whoever gets an error from the tenant door finds its code in the guide, with what to do.
+#[test]
+fn every_code_of_the_tenant_door_is_in_the_guide() {
+    // Of the pages and their forms.
+    const ELSEWHERE: &[&str] =
+        &["conflict", "form_mismatch", "interrupted", "invalid", "login_needed", "nothing_to_do"];
+    const AT_DOOR: &[&str] =
+        &["http/error", "http/credentials", "http/json_body", "http/server", "http/transport"];
+    let guide =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tenants.md")).expect("the guide");
+    let table = guide.split("\n## ").find(|part| part.starts_with("Errors")).expect("the section");
+    let mark = |text: &str| regex::Regex::new(text).expect("a pattern");
+    let made = mark(r#"(?:bad\(|code: |\(\d{3}, |\(\s*\d{3},\s+|\("[A-Z][A-Za-z ]+", )\s*"([a-z_]+)""#);
+    let named = mark(r#"=> "([a-z_]+)""#);
+    let (mut codes, mut missing) = (0, Vec::new());
+    for source in sources() {
+        let path = source.path.trim_end_matches(".rs");
+        let pattern = match path {
+            "proxy" | "upstream/error" => &named,
+            _ if AT_DOOR.contains(&path) || path.starts_with("http/api/") => &made,
+            _ => continue,
+        };
+        for found in pattern.captures_iter(&source.text) {
+            let code = &found[1];
+            codes += 1;
+            if !ELSEWHERE.contains(&code) && !table.contains(&format!("`{code}`")) {
+                missing.push(format!("src/{}: `{code}` is not in docs/tenants.md, Errors", source.path));
+            }
+        }
+    }
+    assert!(codes > 60, "{codes}: the codes were not found");
+    report(missing);
+}
+
 #[test]
 fn files_are_introduced_and_short() {
     let mut found = Vec::new();

@@ -19,6 +19,7 @@ gateway_on_both_engines!(
     updating_answers_as_upstream_does_and_never_publishes_unasked,
     bad_input_is_a_clear_4xx_on_every_door,
     upstream_faults_are_mapped_and_recorded,
+    an_answer_with_the_accounts_key_in_it_goes_to_nobody,
     an_update_in_doubt_is_settled_from_the_list,
     frozen_and_suspended_send_nothing,
     the_owners_own_account_is_guarded_too,
@@ -271,6 +272,8 @@ async fn upstream_faults_are_mapped_and_recorded(engine: Engine) {
         (json!([{ "match": delete, "delayAfterMs": 1200 }]), 504, "outcome_unknown", "applied", true),
         (json!([{ "match": delete, "status": 503 }]), 504, "outcome_unknown", "not_applied", false),
         (json!([{ "match": delete, "statusAfter": 502 }]), 504, "outcome_unknown", "applied", true),
+        (json!([{ "match": delete, "status": 500 }]), 504, "outcome_unknown", "not_applied", false),
+        (json!([{ "match": delete, "statusAfter": 302 }]), 504, "outcome_unknown", "applied", true),
         (
             json!([{ "match": delete, "redirect": "http://127.0.0.1:1/" }]),
             502,
@@ -290,6 +293,11 @@ async fn upstream_faults_are_mapped_and_recorded(engine: Engine) {
         if !code.is_empty() {
             assert_eq!(answer.json()["code"], code, "{rules}");
         }
+        if status == 504 {
+            let answered = !rules[0]["status"].is_null() || !rules[0]["statusAfter"].is_null();
+            let says = if answered { "answer does not say" } else { "did not answer" };
+            assert!(answer.json()["error"].as_str().unwrap().contains(says), "{rules}: {}", answer.text);
+        }
         app.until_settled().await;
         let entries = app.entries().await;
         let of_post: Vec<&str> = entries
@@ -305,6 +313,46 @@ async fn upstream_faults_are_mapped_and_recorded(engine: Engine) {
             let told = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &tenant.key, None).await;
             assert_eq!((told.status, told.json()["state"].as_str().unwrap()), (200, end));
         }
+    }
+}
+
+async fn an_answer_with_the_accounts_key_in_it_goes_to_nobody(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
+    let (shown, deleted) = (format!("/api/v1/get-post/{id}"), format!("/api/v1/delete-post/{id}"));
+    let echo = async |path: &str, status: u16| {
+        let body = json!({ "error": format!("bad key <{}>", app.ws_key) });
+        app.faults(json!([{ "match": { "path": path }, "status": status, "body": body }])).await;
+    };
+    for status in [200, 400, 403, 500] {
+        echo("/api/v1/get-post", status).await;
+        let read = app.api(Method::GET, &shown, &tenant.key, None).await;
+        assert_eq!((read.status, &read.json()["code"]), (502, &json!("upstream_bad_reply")), "{}", read.text);
+        echo("/api/v1/delete-post", status).await;
+        let change = app.api(Method::DELETE, &deleted, &tenant.key, None).await;
+        app.control(Method::DELETE, "faults", Value::Null).await;
+        assert_eq!((change.status, &change.json()["code"]), (502, &json!("upstream_bad_reply")));
+        assert!(!read.text.contains(&app.ws_key) && !change.text.contains(&app.ws_key), "{status}");
+        // In doubt, and looked up.
+        app.until_settled().await;
+        let op = change.json()["operationId"].as_str().unwrap().to_owned();
+        let told = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &tenant.key, None).await;
+        assert_eq!((told.status, &told.json()["state"]), (200, &json!("not_applied")), "{status}");
+        assert_eq!(app.api(Method::GET, &shown, &tenant.key, None).await.status, 200);
+    }
+    // What a 401 means stands in its status.
+    echo("/api/v1/get-post", 401).await;
+    let refused = app.api(Method::GET, &shown, &tenant.key, None).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("workspace_suspended")));
+    let account = app.app().access.account(&app.ws).unwrap();
+    let reason = account.workspace.suspended_reason.clone().unwrap();
+    assert!(reason.starts_with("PostPost refused") && !reason.contains(&app.ws_key), "{reason}");
+    let entries = app.app().db.audit_page(&Default::default(), None, None, 500).await.unwrap();
+    for entry in &entries {
+        let fixed = String::from_utf8_lossy(&entry.bytes);
+        let parts = entry.details.iter().map(|detail| detail.body.as_str());
+        assert!(parts.chain([&*fixed]).all(|part| !part.contains(&app.ws_key)), "{fixed}");
     }
 }
 
@@ -337,10 +385,20 @@ async fn an_update_in_doubt_is_settled_from_the_list(engine: Engine) {
 async fn frozen_and_suspended_send_nothing(engine: Engine) {
     let app = TestApp::spawn(engine).await;
     let tenant = app.tenant("ann").await;
+    let id = app.posts(&tenant.id, vec![json!({})]).await.remove(0);
+    let gone = app.api(Method::DELETE, &format!("/api/v1/delete-post/{id}"), &tenant.key, None).await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    let op = app.entries().await.iter().find_map(|e| Some(e["opId"].as_str()?.to_owned())).unwrap();
+    // What the gateway itself knows is told all the same.
+    let told = async || {
+        let answer = app.api(Method::GET, &format!("/api/v1/operations/{op}"), &tenant.key, None).await;
+        assert_eq!((answer.status, &answer.json()["state"]), (200, &json!("succeeded")), "{}", answer.text);
+    };
     let db = &app.app().db;
     db.freeze_tenant(&app.owner, &app.ws, &tenant.id, Some("unpaid"), app.clock.now()).await.unwrap();
     app.app().access.reload().await.unwrap();
     app.quiet().await;
+    told().await;
     let answer = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
     assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (423, "frozen"));
     assert!(answer.text.contains("unpaid"));
@@ -352,6 +410,7 @@ async fn frozen_and_suspended_send_nothing(engine: Engine) {
     assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (503, "workspace_suspended"));
     app.reset_calls().await;
     let again = app.api(Method::GET, "/api/v1/list-posts", &tenant.key, None).await;
+    told().await;
     assert_eq!((again.status, app.calls().await), (503, 0), "no storm of refused calls");
 }
 

@@ -15,6 +15,7 @@ gateway_on_both_engines!(
     a_user_made_here_is_a_tenant_at_once,
     a_user_whose_making_was_never_answered_is_given_when_asked_again,
     only_users_of_ones_own_are_touched,
+    nothing_is_done_about_a_frozen_user,
     the_owners_own_account_passes_without_a_tenant,
     a_users_key_ends_only_the_one_made_so_before,
 );
@@ -165,6 +166,39 @@ async fn only_users_of_ones_own_are_touched(engine: Engine) {
     assert_eq!(denied, 6);
     let bad = app.api(Method::DELETE, &format!("{USERS}/nonsense"), &key, None).await;
     assert_eq!((bad.status, bad.json()["error"].as_str()), (400, Some("Invalid user ID")));
+}
+
+async fn nothing_is_done_about_a_frozen_user(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let key = workspace_key(&app).await;
+    let tenant = app.tenant("ann").await;
+    let freeze = async |reason: Option<&str>| {
+        let (db, now) = (&app.app().db, app.clock.now());
+        db.freeze_tenant(&app.owner, &app.ws, &tenant.id, reason, now).await.unwrap();
+        app.app().access.reload().await.unwrap();
+    };
+    freeze(Some("key found on the web")).await;
+    app.quiet().await;
+    let calls = [(Method::POST, "/api-key"), (Method::POST, "/connection-url"), (Method::DELETE, "")];
+    for (n, (method, path)) in calls.into_iter().enumerate() {
+        let answer = app.api(method, &format!("{USERS}/{}{path}", tenant.id), &key, None).await;
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (423, &json!("frozen")),
+            "{path}: {}",
+            answer.text
+        );
+        assert!(answer.text.contains("key found on the web"), "{}", answer.text);
+        let entries = app.entries().await;
+        let denied: Vec<_> = entries.iter().filter(|e| e["outcome"] == "denied").collect();
+        assert_eq!(denied.len(), n + 1);
+        assert_eq!(denied[0]["targets"], json!([{ "type": "tenant", "id": tenant.id }]));
+    }
+    assert_eq!(app.calls().await, 0, "nothing was sent");
+    assert!(!app.entries().await.iter().any(|e| e["action"] == "key.create" && e["actor"]["type"] == "key"));
+    freeze(None).await;
+    let linked = app.api(Method::POST, &format!("{USERS}/{}/connection-url", tenant.id), &key, None).await;
+    assert_eq!(linked.status, 200, "{}", linked.text);
 }
 
 async fn the_owners_own_account_passes_without_a_tenant(engine: Engine) {

@@ -77,8 +77,14 @@ pub const LINKEDIN_COMMENT: &[Field] = &[
         .like(r#""urn:li:share:7123456789012345678""#),
     needed("platformId", "The connected account, such as linkedin-Tz9W5i6ZYG.")
         .like(r#""linkedin-Tz9W5i6ZYG""#),
-    field("message", "The comment's text; needed to comment.").like(r#""Thank you!""#),
-    field("commentId", "The comment to delete.")
+    needed("message", "The comment's text.").like(r#""Thank you!""#),
+];
+pub const LINKEDIN_UNCOMMENT: &[Field] = &[
+    needed("postedId", "The post at LinkedIn, such as urn:li:share:7123456789012345678.")
+        .like(r#""urn:li:share:7123456789012345678""#),
+    needed("platformId", "The connected account, such as linkedin-Tz9W5i6ZYG.")
+        .like(r#""linkedin-Tz9W5i6ZYG""#),
+    needed("commentId", "The comment to delete.")
         .like(r#""urn:li:comment:(urn:li:activity:7123456789012345678,6543210987654321)""#),
 ];
 pub const LINKEDIN_ACCOUNT: &[Field] =

@@ -17,7 +17,7 @@ use crate::{
         times,
     },
     envelope,
-    proxy::{Caller, Refusal},
+    proxy::{Caller, Doubt, Refusal},
     store::{
         self,
         idempotency::{Claim, Standing},
@@ -27,6 +27,10 @@ use serde_json::{Value, json};
 
 /// Longest key in bytes.
 const KEY_MAX: usize = 255;
+/// What a key is, in words, and as a pattern.
+pub const KEY_WORDS: &str =
+    "1 to 255 printable ASCII characters, without commas, and without spaces at its ends";
+pub const KEY_PATTERN: &str = r"^[!-+\--~]([ -+\--~]{0,253}[!-+\--~])?$";
 /// An attempt older than this is taken over, whatever became of its process. Should it still be busy with its look-ups, it
 /// finds its claim gone when it comes to its intent.
 const ATTEMPT_MAX: i64 = 2 * MINUTE;
@@ -34,15 +38,19 @@ const ATTEMPT_MAX: i64 = 2 * MINUTE;
 const ASK_AGAIN: u64 = 1;
 const ASK_AGAIN_IN_DOUBT: u64 = 5;
 
+/// Whether a text can be a key. A comma stands between the values of several lines, and a header's value has no spaces at
+/// its ends.
+pub fn is_key(text: &str) -> bool {
+    (1..=KEY_MAX).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b',')
+        && text.trim_ascii() == text
+}
+
 /// Runs `handler` unless the call's key says that it has run before. Without a key it simply runs.
 pub async fn once(mut request: Request, handler: &Handler) -> Result<Answer, Error> {
     let Some(key) = request.call.header("idempotency-key") else { return handler(request).await };
-    // A comma stands between the values of several lines.
-    if !(1..=KEY_MAX).contains(&key.len()) || !key.bytes().all(|b| matches!(b, b' '..=b'~') && b != b',') {
-        let text = format!(
-            "Idempotency-Key must be one key of 1 to {KEY_MAX} printable ASCII characters, without commas"
-        );
-        return Err(Error::bad("invalid_idempotency_key", text));
+    if !is_key(key) {
+        return Err(Error::bad("invalid_idempotency_key", format!("Idempotency-Key must be {KEY_WORDS}")));
     }
     let app = request.app.clone();
     let claim = Claim {
@@ -122,7 +130,7 @@ async fn begin(app: &App, request: &Request, claim: &Claim) -> Result<Begun, Err
         // It stays unknown, and is not sent again.
         (Some(OpState::Unknown), Some(operation)) => {
             let error = operation.how_it_ended().to_owned();
-            return Err(Refusal::Unknown { op_id: operation.id.clone(), error }.into());
+            return Err(Refusal::Unknown { op_id: operation.id.clone(), doubt: Doubt::ForGood, error }.into());
         }
         (None, _) if alive => return Err(in_flight(app, ASK_AGAIN)),
         (Some(OpState::Succeeded | OpState::Applied | OpState::Gone), Some(operation)) => {
@@ -209,4 +217,24 @@ async fn created(app: &App, caller: &Caller, operation: &Operation) -> Result<(u
         "dailyPostsLeft": 100,
     });
     Ok((201, json!({ "user": user })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pattern_says_what_the_code_does() {
+        let pattern = regex::Regex::new(KEY_PATTERN).unwrap();
+        let (longest, longer) = ("x".repeat(KEY_MAX), "x".repeat(KEY_MAX + 1));
+        let mut keys = 0;
+        let single = (0..=0xff_u8).map(|byte| char::from(byte).to_string());
+        let inner = (0..=0xff_u8).map(|byte| format!("a{}b", char::from(byte)));
+        let others = ["", "a b", " a", "a ", "a,b", "order-1", "päuse", &longest, &longer].map(str::to_owned);
+        for text in single.chain(inner).chain(others) {
+            assert_eq!(pattern.is_match(&text), is_key(&text), "{text:?}");
+            keys += usize::from(is_key(&text));
+        }
+        assert_eq!(keys, 93 + 94 + 3, "printable without the comma, and between two letters the space too");
+    }
 }

@@ -56,7 +56,7 @@ pub fn routes() -> Vec<Route> {
 async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, Error> {
     let (mut caller, key) = auth::identify(&app, &call).await?;
     let scope = match row.needs {
-        Needs::Identity | Needs::AnyKey => None,
+        Needs::AnyKey => None,
         Needs::Scope(scope) => Some(scope),
         Needs::Workspace(scope) => {
             if key.kind != KeyKind::Workspace {
@@ -66,7 +66,7 @@ async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, 
             Some(scope)
         }
     };
-    if row.needs != Needs::Identity {
+    if row.needs != Needs::AnyKey {
         app.road.admit(&caller, scope.map(|scope| (&key.scopes, scope))).await?;
     }
     for name in row.parts() {

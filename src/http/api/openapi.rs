@@ -3,6 +3,7 @@
 
 use super::{
     fields::Field,
+    idempotency::KEY_PATTERN,
     shapes,
     table::{Body, Effect, Needs, Row, part_example, part_pattern, rows},
 };
@@ -27,7 +28,10 @@ pub const STATUSES: &[(u16, &str)] = &[
     (500, "PostPost failed, and says that nothing happened."),
     (502, "PostPost could not be reached, or its answer not be used."),
     (503, "Nothing was sent. `Retry-After` says when to try again."),
-    (504, "PostPost did not answer. A change may have happened; `operationId` is there to ask."),
+    (
+        504,
+        "PostPost did not answer, or its answer tells nothing. A change may have happened; `operationId` is there to ask.",
+    ),
     (507, "The gateway's disk is full: nothing was changed."),
 ];
 
@@ -93,7 +97,7 @@ fn operation(row: &Row) -> Value {
     }
     if matches!(row.effect, Effect::Changes(_)) {
         let about = "Makes the call safe to repeat for 24 hours: it is done once.";
-        parameters.push(header("Idempotency-Key", about, "^[!-+\\--~]{1,255}$"));
+        parameters.push(header("Idempotency-Key", about, KEY_PATTERN));
     }
     if row.takes_publish_now() {
         let about = "1: the post may go out at once because its time has passed.";

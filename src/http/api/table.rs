@@ -45,9 +45,8 @@ pub(super) type Handler = Box<dyn Fn(Request) -> BoxFuture<'static, Result<Answe
 /// What a key must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Any key of a tenant or workspace, also while its tenant is frozen.
-    Identity,
-    /// Any key of a tenant or workspace.
+    /// Any key of a tenant or workspace, also while that is frozen or suspended: what the gateway itself knows is told, and
+    /// nothing is sent.
     AnyKey,
     Scope(Scope),
     /// A workspace key with this scope. Whether it names a tenant does not matter.
@@ -90,7 +89,7 @@ impl Row {
     /// What a caller needs, in words.
     pub fn needs_words(&self) -> String {
         match self.needs {
-            Needs::Identity | Needs::AnyKey => "any key".into(),
+            Needs::AnyKey => "any key".into(),
             Needs::Scope(scope) => scope.as_str().into(),
             Needs::Workspace(scope) => format!("a workspace key with {scope}"),
         }
@@ -118,7 +117,7 @@ impl Row {
     /// The heading it stands under.
     pub fn tag(&self) -> &'static str {
         match self.needs {
-            Needs::Identity | Needs::AnyKey => "The gateway's own",
+            Needs::AnyKey => "The gateway's own",
             Needs::Workspace(_) => "Workspace",
             Needs::Scope(ConnectionsRead) => "Connections",
             Needs::Scope(WebhooksManage) => "Webhooks",
@@ -269,11 +268,13 @@ fn posts_rows() -> Vec<Row> {
             .says("An address to PUT one media file of a post to, within the hour.")
             .answers(200, "UploadUrl")
             .body(fields::UPLOAD),
-        row("GET", "/api/v1/whoami", Needs::Identity, Reads, whoami::show)
+        row("GET", "/api/v1/whoami", Needs::AnyKey, Reads, whoami::show)
             .says("What the key is and may do. The gateway's own.")
             .answers(200, "Identity"),
         row("GET", "/api/v1/operations/{operationId}", Needs::AnyKey, Reads, operations::show)
-            .says("What became of a change whose answer was 504 or 502. The gateway's own.")
+            .says(
+                "What became of a change whose answer was 504 or 502; also while frozen. The gateway's own.",
+            )
             .answers(200, "Operation"),
     ]
 }
@@ -377,7 +378,7 @@ fn other_rows() -> Vec<Row> {
         )
         .says("Deletes a comment.")
         .answers(200, "Anything")
-        .body(fields::LINKEDIN_COMMENT),
+        .body(fields::LINKEDIN_UNCOMMENT),
         row("GET", "/api/v1/workspace/users", owner, Reads, workspace::list)
             .says("Lists the workspace's users.")
             .answers(200, "Users"),

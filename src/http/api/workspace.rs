@@ -6,10 +6,8 @@ use super::{
 };
 use crate::{
     access::Standing,
-    domain::{
-        audit::{Draft, Outcome},
-        keys::{KeyKind, KeyRules, NewKey},
-    },
+    domain::keys::{KeyKind, KeyRules, NewKey},
+    proxy::Refusal,
     upstream::Reply,
 };
 use serde_json::{Value, json};
@@ -86,18 +84,17 @@ pub async fn create_key(request: Request) -> Result<Answer, Error> {
     Ok(Answer::json(200, &json!({ "message": message, "apiKey": made.secret, "userId": id })))
 }
 
-/// Only an id that PostPost has listed is sent there: it skips its own check for the owner's (contract, trap 5).
+/// Only an id that PostPost has listed is sent there: it skips its own check for the owner's (contract, trap 5). And nothing
+/// is done about a frozen tenant: a new key or link would be for whoever the freeze is to keep out.
 async fn managed(request: &Request, id: &str) -> Result<(), Error> {
-    let workspace_id = &request.caller.account.workspace.id;
-    match request.app.access.tenant(workspace_id, id) {
-        Some(Standing { detached: false, .. }) => Ok(()),
-        _ => {
-            let draft = Draft::new(&request.caller.actor, "access.refuse", Outcome::Denied)
-                .workspace(workspace_id)
-                .target("tenant", id)
-                .set("code", "not_managed");
-            request.app.audit.deny(draft).await?;
-            Err(Error::NotThere(UNKNOWN_USER))
+    let (road, caller) = (&request.app.road, &request.caller);
+    let (code, error) = match request.app.access.tenant(&caller.account.workspace.id, id) {
+        Some(Standing { detached: false, frozen: None, .. }) => return Ok(()),
+        Some(Standing { detached: false, frozen: Some(reason), .. }) => {
+            ("frozen", Error::from(Refusal::Frozen(reason)))
         }
-    }
+        _ => ("not_managed", Error::NotThere(UNKNOWN_USER)),
+    };
+    road.deny(caller, "access.refuse", code, Some(("tenant", id))).await?;
+    Err(error)
 }

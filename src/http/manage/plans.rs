@@ -34,7 +34,7 @@ const LOST: &[&str] = &["postGroupId", "scheduledTime", "mediaUrls", "platformSe
 
 /// `POST /manage/v1/bulk/plans`
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 struct NewPlan {
     action: String,
     /// Exactly these …
@@ -52,7 +52,7 @@ struct NewPlan {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with tenant and postGroupId")]
 struct NamedPost {
     tenant: String,
     post_group_id: String,
@@ -62,7 +62,7 @@ struct NamedPost {
 
 /// The filters of the posts page by the same names.
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "an object of filters")]
 struct Filter {
     tenant: Vec<String>,
     status: Vec<String>,
@@ -75,7 +75,13 @@ struct Filter {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "mode",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields,
+    expecting = "an object with a mode"
+)]
 enum NewMove {
     Shift { minutes: i64 },
     Days { days: i32 },
@@ -86,7 +92,13 @@ enum NewMove {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "choice", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "choice",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields,
+    expecting = "an object with a choice"
+)]
 enum NewPastDue {
     Leave {},
     Shift {},
@@ -96,9 +108,7 @@ enum NewPastDue {
 
 pub async fn create(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let program = Program::admit(&app, &call).await?;
-    let object = Value::Object(json_body::object(&call)?);
-    let new: NewPlan =
-        serde_json::from_value(object).map_err(|e| Error::bad("invalid_body", e.to_string()))?;
+    let new: NewPlan = json_body::read(&call)?;
     let action = word("action", &new.action, BulkAction::of_posts)?;
     program.may(&app, action).await?;
     let options = options(&new, action, app.clock.now())?;
@@ -145,7 +155,7 @@ pub async fn items(app: Arc<App>, call: Call) -> Result<Answer, Error> {
 
 /// `POST …/apply`
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "an object")]
 struct Apply {
     /// The plan's digest: what is applied is what was read.
     digest: String,
@@ -157,9 +167,7 @@ struct Apply {
 pub async fn apply(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let (program, plan) = plan_of(&app, &call).await?;
     program.may(&app, plan.action).await?;
-    let object = Value::Object(json_body::object(&call)?);
-    let asked: Apply =
-        serde_json::from_value(object).map_err(|e| Error::bad("invalid_body", e.to_string()))?;
+    let asked: Apply = json_body::read(&call)?;
     if plan.job_id.is_none() {
         let demands = demands_of(&plan);
         let reason = asked.reason.trim();

@@ -3,6 +3,7 @@
 
 use super::super::{
     super::Call,
+    idempotency::{KEY_PATTERN, KEY_WORDS, is_key},
     table::{Needs, Row, rows},
 };
 use crate::domain::{ids, keys::Scopes, posts::PostStatus};
@@ -78,6 +79,8 @@ enum Kind {
     /// Strings, at least one.
     List,
     Object,
+    /// An `Idempotency-Key`.
+    Once,
     Number {
         min: u64,
         max: u64,
@@ -101,10 +104,16 @@ const TIME: Field = Field {
 const IDEMPOTENCY_KEY: Field = Field {
     name: "idempotencyKey",
     place: Place::IdempotencyKey,
-    kind: Kind::Text { max: 255 },
+    kind: Kind::Once,
     required: false,
-    about: "Any text of your own. A call with the same key and the same arguments within 24 hours is done only once",
+    about: "A word of your own. A call with the same key and the same arguments within 24 hours is done only once",
 };
+
+/// The statuses that PostPost lets be asked for: all it has.
+fn statuses() -> Vec<&'static str> {
+    let known = PostStatus::ALL.iter().filter(|status| **status != PostStatus::Unknown);
+    known.map(|status| status.as_str()).collect()
+}
 
 /// A query parameter that may be left out.
 const fn query(name: &'static str, kind: Kind, about: &'static str) -> Field {
@@ -128,7 +137,7 @@ pub const ALL: &[Tool] = &[
             query("limit", Kind::Number { min: 1, max: 100 }, "Posts a page. Default 20"),
             query(
                 "status",
-                Kind::OneOf(|| PostStatus::ALL.iter().map(|status| status.as_str()).collect()),
+                Kind::OneOf(statuses),
                 "Only posts of this status; published does not include partially_published",
             ),
             query(
@@ -257,7 +266,7 @@ impl Tool {
     /// Whether a key with these scopes may call it.
     pub fn is_open_to(&self, scopes: &Scopes) -> bool {
         self.row().is_some_and(|row| match row.needs {
-            Needs::Identity | Needs::AnyKey => true,
+            Needs::AnyKey => true,
             Needs::Scope(scope) => scopes.has(scope),
             // A tool acts for one tenant.
             Needs::Workspace(_) => false,
@@ -360,6 +369,7 @@ impl Field {
             Kind::OneOf(words) => json!({ "type": "string", "enum": words() }),
             Kind::List => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
             Kind::Object => json!({ "type": "object" }),
+            Kind::Once => json!({ "type": "string", "pattern": KEY_PATTERN }),
             Kind::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         };
         schema["description"] = self.about.into();
@@ -377,6 +387,7 @@ impl Field {
             Kind::OneOf(words) => text.is_some_and(|text| words().contains(&text)),
             Kind::List => value.as_array().is_some_and(|l| !l.is_empty() && l.iter().all(Value::is_string)),
             Kind::Object => value.is_object(),
+            Kind::Once => text.is_some_and(is_key),
             Kind::Number { min, max } => value.as_u64().is_some_and(|n| (*min..=*max).contains(&n)),
         };
         fits.then(|| text.map_or_else(|| value.to_string(), str::to_owned))
@@ -390,6 +401,7 @@ impl Field {
             Kind::Text { max } => format!("a string of 1 to {max} characters"),
             Kind::List => "a list of strings with at least one".to_owned(),
             Kind::Object => "an object".to_owned(),
+            Kind::Once => format!("a string of {KEY_WORDS}"),
             Kind::OneOf(words) => format!("one of {}", words().join(", ")),
             Kind::Number { min, max } => format!("a whole number from {min} to {max}"),
         };

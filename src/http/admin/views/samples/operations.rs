@@ -40,7 +40,7 @@ pub fn operations(s: &Sample, add: &mut Add) {
             ws: "w1".into(),
             what: s.t("Change post 507f…9011"),
             state: Badge::outcome("applied"),
-            summary: s.t("PostPost's answer was lost; looked up afterwards, the change did happen."),
+            summary: s.t("PostPost gave no clear answer; looked up afterwards, the change did happen."),
             started: s.at("15 Mar 2026, 14:30:07 UTC", "4 min ago"),
             doubted: s.opt(s.at("15 Mar 2026, 14:30:37 UTC", "4 min ago")),
             ended: s.opt(s.at("15 Mar 2026, 14:30:41 UTC", "3 min ago")),
