@@ -112,7 +112,7 @@ const addresses = async (page, site, ws) => {
   found.push(tenant, `${tenant}/detach`);
   await go(`${w}/keys?status=active`);
   const key = await first(page, "td.title a");
-  found.push(key, `${key}/revoke`);
+  found.push(key, `${key}/revoke`, `${key}/rotate`);
   for (const status of ["failed", "scheduled"]) {
     await go(`${w}/posts?status=${status}`);
     found.push(await first(page, "td.title a"));
