@@ -108,12 +108,8 @@ impl Db {
     /// to replace that. Keys made otherwise stay.
     pub async fn issue_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        // Locks the tenant, so that of two at once the second sees the first.
-        tx.sql("UPDATE tenants SET username = username WHERE workspace_id = $1 AND id = $2")
-            .bind(&key.workspace_id)
-            .bind(&key.tenant_id)
-            .run()
-            .await?;
+        // Before any key, as in `key_rotations`: who comes second sees what the first has made, issued or rotated.
+        tx.touch_access().await?;
         let earlier: Vec<(String, String)> = tx
             .sql(
                 "UPDATE keys SET revoked_at = $3
@@ -127,7 +123,6 @@ impl Db {
             .await?;
         tx.insert_key(key, mac, pepper_id).await?;
         tx.sql("UPDATE keys SET issued = 1 WHERE id = $1").bind(&key.id).run().await?;
-        tx.touch_access().await?;
         let revocation = |(id, name): &(String, String)| {
             Draft::done(actor, "key.revoke")
                 .workspace(&key.workspace_id)
@@ -193,7 +188,8 @@ impl Db {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Changes where from and how fast a key may be used. `false` if nothing is changed by it.
+    /// Changes where from and how fast a key may be used. `false` if it is not there or revoked; that the rules hold already
+    /// leaves no entry.
     pub async fn update_key_rules(
         &self,
         actor: &Actor,
@@ -213,7 +209,7 @@ impl Db {
         let Some((addresses, rate)) = row else { return Ok(false) };
         let before = stored_rules(&addresses, rate)?;
         if before == *rules {
-            return Ok(false);
+            return Ok(true);
         }
         tx.sql("UPDATE keys SET addresses = $3, rate = $4 WHERE workspace_id = $1 AND id = $2")
             .bind(&key.workspace_id)
