@@ -202,13 +202,7 @@ impl Tx {
                 self.note_created(op_id, item.as_ref(), post_id).await
             },
             Effect::PostGone { workspace_id, tenant_id, post_id } => {
-                for text in [
-                    "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",
-                    "DELETE FROM pauses WHERE workspace_id = $1 AND tenant_id = $2 AND post_id = $3",
-                ] {
-                    self.sql(text).bind(workspace_id).bind(tenant_id).bind(post_id).run().await?;
-                }
-                Ok(())
+                self.forget_post(workspace_id, tenant_id, post_id).await
             }
             Effect::PostChanged { workspace_id, tenant_id, post_id, status, scheduled_at, at } => self
                 .sql(
