@@ -22,7 +22,7 @@ pub const POLL: Duration = Duration::from_secs(2);
 /// A picture that was not confirmed for this long is not trusted: what was revoked elsewhere must not live on because
 /// the database cannot be asked.
 const TRUSTED: Duration = Duration::from_secs(5);
-/// How long a call waits to learn whether its key was made elsewhere.
+/// How long a call waits to learn whether its key was made elsewhere, and for others' first uses to be noted.
 const LOOK: Duration = Duration::from_secs(1);
 /// So many users of one key are remembered until they are written down; of more, the latest.
 const USERS: usize = 32;
@@ -198,8 +198,12 @@ impl Access {
 
     /// Notes the first use of a key that was made to replace another, and with it when the other ends. Whether it is live
     /// afterwards is to be looked up again: its rotation may have been cancelled on another node.
+    ///
+    /// # Errors
+    /// When the database could not be asked, or others wait for it too long.
     pub async fn activate(&self, key: &Key, actor: &Actor) -> Result<(), Error> {
-        let _one = self.activating.lock().await;
+        let _one =
+            tokio::time::timeout(LOOK, self.activating.lock()).await.map_err(|_| store::Error::NoAnswer)?;
         let is_it = |known: &&Arc<Key>| known.id == key.id;
         if self.now.load().keys.values().find(is_it).is_none_or(|known| !known.is_pending()) {
             return Ok(());

@@ -400,17 +400,26 @@ impl Mirror {
         listing: Listing<'_>,
         manner: Manner<'_>,
     ) -> Result<(), RefreshError> {
-        {
-            let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
-            posts.retain(|p| {
-                deleted.get(&(tenant.id.clone(), p.id.clone())).is_none_or(|at| *at < listing.started)
-            });
-        }
+        let gone = self.deleted_since(&tenant.id, &posts, listing.started);
+        posts.retain(|p| !gone.contains(&p.id));
         let (workspace_id, now) = (&account.workspace.id, self.clock.now());
         let listing = Listing { posts: &posts, ..listing };
         self.db.mirror_listing(workspace_id, &tenant.id, &listing, manner.fence, now).await?;
+        // A deletion noted after the look above may have been on record before the listing was, which then brought the post back.
+        let gone = self.deleted_since(&tenant.id, &posts, listing.started);
+        if !gone.is_empty() {
+            self.db.forget_posts(workspace_id, &tenant.id, &gone).await?;
+        }
         self.note_read(workspace_id, &tenant.id, listing.started);
         Ok(())
+    }
+
+    /// Those of a tenant's posts that were noted as deleted from then on.
+    fn deleted_since(&self, tenant_id: &str, posts: &[Post], since: Millis) -> BTreeSet<String> {
+        let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone =
+            |p: &&Post| deleted.get(&(tenant_id.to_owned(), p.id.clone())).is_some_and(|at| *at >= since);
+        posts.iter().filter(gone).map(|p| p.id.clone()).collect()
     }
 
     /// When a tenant read now is to be read again: for changes, or earlier if its next sweep comes before.

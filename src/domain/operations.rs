@@ -206,6 +206,11 @@ impl Verb {
         }
     }
 
+    /// Whether the target is made by it.
+    pub fn creates(self) -> bool {
+        matches!(self, Self::PostCreate | Self::TenantCreate | Self::WebhookCreate)
+    }
+
     /// Whether what became of an unanswered call can be told from what PostPost shows afterwards.
     pub fn can_be_looked_up(self) -> bool {
         match self {

@@ -72,6 +72,15 @@ pub fn check_username(text: &str) -> Result<String, Invalid> {
     Ok(name.to_owned())
 }
 
+/// Checks the name that a tenant is shown under; empty if PostPost is to take the user name.
+pub fn check_display_name(text: &str) -> Result<String, Invalid> {
+    let name = text.trim();
+    if name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Invalid::new("displayName", "Enter a name of at most 100 characters"));
+    }
+    Ok(name.to_owned())
+}
+
 /// Checks the reason of a freeze: it is shown to the tenant.
 pub fn check_reason(text: &str) -> Result<String, Invalid> {
     // One line: it stands in error texts that programs read.

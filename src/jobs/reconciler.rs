@@ -438,8 +438,9 @@ fn made_link(operation: &Operation, user: &ManagedUser, begun: Option<Millis>, n
     let fresh = operation.snapshot.as_ref().is_none_or(|s| s.link_expires_at != Some(ends));
     let life = operation.asked.link_days.zip(begun);
     let fits = life.is_none_or(|(days, begun)| {
-        let from = begun + days * DAY;
-        (from..=from + (now - operation.started_at) + LINK_SLACK).contains(&ends)
+        // The caller's number: it may be any.
+        let from = begun.saturating_add(days.saturating_mul(DAY));
+        (from..=from.saturating_add(now - operation.started_at + LINK_SLACK)).contains(&ends)
     });
     fresh && fits
 }

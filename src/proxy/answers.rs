@@ -27,11 +27,7 @@ impl Road {
         if !last || undecided || matches!(reply.status, 401 | 429) {
             return None;
         }
-        let body = match verb.secret_fields() {
-            [] => reply.body.clone(),
-            fields => without(reply.json()?, fields).to_string().into(),
-        };
-        match self.seal_answer(claim, &body) {
+        match self.seal_reply(claim, verb, reply) {
             Ok(answer) => Some(Effect::Answered { claim: claim.clone(), status: reply.status, answer }),
             Err(error) => {
                 // Without it a later call is answered from the operation.
@@ -41,7 +37,15 @@ impl Road {
         }
     }
 
-    /// Encrypts an answer for its idempotency key: it may hold a secret.
+    /// Encrypts what is kept of PostPost's answer to such a change: all but its bearer secrets.
+    pub fn seal_reply(&self, claim: &Claim, verb: Verb, reply: &Reply) -> Result<Vec<u8>, CannotOpen> {
+        match (verb.secret_fields(), reply.json()) {
+            ([], _) | (_, None) => self.seal_answer(claim, &reply.body),
+            (fields, Some(answer)) => self.seal_answer(claim, without(answer, fields).to_string().as_bytes()),
+        }
+    }
+
+    /// Encrypts an answer for its idempotency key, as it is.
     pub fn seal_answer(&self, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, CannotOpen> {
         let row = claim_row(claim);
         self.keyring.seal(claim_place(&row), &String::from_utf8_lossy(body))

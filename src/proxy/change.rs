@@ -320,7 +320,7 @@ fn classify(verb: Verb, sent: &Result<Reply, upstream::Error>) -> (OpState, bool
         Ok(reply) => match reply.status {
             200..=299 => (OpState::Succeeded, true),
             // What is to be made cannot be gone.
-            404 if reply.json().is_some() && verb != Verb::PostCreate => (OpState::Gone, true),
+            404 if reply.json().is_some() && !verb.creates() => (OpState::Gone, true),
             // The endpoints' own texts of a 500 mean that it was not applied (design §13); any other 500 means nothing.
             500 if documented(reply) => (OpState::Failed, true),
             500..=599 => (OpState::InDoubt, true),

@@ -6,6 +6,7 @@ use super::{
     change::{Change, Settled},
 };
 use crate::{
+    clock::{DAY, Millis},
     domain::{
         audit::Draft,
         operations::{Asked, OpState, Snapshot, Verb},
@@ -13,7 +14,7 @@ use crate::{
     },
     store::operations::Effect,
     upstream::{
-        Call, Method, Reply,
+        self, Call, Method, Reply,
         types::{read_link, read_user},
     },
 };
@@ -23,6 +24,8 @@ use serde_json::{Map, Value, json};
 const LINK_DAYS: i64 = 90;
 /// How many of the operations last settled are looked through for one that was never answered.
 const DOUBTED: i64 = 200;
+/// As long as answers are kept for idempotency keys: whoever asks again later asks for another user.
+const DOUBTED_FOR: Millis = DAY;
 
 /// A made connection link. The URL is a bearer secret.
 pub struct Link {
@@ -51,7 +54,10 @@ impl Road {
                 ..Snapshot::default()
             }),
             call: self.call(caller, Method::Post, &["workspace", "users"]).json(body),
-            shown: vec![("username", username.into()), ("displayName", display_name.into())],
+            shown: [("username", username), ("displayName", display_name)]
+                .into_iter()
+                .filter_map(|(field, name)| Some((field, shown(name)?.into())))
+                .collect(),
             was: Vec::new(),
             reason: None,
             backup: None,
@@ -82,7 +88,13 @@ impl Road {
         let name = username.trim().to_lowercase();
         let call = Call::get(&["workspace", "users"], None, &caller.request_id);
         let reply = self.upstream.send(&caller.account.endpoint, &call, caller.patience).await?;
-        let listed = reply.json().filter(|_| reply.is_success()).unwrap_or_default();
+        self.check_reply(caller, &reply).await?;
+        if !reply.is_success() {
+            // That the user is not listed is not said by this: the call is to be tried again.
+            let detail = format!("status {} to a look at the workspace's users", reply.status);
+            return Err(Refusal::Upstream(upstream::Error::BadReply(detail)));
+        }
+        let listed = reply.json().unwrap_or_default();
         let named = |user: &&Value| user["username"].as_str().is_some_and(|n| n.to_lowercase() == name);
         let Some(user) = listed["users"].as_array().and_then(|users| users.iter().find(named)) else {
             return Ok(None);
@@ -94,6 +106,7 @@ impl Road {
             let doubted = self.db.settled_operations(workspace_id, None, DOUBTED).await?;
             let ours = doubted.iter().any(|o| {
                 (o.verb, o.state) == (Verb::TenantCreate, OpState::Applied)
+                    && o.started_at > self.clock.now() - DOUBTED_FOR
                     && o.actor.id == caller.actor.id
                     && o.asked.username.as_ref().is_some_and(|asked| asked.to_lowercase() == name)
             });
@@ -103,7 +116,7 @@ impl Road {
             .workspace(workspace_id)
             .tenant(Some(&managed.id))
             .target("tenant", &managed.id)
-            .set("displayName", managed.display_name.as_str());
+            .set("displayName", shown(&managed.display_name));
         let at = self.clock.now();
         let put = Effect::TenantPut { workspace_id: workspace_id.clone(), user: managed, at };
         self.audit.record(vec![entry], vec![put]).await.map_err(Refusal::Audit)?;
@@ -188,4 +201,9 @@ impl Road {
             tracing::warn!(%error, "the picture of tenants could not be rebuilt after a change");
         }
     }
+}
+
+/// A name as an entry may have it: not if a key may have been put in its place.
+fn shown(name: &str) -> Option<&str> {
+    (!name.contains("sk_")).then_some(name)
 }

@@ -49,12 +49,6 @@ impl Db {
             return Ok(false);
         }
         tx.insert_key(new, mac, pepper_id).await?;
-        // The tenant door's own key stays that: the next one asked for there ends it.
-        tx.sql("UPDATE keys SET issued = (SELECT o.issued FROM keys o WHERE o.id = $2) WHERE id = $1")
-            .bind(&new.id)
-            .bind(&old.id)
-            .run()
-            .await?;
         let rotation = about(actor, "key.rotate", old)
             .target("key", &new.id)
             .set("pendingUntil", new.rotation.pending_until.map(times::to_iso))
@@ -73,7 +67,8 @@ impl Db {
         let activated = tx
             .sql(
                 "UPDATE keys SET pending_until = NULL
-                 WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL",
+                 WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL
+                   AND ended_at IS NULL",
             )
             .bind(&key.workspace_id)
             .bind(&key.id)
@@ -121,7 +116,8 @@ impl Db {
         let cancelled = tx
             .sql(
                 "UPDATE keys SET revoked_at = $3
-                 WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL",
+                 WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL
+                   AND ended_at IS NULL",
             )
             .bind(&new.workspace_id)
             .bind(&new.id)
@@ -169,7 +165,8 @@ impl Db {
             let activated = tx
                 .sql(
                     "UPDATE keys SET pending_until = NULL
-                     WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL",
+                     WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL
+                   AND ended_at IS NULL",
                 )
                 .bind(&key.workspace_id)
                 .bind(&new)

@@ -188,7 +188,8 @@ impl Db {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Changes where from and how fast a key may be used. `false` if nothing is changed by it.
+    /// Changes where from and how fast a key may be used. `false` if it is not there or revoked; that the rules hold already
+    /// leaves no entry.
     pub async fn update_key_rules(
         &self,
         actor: &Actor,
@@ -208,7 +209,7 @@ impl Db {
         let Some((addresses, rate)) = row else { return Ok(false) };
         let before = stored_rules(&addresses, rate)?;
         if before == *rules {
-            return Ok(false);
+            return Ok(true);
         }
         tx.sql("UPDATE keys SET addresses = $3, rate = $4 WHERE workspace_id = $1 AND id = $2")
             .bind(&key.workspace_id)

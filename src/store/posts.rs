@@ -302,6 +302,20 @@ impl Db {
         tx.commit().await
     }
 
+    /// Removes posts that are gone, with their pauses.
+    pub async fn forget_posts(
+        &self,
+        workspace_id: &str,
+        tenant_id: &str,
+        ids: &BTreeSet<String>,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for id in ids {
+            tx.forget_post(workspace_id, tenant_id, id).await?;
+        }
+        tx.commit().await
+    }
+
     /// How many posts of a tenant are mirrored.
     pub async fn count_mirrored(&self, workspace_id: &str, tenant_id: &str) -> Result<i64> {
         self.read("SELECT COUNT(*) FROM posts WHERE workspace_id = $1 AND tenant_id = $2")
@@ -377,6 +391,16 @@ impl Db {
 }
 
 impl Tx {
+    pub(super) async fn forget_post(&mut self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<()> {
+        for text in [
+            "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",
+            "DELETE FROM pauses WHERE workspace_id = $1 AND tenant_id = $2 AND post_id = $3",
+        ] {
+            self.sql(text).bind(workspace_id).bind(tenant_id).bind(id).run().await?;
+        }
+        Ok(())
+    }
+
     async fn put_posts(
         &mut self,
         workspace_id: &str,

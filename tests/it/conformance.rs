@@ -499,6 +499,10 @@ async fn workspace(bench: &mut Bench) {
     bench
         .try_row("not imported", Key::Workspace, "POST workspace/users", again, Other("user_exists", 201))
         .await;
+    let nobody = r#"{"username":"nobody"}"#;
+    bench
+        .try_row("no address", Key::Workspace, "POST workspace/users", nobody, Other("user_name", 400))
+        .await;
 }
 
 async fn beside_the_tables(bench: &mut Bench) {

@@ -4,18 +4,27 @@ mod generated;
 mod rotation;
 
 use crate::{
-    support::databases::{Engine, gateway_on_both_engines},
-    testapp::{Answer, Browser, Tenant, TestApp},
+    support::databases::{Engine, gateway_on_both_engines, hold_writes},
+    testapp::{Answer, Browser, Tenant, TestApp, hidden},
 };
-use gatehouse::domain::keys::{KeyKind, Scope};
+use gatehouse::{
+    clock::HOUR,
+    domain::{
+        audit::Actor,
+        keys::{Key, KeyKind, Rotation, Scope},
+    },
+    store::keys::KeyFilter,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 gateway_on_both_engines!(
     a_key_is_refused_from_elsewhere,
     a_found_key_used_from_elsewhere_costs_its_owner_nothing,
     a_keys_own_rate_overrides_the_gateways,
     rules_are_changed_on_the_keys_page,
+    a_first_use_does_not_wait_for_long,
     a_key_is_told_what_it_is,
     an_edited_key_is_refused_without_the_store,
     the_first_use_of_the_new_key_begins_the_old_ones_end,
@@ -184,6 +193,46 @@ async fn rules_are_changed_on_the_keys_page(engine: Engine) {
         "{}",
         log.text
     );
+    // Revoked by somebody else while the form was open.
+    let id = page.rsplit('/').next().unwrap();
+    let stored = app.app().db.key(&app.ws, id).await.unwrap().unwrap();
+    let form = browser.get(&page).await.text;
+    app.app().db.revoke_key(&Actor::system("test"), &stored, app.clock.now()).await.unwrap();
+    let (csrf, once) = (hidden(&form, "_csrf"), hidden(&form, "_once"));
+    let fields = [("_csrf", csrf.as_str()), ("_once", &once), ("addresses", ""), ("rate", "3")];
+    let late = browser.post(&rules, &fields).await;
+    let shown = browser.follow(late).await.text;
+    assert!(shown.contains("not live any more: nothing was changed"), "{shown}");
+}
+
+async fn a_first_use_does_not_wait_for_long(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let tenant = app.tenant("ann").await;
+    let (db, access, now) = (&app.app().db, &app.app().access, app.clock.now());
+    let filter = KeyFilter { tenant_id: Some(&tenant.id), now, ..KeyFilter::default() };
+    let old = db.keys(&app.ws, &filter, None, 1).await.unwrap().remove(0);
+    let rotation = Rotation {
+        replaces: Some(old.id.clone()),
+        pending_until: Some(now + HOUR),
+        overlap: Some(HOUR),
+        ..Rotation::default()
+    };
+    let new = Key { id: format!("{}x", old.id), created_at: now, rotation, ..old.clone() };
+    let actor = Actor::system("test");
+    assert!(db.rotate_key(&actor, &old, &new, &[9; 32], "pepper").await.unwrap());
+    access.reload().await.unwrap();
+    let held = hold_writes(db).await;
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let begun = Instant::now();
+        let answer = access.activate(&new, &actor).await;
+        let took = begun.elapsed();
+        drop(held);
+        assert!(answer.is_err() && took < Duration::from_secs(3), "{took:?}");
+    };
+    let (first, ()) = futures_util::future::join(Box::pin(access.activate(&new, &actor)), second).await;
+    first.unwrap();
+    assert!(!db.key(&app.ws, &new.id).await.unwrap().unwrap().is_pending());
 }
 
 async fn a_key_is_told_what_it_is(engine: Engine) {

@@ -4,7 +4,7 @@
 use crate::{
     support::{
         chance::Chance,
-        databases::{Engine, gateway_on_both_engines},
+        databases::{Engine, gateway_on_both_engines, hold_writes},
     },
     testapp::{Browser, Tenant, TestApp},
 };
@@ -24,6 +24,7 @@ use std::{
 gateway_on_both_engines!(
     a_tenant_that_changes_all_the_time_is_swept_too,
     a_deletion_elsewhere_is_found_by_counting,
+    a_post_deleted_while_a_listing_is_stored_does_not_come_back,
     equals_upstream_whatever_happened,
     a_failing_tenant_does_not_stop_the_others,
     a_slow_workspace_does_not_stop_the_others,
@@ -104,6 +105,29 @@ async fn a_deletion_elsewhere_is_found_by_counting(engine: Engine) {
     app.clock.advance(2 * HOUR + SECOND);
     app.until("the deletion was found", || async { mirrored(&app, &tenant.id).await.len() == 2 }).await;
     assert_eq!(mirrored(&app, &tenant.id).await, upstream(&app, &tenant.id).await);
+}
+
+async fn a_post_deleted_while_a_listing_is_stored_does_not_come_back(engine: Engine) {
+    let app = TestApp::spawn_with(engine, |config| {
+        config.tuning.mirror_age = Duration::from_secs(3_600);
+        config.tuning.sweep_age = Duration::from_secs(3_600);
+    })
+    .await;
+    let tenant = app.tenant("ann").await;
+    let ids = app.posts(&tenant.id, vec![json!({}), json!({}), json!({})]).await;
+    app.quiet().await;
+    // The list has been read, and looked through for what went meanwhile, but cannot be stored yet.
+    let held = hold_writes(&app.app().db).await;
+    let sweep = app.sweep(&app.ws, &tenant.id);
+    let delete = async {
+        app.until("the list was asked for", || async { app.calls().await > 0 }).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        app.app().mirror.note_deleted(&tenant.id, &ids[1]);
+        drop(held);
+    };
+    futures_util::future::join(Box::pin(sweep), delete).await;
+    let left: Vec<String> = mirrored(&app, &tenant.id).await.into_keys().collect();
+    assert_eq!(left, [ids[0].clone(), ids[2].clone()]);
 }
 
 /// After any sequence of changes: one round for changes leaves nothing wrong but silent deletions, one sweep nothing.

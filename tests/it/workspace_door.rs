@@ -5,6 +5,7 @@ use crate::{
     testapp::{Answer, TestApp},
 };
 use gatehouse::{
+    clock::{DAY, HOUR},
     domain::keys::{KeyKind, Scope},
     store::tenants::TenantFilter,
 };
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 gateway_on_both_engines!(
     a_user_made_here_is_a_tenant_at_once,
     a_user_whose_making_was_never_answered_is_given_when_asked_again,
+    a_replay_of_a_user_found_has_no_link,
+    a_failed_look_for_a_user_says_nothing,
+    what_is_no_name_is_sent_nowhere,
     only_users_of_ones_own_are_touched,
     nothing_is_done_about_a_frozen_user,
     the_owners_own_account_passes_without_a_tenant,
@@ -143,6 +147,103 @@ async fn a_user_whose_making_was_never_answered_is_given_when_asked_again(engine
     assert_eq!(app.api(Method::POST, USERS, &key, body).await.status, 409);
     let tenants = app.app().db.count_tenants(&app.ws, &TenantFilter::default()).await.unwrap();
     assert_eq!(tenants, 3);
+    // Days later it is not the same call any more.
+    app.clock.advance(DAY + HOUR);
+    let body = Some(json!({ "username": "two@test.example" }));
+    assert_eq!(app.api(Method::POST, USERS, &key, body).await.status, 409);
+}
+
+/// Makes a user past the gateway; answers its id.
+async fn make_upstream(app: &TestApp, name: &str) -> String {
+    let made = json!({ "workspaceKey": app.ws_key, "username": name, "displayName": "Made there" });
+    app.control(Method::POST, "users", made).await["user"]["_id"].as_str().unwrap().to_owned()
+}
+
+async fn a_replay_of_a_user_found_has_no_link(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let key = workspace_key(&app).await;
+    let id = make_upstream(&app, "one@test.example").await;
+    let url = format!("{}{USERS}/{id}/connection-url", app.sandbox.url());
+    let linked = crate::testapp::client().post(url).header("x-api-key", &app.ws_key).send().await.unwrap();
+    let link = Answer::read(linked).await.json()["url"].clone();
+    let body = json!({ "username": "one@test.example" });
+    let given = keyed(&app, &key, "one", &body).await;
+    assert_eq!((given.status, &given.json()["user"]["connectionsPageUrl"]), (201, &link), "{}", given.text);
+    let again = keyed(&app, &key, "one", &body).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"));
+    assert_eq!(again.json()["user"]["_id"], id.as_str());
+    assert_eq!(again.json()["user"].get("connectionsPageUrl"), None, "{}", again.text);
+    // Days beyond any calendar, in doubt: it is looked up all the same.
+    app.faults(json!([{ "match": { "method": "POST" }, "times": 1, "resetBefore": true }])).await;
+    let path = format!("{USERS}/{id}/connection-url");
+    let days = Some(json!({ "expiresInDays": i64::MAX }));
+    let doubt = app.api(Method::POST, &path, &key, days).await;
+    assert_eq!(doubt.status, 504, "{}", doubt.text);
+    app.until_settled().await;
+    let op = format!("/api/v1/operations/{}", doubt.json()["operationId"].as_str().unwrap());
+    assert_eq!(app.api(Method::GET, &op, &key, None).await.json()["state"], "not_applied");
+}
+
+async fn a_failed_look_for_a_user_says_nothing(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let key = workspace_key(&app).await;
+    make_upstream(&app, "one@test.example").await;
+    let body = json!({ "username": "one@test.example" });
+    let look = |status: u16| {
+        let body = json!({ "error": "Not now" });
+        json!([{ "match": { "method": "GET", "path": USERS }, "status": status, "body": body }])
+    };
+    for status in [403, 500] {
+        app.faults(look(status)).await;
+        let failed = keyed(&app, &key, "one", &body).await;
+        assert_eq!(
+            (failed.status, &failed.json()["code"]),
+            (502, &json!("upstream_bad_reply")),
+            "{}",
+            failed.text
+        );
+    }
+    app.faults(json!([])).await;
+    let given = keyed(&app, &key, "one", &body).await;
+    assert_eq!((given.status, given.header("idempotency-replayed")), (201, ""), "{}", given.text);
+    // A 404 to a create is a refusal.
+    let refusal = json!({ "error": "Not here" });
+    app.faults(json!([{ "match": { "method": "POST" }, "status": 404, "body": refusal }])).await;
+    let refused = app.api(Method::POST, USERS, &key, Some(json!({ "username": "two@test.example" }))).await;
+    assert_eq!((refused.status, refused.json()), (404, refusal));
+    let entries = app.entries().await;
+    let last = entries.iter().filter(|e| e["action"] == "tenant.create").max_by_key(|e| e["seq"].as_i64());
+    assert_eq!(last.unwrap()["outcome"], "refused");
+    // A key that is refused is refused, whatever was asked.
+    make_upstream(&app, "three@test.example").await;
+    app.faults(look(401)).await;
+    let body = json!({ "username": "three@test.example" });
+    let suspended = keyed(&app, &key, "three", &body).await;
+    assert_eq!((suspended.status, &suspended.json()["code"]), (503, &json!("workspace_suspended")));
+    assert!(app.app().access.account(&app.ws).unwrap().workspace.suspended_at.is_some());
+}
+
+async fn what_is_no_name_is_sent_nowhere(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let key = workspace_key(&app).await;
+    app.quiet().await;
+    let long = format!("{}@test.example", "x".repeat(250));
+    for (name, display, code) in [
+        (long.as_str(), "", "invalid_username"),
+        ("sk_live_abcdefgh", "", "invalid_username"),
+        ("one@test.example", &"x".repeat(101), "invalid_display_name"),
+    ] {
+        let body = json!({ "username": name, "displayName": display });
+        let answer = app.api(Method::POST, USERS, &key, Some(body)).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(code)), "{}", answer.text);
+    }
+    assert_eq!(app.calls().await, 0);
+    let body = json!({ "username": "one@test.example", "displayName": "sk_live_abcdefgh" });
+    assert_eq!(app.api(Method::POST, USERS, &key, Some(body)).await.status, 201);
+    for entry in app.app().db.audit_page(&Default::default(), None, None, 500).await.unwrap() {
+        let text = format!("{} {:?}", String::from_utf8_lossy(&entry.bytes), entry.details);
+        assert!(!text.contains("sk_live_abcdefgh"), "{text}");
+    }
 }
 
 async fn only_users_of_ones_own_are_touched(engine: Engine) {

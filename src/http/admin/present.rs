@@ -137,6 +137,9 @@ pub fn flash(word: &str) -> Option<Banner> {
                 "This key cannot be rotated now: it has ended, or a rotation of it has not.",
             ));
         }
+        "rules_not_set" => {
+            return Some(Banner::new("warn", "This key is not live any more: nothing was changed."));
+        }
         "not_cancelled" => {
             return Some(Banner::new(
                 "warn",

@@ -18,7 +18,7 @@ use crate::{
     domain::{
         ids,
         operations::OpState,
-        tenants::{Tenant, TenantState, check_username},
+        tenants::{Tenant, TenantState, check_display_name, check_username},
         times,
     },
     proxy::Refusal,
@@ -199,10 +199,13 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     let ws = visit.workspace()?.id.clone();
     let mut username = Field::filled("username", visit.form.get("username"));
     let mut display_name = Field::filled("display_name", visit.form.get("display_name"));
-    let name = visit.form.get("display_name").trim();
-    if name.chars().count() > 100 || name.chars().any(char::is_control) {
-        display_name = display_name.with_error("Enter a name of at most 100 characters");
-    }
+    let name = match check_display_name(&display_name.value) {
+        Ok(name) => name,
+        Err(invalid) => {
+            display_name = display_name.with_error(invalid.reason);
+            String::new()
+        }
+    };
     let address = match check_username(&username.value) {
         Ok(address) if display_name.error.is_none() => address,
         Ok(_) => return render_new(&visit, None, username, display_name, None),

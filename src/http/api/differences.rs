@@ -94,6 +94,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "Creating a user can be repeated after a crash.",
     ),
     difference(
+        "user_name",
+        "Any text makes a user.",
+        "400 invalid_username if it is no e-mail address, invalid_display_name beyond 100 characters.",
+        "What is sent is on record, and no record takes whatever is typed.",
+    ),
+    difference(
         "foreign_user",
         "A call about a user that is not the key's is answered 404.",
         "The same, and nothing is sent. A user made at PostPost directly is unknown until the next import.",

@@ -6,6 +6,7 @@ use super::{
     super::{Answer, Call, Error},
     Request,
     table::Handler,
+    workspace,
 };
 use crate::{
     app::App,
@@ -13,7 +14,7 @@ use crate::{
     clock::MINUTE,
     domain::{
         ids,
-        operations::{OpState, Operation, Verb},
+        operations::{Noun, OpState, Operation, Verb},
         times,
     },
     envelope,
@@ -174,7 +175,13 @@ fn fingerprint(call: &Call) -> [u8; 32] {
 /// The answer to a call that happened without being answered, in PostPost's words.
 async fn answer_of(app: &App, caller: &Caller, operation: &Operation) -> Result<(u16, Value), Error> {
     if operation.state == OpState::Gone {
-        return Ok((404, json!({ "error": "Post group not found" })));
+        let gone = match operation.verb.noun() {
+            Noun::Post => "Post group not found",
+            Noun::Tenant => workspace::UNKNOWN_USER,
+            Noun::Webhook => "Webhook not found",
+            Noun::Elsewhere => "Not found",
+        };
+        return Ok((404, json!({ "error": gone })));
     }
     match operation.verb {
         Verb::PostUpdate => {}

@@ -6,13 +6,17 @@ use super::{
 };
 use crate::{
     access::Standing,
-    domain::keys::{KeyKind, KeyRules, NewKey},
+    domain::{
+        keys::{KeyKind, KeyRules, NewKey},
+        operations::Verb,
+        tenants::{check_display_name, check_username},
+    },
     proxy::Refusal,
     upstream::Reply,
 };
 use serde_json::{Value, json};
 
-const UNKNOWN_USER: &str = "User not found or not managed by this key";
+pub(super) const UNKNOWN_USER: &str = "User not found or not managed by this key";
 
 pub async fn list(request: Request) -> Result<Answer, Error> {
     passes::read(request).await
@@ -21,12 +25,19 @@ pub async fn list(request: Request) -> Result<Answer, Error> {
 /// Creates a user at PostPost and the tenant here. A user that is there already because an earlier call was never
 /// answered, or that the gateway does not know yet, is the answer to the repeated call.
 pub async fn create(request: Request) -> Result<Answer, Error> {
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str).unwrap_or_default().trim();
+    let name = text("username");
+    // That none is given is PostPost's to say.
+    if !name.is_empty() {
+        check_username(name).map_err(|invalid| Error::bad("invalid_username", invalid.reason))?;
+    }
+    check_display_name(text("displayName"))
+        .map_err(|invalid| Error::bad("invalid_display_name", invalid.reason))?;
     let road = &request.app.road;
     let (changed, _) = road.create_tenant(&request.caller, &request.body).await?;
     if changed.reply.status != 409 {
         return Ok(pass(changed.reply));
     }
-    let name = request.body.get("username").and_then(Value::as_str).unwrap_or_default();
     let reply = road.adopt_tenant(&request.caller, name).await?.unwrap_or(changed.reply);
     keep(&request, &reply).await?;
     Ok(pass(reply))
@@ -35,7 +46,7 @@ pub async fn create(request: Request) -> Result<Answer, Error> {
 /// Keeps the answer for the call's idempotency key: the road has left it open.
 async fn keep(request: &Request, reply: &Reply) -> Result<(), Error> {
     let Some(claim) = &request.caller.claim else { return Ok(()) };
-    let sealed = request.app.road.seal_answer(claim, &reply.body);
+    let sealed = request.app.road.seal_reply(claim, Verb::TenantCreate, reply);
     let sealed = sealed.map_err(|error| Error::Internal(error.to_string()))?;
     Ok(request.app.db.answer_claim(claim, reply.status, &sealed).await?)
 }

@@ -23,6 +23,7 @@ both_engines!(
     revoking_either_key_leaves_one,
     the_tenant_doors_own_key_stays_that,
     one_rotation_at_a_time,
+    of_a_rotation_and_the_next_one_issued_one_key_is_left,
     of_a_first_use_and_a_cancellation_one_happens,
 );
 
@@ -154,6 +155,10 @@ async fn an_unused_key_lapses_and_leaves_the_old_one(db: Db) {
     assert_eq!(actions(&db).await[..2], ["key.lapse", "key.create"]);
     assert_eq!(get(&db, &old).await, old);
     assert_eq!(get(&db, &new).await.status(late), KeyStatus::Lapsed);
+    // By a clock that is behind it would not have ended: it does not come back.
+    assert!(!db.activate_key(&actor(), &new, late - 1).await.unwrap());
+    assert!(!db.cancel_rotation(&actor(), &new, late - 1).await.unwrap());
+    assert_eq!(live(&db, late).await, ["key-1"]);
     assert_eq!(listed(&db, &old, KeyList::Expired, late).await, ["key-3"]);
     assert!(rotate(&db, &old, &another).await);
 }
@@ -204,6 +209,32 @@ async fn the_tenant_doors_own_key_stays_that(db: Db) {
     assert!(rotate(&db, &old, &Key { created_at: NOW, rotation, ..key(&acme, 3) }).await);
     issue(5).await;
     assert_eq!(live(&db, NOW + 10).await, ["key-5"], "the next one ends both");
+}
+
+async fn of_a_rotation_and_the_next_one_issued_one_key_is_left(db: Db) {
+    let acme = populated(&db, 1).await;
+    let actor = actor();
+    let mut old = key(&acme, 1);
+    db.issue_key(&actor, &old, &[1; 32], "pepper-1").await.unwrap();
+    for n in 1..=20 {
+        let rotation = Rotation {
+            replaces: Some(old.id.clone()),
+            pending_until: Some(NOW + PENDING_LIFE),
+            overlap: Some(HOUR),
+            ..Rotation::default()
+        };
+        let rotated = Key { rotation, ..key(&acme, 4 * n + 1) };
+        let issued = key(&acme, 4 * n + 3);
+        let (rotation, issue) = futures_util::future::join(
+            Box::pin(db.rotate_key(&actor, &old, &rotated, &[4 * n + 1; 32], "pepper-1")),
+            Box::pin(db.issue_key(&actor, &issued, &[4 * n + 3; 32], "pepper-1")),
+        )
+        .await;
+        rotation.unwrap();
+        issue.unwrap();
+        assert_eq!(live(&db, NOW + HOUR).await, [issued.id.clone()], "round {n}");
+        old = issued;
+    }
 }
 
 async fn one_rotation_at_a_time(db: Db) {

@@ -117,6 +117,14 @@ async fn sweep_and_pauses(db: Db) {
         "a pause does not come back"
     );
     assert_eq!(db.tenant(&acme, &oid(1)).await.unwrap().unwrap().sync.swept_at, Some(NOW + 1));
+    // Gone from one tenant alone, with its pause.
+    db.forget_posts(&acme, &oid(1), &[oid(1), oid(9)].into()).await.unwrap();
+    assert_eq!(db.count_mirrored(&acme, &oid(1)).await.unwrap(), 2);
+    assert!(db.post(&acme, &oid(2), &oid(9)).await.unwrap().unwrap().pause.is_some());
+    db.forget_posts(&acme, &oid(2), &[oid(9)].into()).await.unwrap();
+    assert!(db.post(&acme, &oid(2), &oid(9)).await.unwrap().is_none());
+    db.mirror_posts(&acme, &oid(2), &[post(2, 9, PostStatus::Draft)], NOW, false, None, NOW).await.unwrap();
+    assert!(db.post(&acme, &oid(2), &oid(9)).await.unwrap().unwrap().pause.is_none());
 }
 
 async fn filters(db: Db) {

@@ -97,6 +97,21 @@ pub async fn execute(db: &Db, text: &'static str, binds: &[&str]) -> Result<(), 
     }
 }
 
+/// Keeps everybody from writing posts, keys and versions until it is dropped.
+pub async fn hold_writes(db: &Db) -> Box<dyn std::any::Any + Send> {
+    match db {
+        Db::Sqlite { writer, .. } => Box::new(writer.begin_with("BEGIN IMMEDIATE").await.unwrap()),
+        Db::Postgres(pool, ..) => {
+            let mut tx = pool.begin().await.unwrap();
+            sqlx::query("LOCK TABLE posts, keys, versions IN EXCLUSIVE MODE")
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            Box::new(tx)
+        }
+    }
+}
+
 /// What the engine itself says about the health of its file; `ok`, or what is wrong. PostgreSQL is not asked.
 pub async fn integrity(db: &Db) -> String {
     match db {

@@ -46,9 +46,12 @@ pub async fn set_rules(visit: Visit) -> Result<Answer, Error> {
     let key = find(&visit).await?;
     match KeyRules::parse(visit.form.get("addresses"), visit.form.get("rate")) {
         Ok(rules) => {
-            app.db.update_key_rules(&visit.actor, &key, &rules, app.clock.now()).await?;
+            let now = app.clock.now();
+            // It may have ended since the form was drawn.
+            let set = key.is_live(now) && app.db.update_key_rules(&visit.actor, &key, &rules, now).await?;
             app.access.reload().await?;
-            Ok(Answer::see_other(&format!("/w/{}/keys/{}?done=rules_set", key.workspace_id, key.id)))
+            let done = if set { "rules_set" } else { "rules_not_set" };
+            Ok(Answer::see_other(&format!("/w/{}/keys/{}?done={done}", key.workspace_id, key.id)))
         }
         Err(invalid) => {
             let mut form = typed_rules(&visit);
