@@ -161,11 +161,12 @@ async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mps
 
 async fn write(db: &Db, clock: &Clock, batch: &[Record]) -> store::Result<()> {
     let mut tx = db.begin().await?;
+    let mut further = Vec::new();
     for effect in batch.iter().flat_map(|r| &r.effects) {
-        tx.apply(effect).await?;
+        further.extend(tx.apply(effect).await?);
     }
     // Last, so that an entry never stands for a change that failed.
-    let drafts: Vec<&Draft> = batch.iter().flat_map(|r| &r.drafts).collect();
+    let drafts: Vec<&Draft> = batch.iter().flat_map(|r| &r.drafts).chain(&further).collect();
     tx.append(clock.now(), &drafts).await?;
     tx.commit().await
 }

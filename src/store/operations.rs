@@ -4,7 +4,7 @@ use super::{Db, Error, Json, Result, Tx, idempotency::Claim, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
-        audit::Actor,
+        audit::{Actor, Draft},
         jobs::ItemState,
         operations::{Asked, OpState, Operation, Snapshot, Verb},
         posts::PostStatus,
@@ -19,10 +19,7 @@ pub enum Effect {
     Fence(Fence),
     /// The operation about to be opened belongs to an idempotency key. Fails with [`Error::Fenced`] if another attempt has
     /// the key's claim now.
-    Claim {
-        claim: Claim,
-        op_id: String,
-    },
+    Claim { claim: Claim, op_id: String },
     /// The answer that every later call with the idempotency key gets.
     Answered {
         claim: Claim,
@@ -47,12 +44,7 @@ pub enum Effect {
         doubted: bool,
     },
     /// Where a job item stands now.
-    Item {
-        job_id: String,
-        n: i64,
-        result: ItemResult,
-        at: Millis,
-    },
+    Item { job_id: String, n: i64, result: ItemResult, at: Millis },
     /// A copy of the post that a job is about to delete.
     Backup {
         job_id: String,
@@ -63,17 +55,9 @@ pub enum Effect {
     },
     /// The post that the operation has made, for its job item if it has one. Fails with [`Error::Taken`] if another
     /// operation has made it.
-    Created {
-        op_id: String,
-        item: Option<(String, i64)>,
-        post_id: String,
-    },
+    Created { op_id: String, item: Option<(String, i64)>, post_id: String },
     /// The post no longer exists.
-    PostGone {
-        workspace_id: String,
-        tenant_id: String,
-        post_id: String,
-    },
+    PostGone { workspace_id: String, tenant_id: String, post_id: String },
     /// The post's status or time changed as upstream answered.
     PostChanged {
         workspace_id: String,
@@ -93,28 +77,13 @@ pub enum Effect {
         at: Millis,
     },
     /// The post is no longer one that we paused.
-    Unpaused {
-        workspace_id: String,
-        tenant_id: String,
-        post_id: String,
-    },
+    Unpaused { workspace_id: String, tenant_id: String, post_id: String },
     /// Upstream has this managed user.
-    TenantPut {
-        workspace_id: String,
-        user: ManagedUser,
-        at: Millis,
-    },
-    TenantDetached {
-        workspace_id: String,
-        tenant_id: String,
-        at: Millis,
-    },
+    TenantPut { workspace_id: String, user: ManagedUser, at: Millis },
+    /// The tenant is no longer managed; its keys end. By whom, for the entries about them.
+    TenantDetached { actor: Actor, workspace_id: String, tenant_id: String, at: Millis },
     /// A connection link was made.
-    TenantLink {
-        workspace_id: String,
-        tenant_id: String,
-        expires_at: Option<Millis>,
-    },
+    TenantLink { workspace_id: String, tenant_id: String, expires_at: Option<Millis> },
 }
 
 /// How a job item ended, or that it is in doubt.
@@ -152,8 +121,9 @@ pub(super) const COLUMNS: &str = "SELECT id, workspace_id, tenant_id, action, ta
     node, started_at, checks, ended_at, doubted_at, upstream_status, granted_at FROM operations WHERE ";
 
 impl Tx {
-    pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<()> {
-        match effect {
+    /// Makes the effect lasting; gives entries about what else it has changed.
+    pub(crate) async fn apply(&mut self, effect: &Effect) -> Result<Vec<Draft>> {
+        let done: Result<()> = match effect {
             Effect::Fence(fence) => self.hold(fence).await,
             Effect::Claim { claim, op_id } => self.open_under_claim(claim, op_id).await,
             Effect::Answered { claim, status, answer } => self.answer_claim(claim, *status, answer).await,
@@ -250,9 +220,8 @@ impl Tx {
                 self.put_tenant(workspace_id, user, *at).await?;
                 self.touch_access().await
             }
-            Effect::TenantDetached { workspace_id, tenant_id, at } => {
-                self.mark_detached(workspace_id, tenant_id, *at).await?;
-                self.touch_access().await
+            Effect::TenantDetached { actor, workspace_id, tenant_id, at } => {
+                return self.detach_tenant(actor, workspace_id, tenant_id, *at).await;
             }
             Effect::TenantLink { workspace_id, tenant_id, expires_at } => self
                 .sql("UPDATE tenants SET link_expires_at = $3 WHERE workspace_id = $1 AND id = $2")
@@ -262,7 +231,8 @@ impl Tx {
                 .run()
                 .await
                 .map(drop),
-        }
+        };
+        done.map(|()| Vec::new())
     }
 
     async fn open_operation(&mut self, o: &Operation) -> Result<()> {
