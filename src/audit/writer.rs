@@ -161,9 +161,9 @@ async fn write_all(db: Db, clock: Clock, metrics: Arc<Metrics>, mut waiting: mps
 
 async fn write(db: &Db, clock: &Clock, batch: &[Record]) -> store::Result<()> {
     let mut tx = db.begin().await?;
-    tx.apply(batch.iter().flat_map(|r| &r.effects)).await?;
+    let further = tx.apply(batch.iter().flat_map(|r| &r.effects)).await?;
     // Last, so that an entry never stands for a change that failed.
-    let drafts: Vec<&Draft> = batch.iter().flat_map(|r| &r.drafts).collect();
+    let drafts: Vec<&Draft> = batch.iter().flat_map(|r| &r.drafts).chain(&further).collect();
     tx.append(clock.now(), &drafts).await?;
     tx.commit().await
 }

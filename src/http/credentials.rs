@@ -53,7 +53,8 @@ pub fn is_unknown(app: &App, call: &Call) -> bool {
     presented(call).is_some_and(|key| secrets::checked_kind(key).is_some() && app.access.key(key).is_none())
 }
 
-/// Notes that a door has let the key in. The first time, a key that was made to replace another comes into force by it.
+/// Notes that a door has let a call in, when nothing that the key may not do is left to be refused. The first time, a key
+/// that was made to replace another comes into force by it.
 pub async fn used(app: &App, key: &Key, actor: &Actor, call: &Call) -> Result<(), Error> {
     if key.is_pending() {
         app.access.activate(key, actor).await?;

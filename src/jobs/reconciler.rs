@@ -414,7 +414,8 @@ async fn tenant(app: &App, account: &Account, operation: &Operation) -> Result<F
         }
         Verb::TenantDetach => match by_id {
             None => {
-                let effect = Effect::TenantDetached { workspace_id, tenant_id: operation.target.clone(), at };
+                let (actor, tenant_id) = (operation.actor.clone(), operation.target.clone());
+                let effect = Effect::TenantDetached { actor, workspace_id, tenant_id, at };
                 Finding::Closed(OpState::Applied, vec![effect], None)
             }
             Some(_) => Finding::NotYet,

@@ -293,6 +293,7 @@ impl Road {
             }
             (Verb::TenantDetach, _) => {
                 vec![Effect::TenantDetached {
+                    actor: caller.actor.clone(),
                     workspace_id,
                     tenant_id: change.target.clone(),
                     at: self.clock.now(),

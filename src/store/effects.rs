@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::Millis,
     domain::{
+        audit::{Actor, Draft},
         jobs::ItemState,
         operations::{OpState, Operation},
         posts::PostStatus,
@@ -34,7 +35,7 @@ struct Kinds<'a> {
     paused: Vec<(Place<'a>, &'a str, Option<Millis>, Millis)>,
     unpaused: Vec<Place<'a>>,
     users: Vec<(&'a str, &'a ManagedUser, Millis)>,
-    detached: Vec<(&'a str, &'a str, Millis)>,
+    detached: Vec<(&'a Actor, &'a str, &'a str, Millis)>,
     links: Vec<(&'a str, &'a str, Option<Millis>)>,
     opened: Vec<&'a Operation>,
     backups: Vec<(&'a str, i64, &'a [u8], Millis)>,
@@ -89,8 +90,8 @@ impl<'a> Kinds<'a> {
                 self.unpaused.push((workspace_id, tenant_id, post_id));
             }
             Effect::TenantPut { workspace_id, user, at } => self.users.push((workspace_id, user, *at)),
-            Effect::TenantDetached { workspace_id, tenant_id, at } => {
-                self.detached.push((workspace_id, tenant_id, *at));
+            Effect::TenantDetached { actor, workspace_id, tenant_id, at } => {
+                self.detached.push((actor, workspace_id, tenant_id, *at));
             }
             Effect::TenantLink { workspace_id, tenant_id, expires_at } => {
                 self.links.push((workspace_id, tenant_id, *expires_at));
@@ -100,11 +101,14 @@ impl<'a> Kinds<'a> {
 }
 
 impl Tx {
-    /// Makes the changes of a batch of records.
+    /// Makes the changes of a batch of records; gives entries about what else they have changed.
     ///
     /// # Errors
     /// Those [`Effect`] names; one effect that fails fails all.
-    pub(crate) async fn apply<'a>(&mut self, effects: impl Iterator<Item = &'a Effect>) -> Result<()> {
+    pub(crate) async fn apply<'a>(
+        &mut self,
+        effects: impl Iterator<Item = &'a Effect>,
+    ) -> Result<Vec<Draft>> {
         let mut kinds = Kinds::default();
         effects.for_each(|effect| kinds.take(effect));
         self.plan_by_key().await?;
@@ -130,8 +134,9 @@ impl Tx {
         for (workspace_id, user, at) in kinds.users {
             self.put_tenant(workspace_id, user, at).await?;
         }
-        for (workspace_id, tenant_id, at) in kinds.detached {
-            self.mark_detached(workspace_id, tenant_id, at).await?;
+        let mut further = Vec::new();
+        for (actor, workspace_id, tenant_id, at) in kinds.detached {
+            further.extend(self.detach_tenant(actor, workspace_id, tenant_id, at).await?);
         }
         for (workspace_id, tenant_id, expires_at) in kinds.links {
             self.put_link(workspace_id, tenant_id, expires_at).await?;
@@ -143,7 +148,8 @@ impl Tx {
             self.note_created(op_id, item, post_id).await?;
         }
         self.close_operations(&kinds.closed).await?;
-        self.end_items(&kinds.items).await
+        self.end_items(&kinds.items).await?;
+        Ok(further)
     }
 
     /// Each row is looked up by its key. PostgreSQL would as soon read a table of some thousand rows as a whole, or all that is

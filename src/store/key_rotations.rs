@@ -247,11 +247,49 @@ impl Tx {
             .map(drop)
     }
 
+    /// Revokes the live keys of detached tenants, of one or all of a workspace, and gives the entries about it. Whoever calls
+    /// this has taken the counter.
+    pub(super) async fn revoke_keys_of_detached(
+        &mut self,
+        actor: &Actor,
+        workspace_id: &str,
+        tenant_id: Option<&str>,
+        now: Millis,
+    ) -> Result<Vec<Draft>> {
+        let mut revoked: Vec<(String, String, String, Option<i64>)> = self
+            .sql("UPDATE keys SET revoked_at = ")
+            .arg(now)
+            .push(" WHERE workspace_id = ")
+            .arg(workspace_id)
+            .and("tenant_id =", tenant_id)
+            .push(" AND tenant_id IN (SELECT t.id FROM tenants t WHERE t.detached_at IS NOT NULL AND t.workspace_id = ")
+            .arg(workspace_id)
+            .push(")")
+            .live(now)
+            .push(" RETURNING id, tenant_id, name, pending_until")
+            .all()
+            .await?;
+        revoked.sort();
+        // A rotation in which the new key was never used is over with both.
+        for (id, ..) in revoked.iter().filter(|key| key.3.is_some()) {
+            self.free_replaced_by(workspace_id, id).await?;
+        }
+        let entry = |(id, tenant, name, _): &(String, String, String, Option<i64>)| {
+            let entry = Draft::done(actor, "key.revoke").workspace(workspace_id).tenant(Some(tenant));
+            entry.target("key", id).set("name", name.as_str()).reason("the tenant was detached")
+        };
+        Ok(revoked.iter().map(entry).collect())
+    }
+
     /// Lets the key that was to be replaced by this one be replaced by another.
     async fn free_old_key(&mut self, new: &Key) -> Result<()> {
+        self.free_replaced_by(&new.workspace_id, &new.id).await
+    }
+
+    async fn free_replaced_by(&mut self, workspace_id: &str, id: &str) -> Result<()> {
         self.sql("UPDATE keys SET replaced_by = NULL WHERE workspace_id = $1 AND replaced_by = $2")
-            .bind(&new.workspace_id)
-            .bind(&new.id)
+            .bind(workspace_id)
+            .bind(id)
             .run()
             .await
             .map(drop)

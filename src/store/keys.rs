@@ -95,21 +95,29 @@ pub struct StoredKey {
 }
 
 impl Db {
-    /// Stores a new key. `mac` is HMAC-SHA256 of the secret under the pepper named `pepper_id`.
-    pub async fn create_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
+    /// Stores a new key. `mac` is HMAC-SHA256 of the secret under the pepper named `pepper_id`. `false`, and nothing is
+    /// stored, if its tenant is detached.
+    pub async fn create_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
         tx.touch_access().await?;
+        if tx.is_detached(key).await? {
+            return Ok(false);
+        }
         tx.insert_key(key, mac, pepper_id).await?;
         tx.append(key.created_at, &[&creation(actor, key)]).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Stores a key that was asked for at the tenant door, and revokes the tenant's one made so before, with what was made
-    /// to replace that. Keys made otherwise stay.
-    pub async fn issue_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
+    /// to replace that. Keys made otherwise stay. `false`, and nothing is done, if the tenant is detached.
+    pub async fn issue_key(&self, actor: &Actor, key: &Key, mac: &[u8], pepper_id: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
         // First, as in every change of keys: of two at once the second sees the first, and neither waits for the other.
         tx.touch_access().await?;
+        if tx.is_detached(key).await? {
+            return Ok(false);
+        }
         let earlier: Vec<(String, String)> = tx
             .sql(
                 "UPDATE keys SET revoked_at = $3
@@ -134,7 +142,8 @@ impl Db {
         let mut entries: Vec<Draft> = earlier.iter().map(revocation).collect();
         entries.push(creation(actor, key));
         tx.append(key.created_at, &entries.iter().collect::<Vec<_>>()).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     }
 
     pub async fn key(&self, workspace_id: &str, id: &str) -> Result<Option<Key>> {
@@ -277,6 +286,17 @@ impl Db {
 }
 
 impl Tx {
+    /// Whether the key's tenant is detached. With the counter taken, it stays so until the end of the transaction.
+    async fn is_detached(&mut self, key: &Key) -> Result<bool> {
+        let row: Option<(String,)> = self
+            .sql("SELECT id FROM tenants WHERE workspace_id = $1 AND id = $2 AND detached_at IS NOT NULL")
+            .bind(&key.workspace_id)
+            .bind(&key.tenant_id)
+            .opt()
+            .await?;
+        Ok(row.is_some())
+    }
+
     pub(super) async fn insert_key(&mut self, key: &Key, mac: &[u8], pepper_id: &str) -> Result<()> {
         self.sql(
             "INSERT INTO keys (id, workspace_id, kind, tenant_id, name, mac, pepper_id, prefix, last_four, scopes,
@@ -358,7 +378,7 @@ fn stored_rules(addresses: &str, rate: Option<i64>) -> Result<KeyRules> {
 
 impl<'c> Sql<'c> {
     /// Keys that open something, as [`Key::is_live`] has it.
-    fn live(self, now: Millis) -> Self {
+    pub(super) fn live(self, now: Millis) -> Self {
         self.push(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ")
             .arg(now)
             .push(") AND (retires_at IS NULL OR retires_at > ")

@@ -20,10 +20,7 @@ pub enum Effect {
     Fence(Fence),
     /// The operation about to be opened belongs to an idempotency key. Fails with [`Error::Fenced`] if another attempt has
     /// the key's claim now.
-    Claim {
-        claim: Claim,
-        op_id: String,
-    },
+    Claim { claim: Claim, op_id: String },
     /// The answer that every later call with the idempotency key gets.
     Answered {
         claim: Claim,
@@ -48,12 +45,7 @@ pub enum Effect {
         doubted: bool,
     },
     /// Where a job item stands now.
-    Item {
-        job_id: String,
-        n: i64,
-        result: ItemResult,
-        at: Millis,
-    },
+    Item { job_id: String, n: i64, result: ItemResult, at: Millis },
     /// A copy of the post that a job is about to delete.
     Backup {
         job_id: String,
@@ -64,17 +56,9 @@ pub enum Effect {
     },
     /// The post that the operation has made, for its job item if it has one. Fails with [`Error::Taken`] if another
     /// operation has made it.
-    Created {
-        op_id: String,
-        item: Option<(String, i64)>,
-        post_id: String,
-    },
+    Created { op_id: String, item: Option<(String, i64)>, post_id: String },
     /// The post no longer exists.
-    PostGone {
-        workspace_id: String,
-        tenant_id: String,
-        post_id: String,
-    },
+    PostGone { workspace_id: String, tenant_id: String, post_id: String },
     /// The post's status or time changed as upstream answered.
     PostChanged {
         workspace_id: String,
@@ -94,28 +78,13 @@ pub enum Effect {
         at: Millis,
     },
     /// The post is no longer one that we paused.
-    Unpaused {
-        workspace_id: String,
-        tenant_id: String,
-        post_id: String,
-    },
+    Unpaused { workspace_id: String, tenant_id: String, post_id: String },
     /// Upstream has this managed user.
-    TenantPut {
-        workspace_id: String,
-        user: ManagedUser,
-        at: Millis,
-    },
-    TenantDetached {
-        workspace_id: String,
-        tenant_id: String,
-        at: Millis,
-    },
+    TenantPut { workspace_id: String, user: ManagedUser, at: Millis },
+    /// The tenant is no longer managed; its keys end. By whom, for the entries about them.
+    TenantDetached { actor: Actor, workspace_id: String, tenant_id: String, at: Millis },
     /// A connection link was made.
-    TenantLink {
-        workspace_id: String,
-        tenant_id: String,
-        expires_at: Option<Millis>,
-    },
+    TenantLink { workspace_id: String, tenant_id: String, expires_at: Option<Millis> },
 }
 
 /// How a job item ended, or that it is in doubt.

@@ -176,7 +176,8 @@ impl Db {
             .collect())
     }
 
-    /// Makes the tenants of a workspace equal to upstream's managed users: adds, brings back, detaches.
+    /// Makes the tenants of a workspace equal to upstream's managed users: adds, brings back, detaches. Keys of detached ones
+    /// are revoked.
     pub async fn import_tenants(
         &self,
         actor: &Actor,
@@ -232,6 +233,7 @@ impl Db {
             .run()
             .await?;
         tx.touch_access().await?;
+        entries.extend(tx.revoke_keys_of_detached(actor, workspace_id, None, now).await?);
         if !entries.is_empty() {
             tx.append(now, &entries.iter().collect::<Vec<_>>()).await?;
         }
@@ -402,7 +404,20 @@ impl Tx {
         .map(drop)
     }
 
-    pub(crate) async fn mark_detached(&mut self, workspace_id: &str, id: &str, now: Millis) -> Result<()> {
+    /// Ends the management of a tenant and revokes its keys; gives the entries about those.
+    pub(crate) async fn detach_tenant(
+        &mut self,
+        actor: &Actor,
+        workspace_id: &str,
+        id: &str,
+        now: Millis,
+    ) -> Result<Vec<Draft>> {
+        self.mark_detached(workspace_id, id, now).await?;
+        self.touch_access().await?;
+        self.revoke_keys_of_detached(actor, workspace_id, Some(id), now).await
+    }
+
+    async fn mark_detached(&mut self, workspace_id: &str, id: &str, now: Millis) -> Result<()> {
         self.sql("UPDATE tenants SET detached_at = $3 WHERE workspace_id = $1 AND id = $2")
             .bind(workspace_id)
             .bind(id)

@@ -2,6 +2,7 @@
 
 mod generated;
 mod rotation;
+mod tenants;
 
 use crate::{
     support::databases::{Engine, gateway_on_both_engines, hold_writes},
@@ -29,10 +30,18 @@ gateway_on_both_engines!(
     an_edited_key_is_refused_without_the_store,
     the_first_use_of_the_new_key_begins_the_old_ones_end,
     a_rotation_can_be_cancelled_or_lapses,
+    a_refused_call_leaves_the_old_key,
+    a_refused_bulk_call_leaves_the_old_key,
+    a_key_made_by_a_key_lasts_no_longer_and_goes_no_faster,
+    a_detached_tenants_keys_are_revoked,
 );
 
 use generated::an_edited_key_is_refused_without_the_store;
-use rotation::{a_rotation_can_be_cancelled_or_lapses, the_first_use_of_the_new_key_begins_the_old_ones_end};
+use rotation::{
+    a_refused_bulk_call_leaves_the_old_key, a_refused_call_leaves_the_old_key,
+    a_rotation_can_be_cancelled_or_lapses, the_first_use_of_the_new_key_begins_the_old_ones_end,
+};
+use tenants::{a_detached_tenants_keys_are_revoked, a_key_made_by_a_key_lasts_no_longer_and_goes_no_faster};
 
 const LIST: &str = "/api/v1/list-posts?limit=1";
 const WHOAMI: &str = "/api/v1/whoami";

@@ -24,8 +24,9 @@ use crate::{
     clock::DAY,
     domain::{
         admins::Right,
+        audit::Outcome,
         ids,
-        keys::{Key, KeyKind, Scopes},
+        keys::{Key, KeyKind, Scope, Scopes},
         secrets,
     },
     store::{
@@ -142,6 +143,7 @@ async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, E
     let names = tenant_names(visit, &ws, std::slice::from_ref(&key)).await?;
     let users = user_rows(visit, &key).await?;
     let (rotation, can_rotate) = rotate::rotation(visit, &key).await?;
+    let made = made_keys(visit, &key).await?;
     let failed = !form.summary().errors.is_empty();
     let title = key.name.as_str();
     let page = KeyPage {
@@ -154,6 +156,7 @@ async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, E
         users,
         rotation,
         can_rotate,
+        made,
         done_url: format!("/w/{ws}/audit?{}", query_string([("actor", key.id.as_str())])),
         audit: audit::latest(visit, about, 10).await?,
         id: CopyId::whole("key ID", key.id),
@@ -161,6 +164,25 @@ async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, E
         ws,
     };
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
+}
+
+/// The keys that this one has made at the tenant door, by the entries about them. Revoking it does not end them.
+async fn made_keys(visit: &Visit, key: &Key) -> Result<Option<Link>, Error> {
+    if !key.scopes.has(Scope::WorkspaceManage) {
+        return Ok(None);
+    }
+    let (action, outcome) = ("key.create", Outcome::Succeeded);
+    let filter = AuditFilter {
+        workspace_id: Some(key.workspace_id.clone()),
+        actor: Some(key.id.clone()),
+        action: Some(action.into()),
+        outcome: Some(outcome),
+        ..AuditFilter::default()
+    };
+    let count = present::count(visit.app.db.audit_count(&filter).await?);
+    let query = query_string([("action", action), ("actor", &key.id), ("outcome", outcome.as_str())]);
+    let url = format!("/w/{}/audit?{query}", key.workspace_id);
+    Ok((count.0 > 0).then(|| Link::new(count.of("key", "keys"), url)))
 }
 
 async fn user_rows(visit: &Visit, key: &Key) -> Result<Vec<KeyUserRow>, Error> {
@@ -194,6 +216,7 @@ pub async fn revoke_form(visit: Visit) -> Result<Answer, Error> {
         }),
         calls: None,
         rotation: rotate::rotation(&visit, &key).await?.0.map(|r| r.text).unwrap_or_default(),
+        made: made_keys(&visit, &key).await?,
         ws,
     };
     Ok(present::page(&page))
@@ -244,6 +267,7 @@ fn row(key: &Key, names: &HashMap<String, String>, clocks: &Clocks) -> KeyRow {
         last_address: key.last_used_from.clone().unwrap_or_default(),
         last_agent: key.last_used_agent.clone().unwrap_or_default(),
         expires: key.ends_at().map(|at| clocks.moment(at)),
+        revoked: key.revoked_at.map(|at| clocks.moment(at)),
         pair: pair(key),
         status: Badge::key(status.as_str()),
         active: key.is_live(clocks.now),

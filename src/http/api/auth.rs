@@ -41,17 +41,16 @@ pub fn who(app: &App, door: Door, call: &Call) -> Option<Who> {
     })
 }
 
-/// The caller behind a call and the key, or the refusal PostPost's clients know.
+/// The caller behind a call and the key, or the refusal PostPost's clients know. Whether the call is let in is for its row to
+/// say; then [`credentials::used`] is to be told.
 pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Error> {
     let key = credentials::key(app, call).await?;
     if key.kind == KeyKind::Audit {
         return Err(credentials::refused(app, call));
     }
     let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
-    let actor = actor(&key, call);
-    credentials::used(app, &key, &actor, call).await?;
     let mut caller = Caller {
-        actor,
+        actor: actor(&key, call),
         account,
         tenant: key.tenant_id.clone(),
         request_id: call.request_id.clone(),

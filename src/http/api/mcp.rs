@@ -6,7 +6,7 @@ mod results;
 mod tools;
 
 use super::{
-    super::{Answer, Body, Call, Error, json_body},
+    super::{Answer, Body, Call, Error, credentials, json_body},
     auth, handle,
 };
 use crate::{app::App, domain::keys::Key};
@@ -45,24 +45,35 @@ pub async fn serve(app: Arc<App>, mut call: Call) -> Result<Answer, Error> {
     refuse_foreign_page(&app, &call)?;
     call.headers.remove("x-publora-client");
     call.headers.insert("x-postpost-client".into(), LABEL.into());
-    let (_, key) = auth::identify(&app, &call).await?;
+    let (caller, key) = auth::identify(&app, &call).await?;
     if call.body.trim_ascii_start().starts_with(b"[") {
         let text = "Send one message in each request, not a batch";
         return Ok(refusal(400, ErrorCode::INVALID_REQUEST, text, &call));
     }
     // Read as strictly as every other body of this door's.
-    match json_body::object(&call) {
-        Ok(_) => {}
+    let message = match json_body::object(&call) {
+        Ok(message) => message,
         Err(Error::Bad { text, .. }) => return Ok(refusal(400, ErrorCode::PARSE_ERROR, &text, &call)),
         Err(other) => return Err(other),
-    }
+    };
     let request = request(&call).map_err(|error| Error::Internal(error.to_string()))?;
-    let client = Client { app, call: call.clone(), key };
+    let client = Client { app: app.clone(), call: call.clone(), key: key.clone() };
     let config =
         StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(client.clone()), sessions, config);
-    answer(service.handle(request).await, &call).await
+    let answer = answer(service.handle(request).await, &call).await?;
+    // A tool's call is let in, or not, as any other call of its row.
+    if message.get("method").is_none_or(|method| method != "tools/call") && !is_refused(&answer) {
+        credentials::used(&app, &key, &caller.actor, &call).await?;
+    }
+    Ok(answer)
+}
+
+/// Whether the answer is an error, by its status or in the protocol's form.
+fn is_refused(answer: &Answer) -> bool {
+    let error = |body: &[u8]| serde_json::from_slice::<Value>(body).is_ok_and(|b| b.get("error").is_some());
+    answer.status >= 400 || matches!(&answer.body, Body::Bytes(body) if error(body))
 }
 
 /// The protocol's guard against DNS rebinding: a page of somebody else's must not speak through a person's browser.

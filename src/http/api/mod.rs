@@ -17,7 +17,7 @@ mod workspace;
 
 pub use auth::who;
 
-use super::{Answer, Call, Error, Route, json_body, route};
+use super::{Answer, Call, Error, Route, credentials, json_body, route};
 use crate::{
     app::App,
     domain::keys::{Key, KeyKind},
@@ -81,6 +81,7 @@ async fn handle(app: Arc<App>, call: Call, row: &'static Row) -> Result<Answer, 
         Body::None => Map::new(),
         Body::Object(_) => json_body::object(&call)?,
     };
+    credentials::used(&app, &key, &caller.actor, &call).await?;
     let request = Request { app, row, call, key, caller, query, body };
     match row.effect {
         Effect::Changes(_) => idempotency::once(request, &row.handler).await,

@@ -67,7 +67,8 @@ pub async fn link(request: Request) -> Result<Answer, Error> {
 }
 
 /// Makes a gateway key for a user, shown once; the one made here before ends. PostPost's own keys for users are never made.
-/// It can do what a tenant's key can, as far as the key that asks for it can.
+/// It can do what a tenant's key can, as far, as fast and as long as the key that asks for it can. From where is not handed
+/// on: the tenant's programs run elsewhere.
 pub async fn create_key(request: Request) -> Result<Answer, Error> {
     let Request { app, call, caller, key, .. } = &request;
     let id = call.param("userId");
@@ -85,11 +86,13 @@ pub async fn create_key(request: Request) -> Result<Answer, Error> {
         tenant_id: Some(id.to_owned()),
         name: format!("Made by {by}"),
         scopes,
-        rules: KeyRules::default(),
-        expires_at: None,
+        rules: KeyRules { rate: key.rules.rate, ..KeyRules::default() },
+        expires_at: key.expires_at,
     };
     let made = mint(app, &key.name, workspace_id, new)?;
-    app.db.issue_key(&caller.actor, &made.key, &made.mac, app.keyring.pepper_id()).await?;
+    if !app.db.issue_key(&caller.actor, &made.key, &made.mac, app.keyring.pepper_id()).await? {
+        return Err(Error::NotThere(UNKNOWN_USER));
+    }
     app.access.reload().await?;
     let message = "API key generated successfully";
     Ok(Answer::json(200, &json!({ "message": message, "apiKey": made.secret, "userId": id })))

@@ -23,9 +23,9 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
         let text = format!("This key lacks the scope {}", Scope::AuditRead);
         return Err(Error::Forbidden { code: "scope_missing", text });
     }
-    credentials::used(&app, &key, &actor, &call).await?;
     let mut filter = export::audit_filter(&call.query_pairs(), &[])?;
     filter.workspace_id = Some(key.workspace_id.clone());
     let place = app.gate.download()?;
+    credentials::used(&app, &key, &actor, &call).await?;
     export::audit(&app, &actor, filter, format, place).await
 }

@@ -21,13 +21,13 @@ use std::sync::Arc;
 const ITEMS: i64 = 500;
 
 pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let (_, job) = job_of(&app, &call).await?;
+    let job = looked_at(&app, &call).await?;
     Ok(Answer::json(200, &describe(&job)))
 }
 
 /// The job's posts in order: `?from=` a number, `?state=` one of their states.
 pub async fn items(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let (_, job) = job_of(&app, &call).await?;
+    let job = looked_at(&app, &call).await?;
     let (mut from, mut state) = (0, None);
     for (name, value) in call.query_pairs() {
         match name.as_str() {
@@ -60,7 +60,7 @@ pub async fn cancel(app: Arc<App>, call: Call) -> Result<Answer, Error> {
 /// Takes effect before the job's next post; the answer is the job as it stands.
 async fn ask(app: Arc<App>, call: Call, wanted: Wanted) -> Result<Answer, Error> {
     let (program, job) = job_of(&app, &call).await?;
-    program.may(&app, job.action).await?;
+    program.may(&app, &call, job.action).await?;
     if !app.db.ask_job(&program.actor, &job, wanted, app.clock.now()).await? {
         return Err(Error::Conflict("The job has ended, or is being cancelled"));
     }
@@ -85,7 +85,7 @@ async fn follow(app: Arc<App>, call: Call, purpose: Purpose) -> Result<Answer, E
         Purpose::Retry => job.action,
         Purpose::Undo => follow_ups::inverse(job.action).unwrap_or(job.action),
     };
-    program.may(&app, action).await?;
+    program.may(&app, &call, action).await?;
     if !job.state.is_final() {
         return Err(Error::Conflict("The job has not ended"));
     }
@@ -94,9 +94,16 @@ async fn follow(app: Arc<App>, call: Call, purpose: Purpose) -> Result<Answer, E
     Ok(plans::made(&app, &plan))
 }
 
-/// A workspace's job: any workspace key may look at it, as any operator may.
+/// A job for a call that asks for nothing else.
+async fn looked_at(app: &App, call: &Call) -> Result<Job, Error> {
+    let (program, job) = job_of(app, call).await?;
+    program.enters(app, call).await?;
+    Ok(job)
+}
+
+/// A workspace's job: any workspace key may look at it, as any operator may. The call is not let in by that.
 async fn job_of(app: &App, call: &Call) -> Result<(Program, Job), Error> {
-    let program = Program::admit(app, call).await?;
+    let program = Program::identify(app, call).await?;
     let id = call.param("id");
     let found = if ids::is_own_id(id) { app.db.job(&program.account.workspace.id, id).await? } else { None };
     match found {

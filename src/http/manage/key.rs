@@ -22,8 +22,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lets the call in if its key may do at least something here.
-    pub async fn admit(app: &App, call: &Call) -> Result<Self, Error> {
+    /// Who calls, if its key may do at least something here. It is let in by [`Self::enters`] or [`Self::may`].
+    pub async fn identify(app: &App, call: &Call) -> Result<Self, Error> {
         let key = credentials::key(app, call).await?;
         let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
         let actor = credentials::actor(&key, call);
@@ -33,13 +33,17 @@ impl Program {
             let text = "Bulk work needs a workspace key".into();
             return Err(Error::Forbidden { code: "key_kind", text });
         }
-        credentials::used(app, &program.key, &program.actor, call).await?;
         program.needs(app, Scope::PostsRead).await?;
         Ok(program)
     }
 
-    /// Lets it go on if its key may do this to posts, and nobody has frozen the workspace; a pause passes a freeze.
-    pub async fn may(&self, app: &App, action: BulkAction) -> Result<(), Error> {
+    /// Lets it in to look at what is there.
+    pub async fn enters(&self, app: &App, call: &Call) -> Result<(), Error> {
+        credentials::used(app, &self.key, &self.actor, call).await
+    }
+
+    /// Lets it in if its key may do this to posts, and nobody has frozen the workspace; a pause passes a freeze.
+    pub async fn may(&self, app: &App, call: &Call, action: BulkAction) -> Result<(), Error> {
         self.needs(app, action.scope()).await?;
         if let Some(frozen) = &self.account.workspace.frozen
             && action != BulkAction::Pause
@@ -47,7 +51,7 @@ impl Program {
             self.deny(app, "frozen").await?;
             return Err(Refusal::Frozen(frozen.reason.clone()).into());
         }
-        Ok(())
+        self.enters(app, call).await
     }
 
     async fn needs(&self, app: &App, scope: Scope) -> Result<(), Error> {

@@ -107,10 +107,10 @@ enum NewPastDue {
 }
 
 pub async fn create(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let program = Program::admit(&app, &call).await?;
+    let program = Program::identify(&app, &call).await?;
     let new: NewPlan = json_body::read(&call)?;
     let action = word("action", &new.action, BulkAction::of_posts)?;
-    program.may(&app, action).await?;
+    program.may(&app, &call, action).await?;
     let options = options(&new, action, app.clock.now())?;
     let (selection, filter_text) = selection(&new)?;
     let request = Request {
@@ -131,13 +131,15 @@ pub fn made(app: &App, plan: &Plan) -> Answer {
 }
 
 pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let (_, plan) = plan_of(&app, &call).await?;
+    let (program, plan) = plan_of(&app, &call).await?;
+    program.enters(&app, &call).await?;
     Ok(Answer::json(200, &describe(&app, &plan)))
 }
 
 /// The plan's posts in order: `?from=` a number, `?show=changed`, `?skipped=` a reason.
 pub async fn items(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let (_, plan) = plan_of(&app, &call).await?;
+    let (program, plan) = plan_of(&app, &call).await?;
+    program.enters(&app, &call).await?;
     let (mut from, mut show) = (0, Show::All);
     for (name, value) in call.query_pairs() {
         match (name.as_str(), value.as_str()) {
@@ -166,7 +168,7 @@ struct Apply {
 
 pub async fn apply(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let (program, plan) = plan_of(&app, &call).await?;
-    program.may(&app, plan.action).await?;
+    program.may(&app, &call, plan.action).await?;
     let asked: Apply = json_body::read(&call)?;
     if plan.job_id.is_none() {
         let demands = demands_of(&plan);
@@ -208,9 +210,9 @@ pub async fn apply(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     Ok(Answer::json(202, &json!({ "jobId": job_id })).with("location", location))
 }
 
-/// The plan of the path, for the key that made it.
+/// The plan of the path, for the key that made it. The call is not let in by that.
 async fn plan_of(app: &App, call: &Call) -> Result<(Program, Plan), Error> {
-    let program = Program::admit(app, call).await?;
+    let program = Program::identify(app, call).await?;
     let id = call.param("id");
     let found = if ids::is_own_id(id) { app.db.plan(&program.account.workspace.id, id).await? } else { None };
     match found.filter(|plan| plan.created_by == program.key.id) {

@@ -3,13 +3,14 @@
 use super::{LIST, WHOAMI, make, tenant_key};
 use crate::{
     support::databases::Engine,
-    testapp::{Browser, TestApp},
+    testapp::{Answer, Browser, TestApp},
 };
 use gatehouse::{
     clock::{DAY, HOUR, SECOND},
     domain::{audit::Actor, keys::PENDING_LIFE},
 };
 use reqwest::Method;
+use serde_json::{Value, json};
 
 /// A tenant's key made on the pages: where its page is, and the secret.
 async fn old_key(app: &TestApp, browser: &mut Browser) -> (String, String) {
@@ -19,7 +20,7 @@ async fn old_key(app: &TestApp, browser: &mut Browser) -> (String, String) {
 }
 
 /// Rotates it on its page: the new one's page and secret.
-async fn rotate(browser: &mut Browser, page: &str, overlap: i64) -> (String, String) {
+pub async fn rotate(browser: &mut Browser, page: &str, overlap: i64) -> (String, String) {
     let overlap = (overlap / SECOND).to_string();
     let rotate = format!("{page}/rotate");
     let made = browser.submit(&rotate, &rotate, &[("overlap", &overlap), ("expiry", "90")]).await;
@@ -130,4 +131,94 @@ pub async fn a_rotation_can_be_cancelled_or_lapses(engine: Engine) {
     assert_eq!(actions(&app).await[0], "key.lapse");
     let mut browser = Browser::login(&app).await;
     rotate(&mut browser, &new_page, HOUR).await;
+}
+
+/// A message of the protocol for assistants.
+async fn message(app: &TestApp, key: &str, method: &str, params: Value) -> Answer {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let request = app.request(Method::POST, "/mcp").header("x-api-key", key);
+    let request = request.header("accept", "application/json, text/event-stream");
+    Answer::read(request.header("content-type", "application/json").body(body).send().await.unwrap()).await
+}
+
+/// That the new key waits, and the old one works. A look at what the old one is is no use of the new one.
+async fn nothing_has_changed(app: &TestApp, old: &str, after: &str) {
+    assert!(!actions(app).await.contains(&"key.activate".to_owned()), "{after}");
+    assert_eq!(status(app, old).await, 200, "{after}");
+}
+
+pub async fn a_refused_call_leaves_the_old_key(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let mut browser = Browser::login(&app).await;
+    let (page, old) = old_key(&app, &mut browser).await;
+    let tenant = app.api(Method::GET, WHOAMI, &old, None).await.json()["tenant"]["id"].clone();
+    let (new_page, new) = rotate(&mut browser, &page, 0).await;
+    let id = "507f191e810c19729de860ea";
+    for (method, path, code) in [
+        (Method::DELETE, format!("/api/v1/delete-post/{id}"), "scope_missing"),
+        (Method::GET, "/api/v1/workspace/users".into(), "workspace_access"),
+        (Method::GET, "/api/v1/get-post/nonsense".into(), "invalid_id"),
+    ] {
+        let refused = app.api(method, &path, &new, None).await;
+        assert_eq!(refused.json()["code"], code, "{}", refused.text);
+        nothing_has_changed(&app, &old, code).await;
+    }
+    let elsewhere = app.request(Method::GET, WHOAMI).header("x-api-key", &new);
+    let elsewhere = elsewhere.header("x-postpost-user-id", id).send().await.unwrap();
+    assert_eq!(elsewhere.status(), 403);
+    nothing_has_changed(&app, &old, "another tenant").await;
+    let call = |tool: &str| json!({ "name": tool, "arguments": { "postGroupId": id } });
+    for (method, params, says) in [
+        ("tools/call", call("delete_post"), "scope_missing"),
+        ("tools/call", call("no_such_tool"), "no tool"),
+        ("no/such", json!({}), "no such method"),
+    ] {
+        let refused = message(&app, &new, method, params).await;
+        assert!(refused.text.contains(says), "{}", refused.text);
+        nothing_has_changed(&app, &old, says).await;
+    }
+    let freeze = format!("/w/{}/tenants/{}", app.ws, tenant.as_str().unwrap());
+    browser.submit(&freeze, &format!("{freeze}/freeze"), &[("reason", "Not paid")]).await;
+    assert_eq!(app.api(Method::GET, LIST, &new, None).await.status, 423);
+    nothing_has_changed(&app, &old, "frozen").await;
+    app.app().access.flush_uses().await.unwrap();
+    shows(
+        &browser.get(&new_page).await.text,
+        &["waits for its first use until", "Nobody has used this key yet"],
+    );
+    // What nothing refuses, also while the tenant is frozen: what there is to be called.
+    let tools = message(&app, &new, "tools/list", json!({})).await;
+    assert_eq!(tools.status, 200, "{}", tools.text);
+    assert!(tools.json()["result"]["tools"].is_array(), "{}", tools.text);
+    assert_eq!(actions(&app).await[..2], ["key.retire", "key.activate"]);
+    assert_eq!((status(&app, &old).await, status(&app, &new).await), (401, 200));
+}
+
+pub async fn a_refused_bulk_call_leaves_the_old_key(engine: Engine) {
+    let app = TestApp::spawn(engine).await;
+    let mut browser = Browser::login(&app).await;
+    let fields = [
+        ("name", "Desk"),
+        ("kind", "workspace"),
+        ("tenant", ""),
+        ("scopes", "posts:read"),
+        ("expiry", "30"),
+        ("addresses", ""),
+        ("rate", ""),
+    ];
+    let (page, old) = make(&app, &mut browser, &fields).await;
+    let (_, new) = rotate(&mut browser, &page, 0).await;
+    let plans = "/manage/v1/bulk/plans";
+    let body = json!({ "action": "delete", "filter": { "status": ["draft"] } });
+    for (method, path, body, code) in [
+        (Method::POST, plans.to_owned(), Some(body), "scope_missing"),
+        (Method::GET, format!("{plans}/nonsense"), None, "not_found"),
+        (Method::GET, "/manage/v1/audit.csv".into(), None, "scope_missing"),
+    ] {
+        let refused = app.api(method, &path, &new, body).await;
+        assert_eq!(refused.json()["code"], code, "{}", refused.text);
+        nothing_has_changed(&app, &old, &path).await;
+    }
+    assert_eq!(status(&app, &new).await, 200);
+    assert_eq!((status(&app, &old).await, status(&app, &new).await), (401, 200));
 }

@@ -1,12 +1,13 @@
 //! Operations from intent to end, and each effect an audit entry can carry.
 
-use super::{MirrorPosts, NOW, actor, oid, plan, populated, post, user, workspace};
+use super::{MirrorPosts, NOW, actor, keys::key, last_entry, oid, plan, populated, post, user, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},
     clock::Clock,
     domain::{
         jobs::ItemState,
+        keys::Key,
         operations::{Asked, OpState, Operation, Snapshot, Verb},
         posts::{Post, PostStatus},
         tenants::ManagedUser,
@@ -313,13 +314,33 @@ async fn tenants(db: Db) {
     let put = |user: ManagedUser, at| Effect::TenantPut { workspace_id: acme.clone(), user, at };
     apply(&db, put(user(2), NOW + 1)).await.unwrap();
     assert_eq!(tenant(2).await.unwrap().created_at, NOW + 1);
-    let detached = Effect::TenantDetached { workspace_id: acme.clone(), tenant_id: oid(2), at: NOW + 2 };
+    let of_two = |n| Key { tenant_id: Some(oid(2)), ..key(&acme, n) };
+    let ended = Key { expires_at: Some(NOW + 1), ..of_two(5) };
+    for (n, key) in [(1, key(&acme, 1)), (3, of_two(3)), (5, ended)] {
+        assert!(db.create_key(&actor(), &key, &[n; 32], "pepper-1").await.unwrap());
+    }
+    let by = actor();
+    let detached =
+        Effect::TenantDetached { actor: by, workspace_id: acme.clone(), tenant_id: oid(2), at: NOW + 2 };
     apply(&db, detached).await.unwrap();
+    // Its keys that still opened something end with it, and nobody is given another.
+    let revoked = async |id| db.key(&acme, id).await.unwrap().unwrap().revoked_at;
+    assert_eq!(
+        [revoked("key-1").await, revoked("key-3").await, revoked("key-5").await],
+        [None, Some(NOW + 2), None]
+    );
+    let entry = last_entry(&db).await;
+    assert_eq!((entry.action.as_str(), entry.tenant_id), ("key.revoke", Some(oid(2))));
+    let size = db.audit_head().await.unwrap().size;
+    assert!(!db.create_key(&actor(), &of_two(7), &[7; 32], "pepper-1").await.unwrap());
+    assert!(!db.issue_key(&actor(), &of_two(7), &[7; 32], "pepper-1").await.unwrap());
+    assert_eq!((db.key(&acme, "key-7").await.unwrap(), db.audit_head().await.unwrap().size), (None, size));
     assert_eq!(tenant(2).await.unwrap().detached_at, Some(NOW + 2));
     assert_eq!(tenant(1).await.unwrap().detached_at, None);
     apply(&db, put(user(2), NOW + 3)).await.unwrap();
     assert_eq!((tenant(2).await.unwrap().detached_at, tenant(2).await.unwrap().created_at), (None, NOW + 1));
-    assert_eq!(db.access_version().await.unwrap(), version + 3);
+    assert_eq!(revoked("key-3").await, Some(NOW + 2), "what was revoked stays so");
+    assert_eq!(db.access_version().await.unwrap(), version + 6);
     let link = |expires_at| Effect::TenantLink { workspace_id: acme.clone(), tenant_id: oid(2), expires_at };
     apply(&db, link(Some(NOW + 4))).await.unwrap();
     assert_eq!(tenant(2).await.unwrap().link_expires_at, Some(NOW + 4));

@@ -1,9 +1,10 @@
 //! Tenants: the import, the lists and how fresh each mirror is.
 
-use super::{MirrorPosts, NOW, actor, last_entry, oid, populated, post, user, workspace};
+use super::{MirrorPosts, NOW, actor, keys::key, last_entry, oid, populated, post, user, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
     domain::{
+        keys::Key,
         posts::PostStatus,
         tenants::{ManagedUser, TenantState},
         workspaces::Frozen,
@@ -52,6 +53,8 @@ async fn import(db: Db) {
     assert_eq!(run(&[user(1), user(2), user(3)], NOW).await, Imported { added: 3, returned: 0, detached: 0 });
     assert_eq!(db.workspace(&acme).await.unwrap().unwrap().imported_at, Some(NOW));
 
+    let key = Key { tenant_id: Some(oid(2)), ..key(&acme, 1) };
+    assert!(db.create_key(&actor(), &key, &[1; 32], "pepper-1").await.unwrap());
     let mut renamed = user(1);
     renamed.display_name = "Renamed".into();
     renamed.link_expires_at = Some(NOW + 9);
@@ -63,6 +66,9 @@ async fn import(db: Db) {
     );
     let two = db.tenant(&acme, &oid(2)).await.unwrap().unwrap();
     assert_eq!((two.detached_at, two.state()), (Some(NOW + 1), TenantState::Detached));
+    assert_eq!(db.key(&acme, &key.id).await.unwrap().unwrap().revoked_at, Some(NOW + 1));
+    let entry = last_entry(&db).await;
+    assert_eq!((entry.action.as_str(), entry.tenant_id), ("key.revoke", Some(oid(2))));
 
     assert_eq!(
         run(&[user(1), user(2), user(3)], NOW + 2).await,

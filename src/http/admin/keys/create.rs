@@ -42,7 +42,9 @@ pub async fn create_key(
     new: NewKey,
 ) -> Result<(Key, String), Error> {
     let Minted { key, secret, mac } = mint(app, admin_name, workspace_id, new)?;
-    app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await?;
+    if !app.db.create_key(actor, &key, &mac, app.keyring.pepper_id()).await? {
+        return Err(Invalid::new("tenant", "The tenant has been detached").into());
+    }
     app.access.reload().await?;
     Ok((key, secret))
 }

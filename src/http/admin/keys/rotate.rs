@@ -239,8 +239,9 @@ pub(super) async fn rotation(visit: &Visit, key: &Key) -> Result<(Option<KeyRota
         },
         Some(_) => KeyRotation {
             text: format!(
-                "This key was made to replace {} and was never used. The old key goes on.",
-                shown(&old)
+                "This key was made to replace {} and was never used.{}",
+                shown(&old),
+                if old.is_live(now) { " The old key goes on." } else { "" }
             ),
             ..KeyRotation::default()
         },

@@ -44,6 +44,8 @@ pub struct KeyRow {
     pub last_agent: String,
     /// None: "Never". When it ends by its expiry or because it was replaced.
     pub expires: Option<Moment>,
+    /// Some: shown in place of `expires`.
+    pub revoked: Option<Moment>,
     pub status: Badge,
     /// The key it replaces, or that replaces it.
     pub pair: Option<Link>,
@@ -143,6 +145,8 @@ pub struct KeyPage {
     pub users: Vec<KeyUserRow>,
     pub rotation: Option<KeyRotation>,
     pub can_rotate: bool,
+    /// "3 keys" that it made for tenants, and their entries in the log.
+    pub made: Option<Link>,
     /// The audit log, of what this key has done.
     pub done_url: String,
     pub audit: Vec<AuditRow>,
@@ -198,6 +202,8 @@ pub struct RevokeKeyPage {
     pub calls: Option<Count>,
     /// Where it stands in a rotation. Empty: in none.
     pub rotation: String,
+    /// "3 keys" that it made for tenants, and their entries in the log.
+    pub made: Option<Link>,
 }
 
 /// `/w/{ws}/secrets/{id}`: a key or a connection link, one time.

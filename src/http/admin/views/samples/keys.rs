@@ -19,6 +19,7 @@ pub fn keys(s: &Sample, add: &mut Add) {
         last_address: s.t("10.0.0.4"),
         last_agent: s.t("curl/8.5.0"),
         expires: (i.is_multiple_of(2)).then(|| s.at("20 Mar 2026, 14:30 UTC", "in 5 d")),
+        revoked: (i % 6 == 4).then(|| s.at("15 Mar 2026, 14:30 UTC", "3 min ago")),
         status: Badge::key(["expiring", "active", "pending", "retiring", "revoked", "expired"][i % 6]),
         pair: (i % 6 == 2 || i % 6 == 3).then(|| Link::new(s.t("Its new key"), "/w/w1/keys/k9")),
         active: i < 3,
@@ -113,6 +114,7 @@ pub fn keys(s: &Sample, add: &mut Add) {
             cancel_url: "/w/w1/keys/k0/cancel".into(),
         }),
         can_rotate: true,
+        made: s.opt(Link::new(s.t("3 keys"), "/w/w1/audit?actor=k0")),
         users,
         done_url: "/w/w1/audit?actor=k0".into(),
         audit,
@@ -136,7 +138,11 @@ pub fn keys(s: &Sample, add: &mut Add) {
     };
     add("key-rotate", &rotate);
     let rotation = s.opt(s.t("The new key sk_ght_Ab3kP…x9Zz is in use.")).unwrap_or_default();
-    add("key-revoke", &RevokeKeyPage { shell, ws: "w1".into(), key: row(0), recent_use, calls, rotation });
+    let made = s.opt(Link::new(s.t("3 keys"), "/w/w1/audit?actor=k0"));
+    add(
+        "key-revoke",
+        &RevokeKeyPage { shell, ws: "w1".into(), key: row(0), recent_use, calls, rotation, made },
+    );
     let secret = SecretPage {
         shell: s.shell("API key created", "/w/w1/secrets/s1"),
         kind: "API key".into(),
