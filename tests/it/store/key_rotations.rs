@@ -232,7 +232,7 @@ async fn of_a_rotation_and_the_next_one_issued_one_key_is_left(db: Db) {
         .await;
         rotation.unwrap();
         issue.unwrap();
-        assert_eq!(live(&db, NOW + HOUR).await, [issued.id.clone()], "round {n}");
+        assert_eq!(live(&db, NOW + HOUR).await, std::slice::from_ref(&issued.id), "round {n}");
         old = issued;
     }
 }
