@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 SCHEMATHESIS=4.32.5
 seconds=${GATEHOUSE_FUZZ_SECONDS:-60}
-venv=target/schemathesis
+venv=$PWD/target/schemathesis
 data=$(mktemp -d "${TMPDIR:-/tmp}/gatehouse-fuzz.XXXXXX")
 demo=
 
@@ -48,9 +48,10 @@ print(demo["url"], demo["tenants"][0]["key"], demo["workspaceKey"])' "$data/demo
 fuzz() {
     local key=$1 time=$2
     shift 2
-    "$venv/bin/schemathesis" --no-color run "$url/openapi.json" --header "x-api-key: $key" --max-time "$time" \
+    # It keeps notes in the folder it runs in.
+    (cd "$data" && "$venv/bin/schemathesis" --no-color run "$url/openapi.json" --header "x-api-key: $key" --max-time "$time" \
         --max-examples 10 --workers 1 --request-timeout 30 --continue-on-failure --warnings off \
-        --exclude-checks positive_data_acceptance "$@" | tee "$data/fuzz"
+        --exclude-checks positive_data_acceptance "$@") | tee "$data/fuzz"
     cases=$((cases + $(sed -n 's/^ *\([0-9]*\) generated.*/\1/p' "$data/fuzz")))
 }
 

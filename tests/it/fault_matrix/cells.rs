@@ -38,7 +38,7 @@ impl Fault {
 
     pub fn ends(&self, verb: Verb) -> &'static [&'static str] {
         // What is to be made cannot be gone.
-        if verb == Verb::Write && self.ends == GONE {
+        if matches!(verb, Verb::Write | Verb::Create) && self.ends == GONE {
             return REFUSED;
         }
         self.user_ends.filter(|_| !verb.of_post()).unwrap_or(self.ends)
