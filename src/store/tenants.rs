@@ -413,7 +413,6 @@ impl Tx {
         now: Millis,
     ) -> Result<Vec<Draft>> {
         self.mark_detached(workspace_id, id, now).await?;
-        self.touch_access().await?;
         self.revoke_keys_of_detached(actor, workspace_id, Some(id), now).await
     }
 
