@@ -2,6 +2,8 @@
 //! with mistakes and failures; then each secret is looked for in the log, the database, the exports, the pages and the
 //! headers.
 
+mod rows;
+
 use crate::{
     support::{
         databases::{Engine, gateway_on_both_engines},
@@ -221,8 +223,24 @@ async fn no_secret_is_anywhere_else(engine: Engine) {
     }
     let mut minted = Vec::new();
     for (kind, scopes) in [
-        ("tenant", vec!["posts:read", "posts:update", "posts:delete", "connections:read"]),
-        ("workspace", vec!["posts:read", "posts:update", "posts:delete"]),
+        (
+            "tenant",
+            vec![
+                "posts:read",
+                "posts:create",
+                "posts:update",
+                "posts:delete",
+                "media:write",
+                "connections:read",
+                "analytics:read",
+                "engagement:write",
+                "webhooks:manage",
+            ],
+        ),
+        (
+            "workspace",
+            vec!["posts:read", "posts:update", "posts:delete", "webhooks:manage", "workspace:manage"],
+        ),
         ("audit", vec!["audit:read"]),
     ] {
         let mut fields = vec![("name", kind), ("kind", kind), ("expiry", "30")];
@@ -240,6 +258,9 @@ async fn no_secret_is_anywhere_else(engine: Engine) {
     }
 
     call_the_doors(&app, &process.url, &tenant_id, &minted, &mut places).await;
+    let (tenants_key, workspaces_key) = (minted[0].as_str(), minted[2].as_str());
+    let keys_of_both = [tenants_key, workspaces_key];
+    rows::call_every_row(&app, &process.url, &tenant_id, keys_of_both, &mut places, &mut secrets).await;
 
     // Every page there is, and both exports of the pages.
     for format in ["csv", "ndjson"] {
