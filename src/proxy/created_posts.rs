@@ -40,8 +40,7 @@ impl Road {
         let content = self.keyring.content_digest(workspace_id, caller.tenant.as_deref(), &post.content);
         let known = self.made_before(caller, &content).await?;
         let platforms = platform_set(post.platforms.iter().map(String::as_str));
-        let mut call = self.call(caller, Method::Post, &["create-post"]);
-        call.body = Some(serde_json::to_vec(&post.body).unwrap_or_default().into());
+        let call = self.call(caller, Method::Post, &["create-post"]).json(&post.body);
         let mut shown = vec![("platforms", platforms.clone().into())];
         if let Some(at) = post.scheduled_at {
             shown.push(("scheduledTime", times::to_iso(at).into()));

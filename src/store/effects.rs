@@ -189,7 +189,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn forget_posts(&mut self, gone: &[Place<'_>]) -> Result<()> {
+    pub(super) async fn forget_posts(&mut self, gone: &[Place<'_>]) -> Result<()> {
         for chunk in even_chunks(gone) {
             self.sql("DELETE FROM posts WHERE (workspace_id, tenant_id, id) IN (VALUES ")
                 .rows(chunk, |sql, (workspace, tenant, post)| {
@@ -216,7 +216,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn end_pauses(&mut self, unpaused: &[Place<'_>]) -> Result<()> {
+    pub(super) async fn end_pauses(&mut self, unpaused: &[Place<'_>]) -> Result<()> {
         for chunk in even_chunks(unpaused) {
             self.sql("DELETE FROM pauses WHERE (workspace_id, tenant_id, post_id) IN (VALUES ")
                 .rows(chunk, |sql, (workspace, tenant, post)| {

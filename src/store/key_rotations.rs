@@ -64,18 +64,7 @@ impl Db {
         let mut tx = self.begin().await?;
         tx.touch_access().await?;
         tx.lock_old_key(key).await?;
-        let activated = tx
-            .sql(
-                "UPDATE keys SET pending_until = NULL
-                 WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL
-                   AND ended_at IS NULL",
-            )
-            .bind(&key.workspace_id)
-            .bind(&key.id)
-            .bind(now)
-            .run()
-            .await?;
-        if activated == 0 {
+        if !tx.put_in_force(&key.workspace_id, &key.id, now).await? {
             return Ok(false);
         }
         let overlap = key.rotation.overlap.unwrap_or_default();
@@ -161,23 +150,12 @@ impl Db {
             tx.free_old_key(key).await?;
         }
         let mut entries = vec![about(actor, "key.revoke", key)];
-        if let Some(new) = replaced_by {
-            let activated = tx
-                .sql(
-                    "UPDATE keys SET pending_until = NULL
-                     WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL
-                   AND ended_at IS NULL",
-                )
-                .bind(&key.workspace_id)
-                .bind(&new)
-                .bind(now)
-                .run()
-                .await?;
-            if activated == 1 {
-                let draft = Draft::done(actor, "key.activate").workspace(&key.workspace_id);
-                let draft = draft.tenant(key.tenant_id.as_deref()).target("key", &new);
-                entries.push(draft.target("key", &key.id).set("oldKey", "revoked"));
-            }
+        if let Some(new) = replaced_by
+            && tx.put_in_force(&key.workspace_id, &new, now).await?
+        {
+            let draft = Draft::done(actor, "key.activate").workspace(&key.workspace_id);
+            let draft = draft.tenant(key.tenant_id.as_deref()).target("key", &new);
+            entries.push(draft.target("key", &key.id).set("oldKey", "revoked"));
         }
         tx.append(now, &entries.iter().collect::<Vec<_>>()).await?;
         tx.commit().await?;
@@ -236,6 +214,20 @@ impl Db {
 }
 
 impl Tx {
+    /// Lets a pending key wait no longer. `false` if it is not pending (any more).
+    async fn put_in_force(&mut self, workspace_id: &str, id: &str, now: Millis) -> Result<bool> {
+        self.sql(
+            "UPDATE keys SET pending_until = NULL
+             WHERE workspace_id = $1 AND id = $2 AND pending_until > $3 AND revoked_at IS NULL AND ended_at IS NULL",
+        )
+        .bind(workspace_id)
+        .bind(id)
+        .bind(now)
+        .run()
+        .await
+        .map(|changed| changed == 1)
+    }
+
     /// Locks the key that this one replaces, if there is one.
     async fn lock_old_key(&mut self, new: &Key) -> Result<()> {
         let Some(old) = &new.rotation.replaces else { return Ok(()) };

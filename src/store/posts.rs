@@ -309,10 +309,10 @@ impl Db {
         tenant_id: &str,
         ids: &BTreeSet<String>,
     ) -> Result<()> {
+        let gone: Vec<_> = ids.iter().map(|id| (workspace_id, tenant_id, id.as_str())).collect();
         let mut tx = self.begin().await?;
-        for id in ids {
-            tx.forget_post(workspace_id, tenant_id, id).await?;
-        }
+        tx.forget_posts(&gone).await?;
+        tx.end_pauses(&gone).await?;
         tx.commit().await
     }
 
@@ -391,16 +391,6 @@ impl Db {
 }
 
 impl Tx {
-    pub(super) async fn forget_post(&mut self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<()> {
-        for text in [
-            "DELETE FROM posts WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",
-            "DELETE FROM pauses WHERE workspace_id = $1 AND tenant_id = $2 AND post_id = $3",
-        ] {
-            self.sql(text).bind(workspace_id).bind(tenant_id).bind(id).run().await?;
-        }
-        Ok(())
-    }
-
     async fn put_posts(
         &mut self,
         workspace_id: &str,

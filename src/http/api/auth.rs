@@ -1,5 +1,5 @@
 //! Who calls, on the tenant door: the key from one of three headers, and for a workspace key the tenant acted for. Texts
-//! and statuses are PostPost's (`contract.md`, authentication errors). Memory only; no look-up in the database.
+//! and statuses are PostPost's (`contract.md`, authentication errors). Reads memory only.
 
 use super::super::{
     Call, Door, Error,
