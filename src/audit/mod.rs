@@ -2,6 +2,7 @@
 //! writer. Appending within a transaction of our own data is `Tx::append` in `store::audit`; the bytes, the tree, notes and
 //! proofs know nothing of the store.
 
+pub mod bundle;
 mod denials;
 pub mod entry;
 pub mod note;
