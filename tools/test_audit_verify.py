@@ -438,7 +438,7 @@ class Notes(unittest.TestCase):
             good.replace("\u2014 ", "\u2014  "), good.replace("\u2014 ", "\u2014"), good.replace(SIGNER.name, "a+b"),
             good.replace(SIGNER.name, "a\u00a0b"), good.replace(SIGNER.name, ""), good.replace("=", ""),
             good.replace("=", "=="), "text\n\n\u2014 name AAAA\n", "text\n\n" + 17 * line, good + "\u2014 rest\n",
-            f"text\n\n{line[:-1]} \n",
+            f"text\n\n{line[:-1]} \n", "x" + line, good[:-1] + "x",
         ]
         for note in [text.encode() for text in bad] + [good.encode().replace(b"text", b"te\xffxt")]:
             with self.assertRaises(verifier.Failure, msg=note) as raised:
