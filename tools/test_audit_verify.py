@@ -437,7 +437,7 @@ class Notes(unittest.TestCase):
             good.replace("text", "te\rxt"), good.replace("text", "te\x00xt"), good.replace("\u2014 ", "- "),
             good.replace("\u2014 ", "\u2014  "), good.replace("\u2014 ", "\u2014"), good.replace(SIGNER.name, "a+b"),
             good.replace(SIGNER.name, "a\u00a0b"), good.replace(SIGNER.name, ""), good.replace("=", ""),
-            good.replace("=", "=="), "text\n\n\u2014 name AAAA\n", "text\n\n" + 17 * line, good + "\u2014 rest\n",
+            good.replace("=", "=="), "text\n\n\u2014 name AAAA\n", f"text\n\n\u2014 name {b64(SIGNER.id)}\n", "text\n\n" + 17 * line, good + "\u2014 rest\n",
             f"text\n\n{line[:-1]} \n", "x" + line, good[:-1] + "x",
         ]
         for note in [text.encode() for text in bad] + [good.encode().replace(b"text", b"te\xffxt")]:
@@ -1217,8 +1217,22 @@ class MalformedArchives(Case):
             self.expect_malformed(bad, check=1)
 
     def test_headers(self):
-        for place, byte in ((0, b"B"), (0, b"/"), (124, b"9"), (124, b"\x80"), (148, b"7"), (257, b"U"), (345, b"x"), (108, b"1"), (30, b"x")):
-            self.expect_malformed(self.good[:place] + byte + self.good[place + 1 :], check=1)
+        def with_byte(place, byte, sealed=True):
+            header = bytearray(self.good[:512])
+            header[place : place + len(byte)] = byte
+            if sealed:
+                header[148:156] = b" " * 8
+                header[148:156] = b"%06o\0 " % sum(header)
+            return bytes(header) + self.good[512:]
+
+        # What says nothing about the content may be anything, but the checksum is over all of it.
+        self.expect_proven(with_byte(108, b"1"))
+        self.expect_malformed(with_byte(108, b"1", sealed=False), check=1)
+        for place, byte in ((0, b"B"), (0, b"/"), (0, b"\xff"), (20, b"x"), (124, b"9"), (124, b"\x80"), (124, b" "), (257, b"U"), (257, b"ustar  \0"),
+                            (263, b"01"), (345, b"x"), (156, b"\0"), (156, b"7"), (156, b"x"), (156, b"L")):
+            self.expect_malformed(with_byte(place, byte), check=1)
+        for checksum in (b"0000000\0", b"7777777\0", b"\0" * 8, b"99999999", b"-1\0     "):
+            self.expect_malformed(with_byte(148, checksum, sealed=False), check=1)
 
     def test_padding(self):
         first = len(self.files[0][1])
