@@ -157,7 +157,8 @@ impl Tx {
             .all()
             .await?;
         for (workspace, tenant, seq, leaf) in found {
-            let leaf = leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
+            let leaf =
+                leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
             if let Ok(at) = wanted.binary_search(&(workspace.as_str(), tenant.as_str())) {
                 chains.insert(wanted[at], (seq, leaf));
             }

@@ -217,7 +217,8 @@ impl<'c> Sql<'c> {
             let is_bytes = matches!(rows.first(), Some(row) if matches!(row[column], Cell::Bytes(_)));
             let (open, close) = if is_bytes { ("unhex(", ")") } else { ("", "") };
             let start = if column == 0 { "(SELECT " } else { ", " };
-            let _ = write!(self.text.to_mut(), "{start}{open}value ->> {column}{close} AS column{}", column + 1);
+            let _ =
+                write!(self.text.to_mut(), "{start}{open}value ->> {column}{close} AS column{}", column + 1);
         }
         let rows: Vec<&[Cell]> = rows.iter().map(<[Cell; N]>::as_slice).collect();
         let json = serde_json::to_string(&rows).expect("text, numbers and JSON always encode");
