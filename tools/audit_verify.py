@@ -399,7 +399,7 @@ AFTER_ENTRY = re.compile(r',"leaf":"([0-9a-f]{64})","details":(?=\[)')
 # Read by hand: `tarfile` and `gzip` are made to get out of a damaged file what they can, and pass over what they do not know.
 
 
-OCTAL = re.compile(rb"[0-7]+[ \0]*")
+OCTAL = re.compile(rb" *([0-7]+)(?:[ \0]|$)")
 
 
 class Gunzip:
@@ -504,24 +504,24 @@ class Archive:
 
     def parse(self, header):
         """Name and size from a ustar header. Whatever else stands there says nothing about the content."""
-        name, size, checksum = header[:100].rstrip(b"\0"), header[124:136], header[148:156]
+        name, size, checksum = header[:100].split(b"\0")[0], OCTAL.match(header[124:136]), OCTAL.match(header[148:156])
         plain = not header[345:500].strip(b"\0") and re.fullmatch(rb"[a-z0-9./]+", name)
-        if header[257:265] != b"ustar\x0000" or not plain or not OCTAL.fullmatch(size) or not OCTAL.fullmatch(checksum):
+        if header[257:265] != b"ustar\x0000" or not plain or not size or not checksum:
             raise malformed(1, "not a header of a tar archive (ustar)")
         # The checksum counts its own eight bytes as spaces.
-        if int(checksum.strip(b" \0"), 8) != sum(header) - sum(checksum) + 8 * 32:
+        if int(checksum[1], 8) != sum(header) - sum(header[148:156]) + 8 * 32:
             raise malformed(1, "the checksum of a header of the archive is wrong")
         if header[156:157] != b"0":
             raise malformed(1, f"{name.decode()} is not a regular file")
-        return name.decode(), int(size.strip(b" \0"), 8)
+        return name.decode(), int(size[1], 8)
 
     def end(self):
-        """Two blocks of zeros, of which one has been read; then nothing, or zeros up to the end of the record."""
+        """Two blocks of zeros, of which one has been read; then nothing, or blocks of zeros, within the record."""
         if any(self.take(self.BLOCK)):
             raise malformed(1, "bytes after the end of the archive")
         fill = -self.position % self.RECORD
         rest = self.file.read(fill + 1)
-        if any(rest) or len(rest) not in (0, fill):
+        if any(rest) or len(rest) > fill or len(rest) % self.BLOCK:
             raise malformed(1, "bytes after the end of the archive")
         if self.gunzip and self.gunzip.has_rest():
             raise malformed(1, "bytes after the gzip stream")
@@ -692,12 +692,12 @@ class Verifier:
         frame = AFTER_ENTRY.match(text, end)
         if not frame:
             raise malformed(5, f"{where}: what follows the entry is not its leaf and details")
+        seq = entry.get("seq") if number(entry.get("seq")) else None
         details, details_end = parse_json(text, where, frame.end())
         if text[details_end:] != "}":
-            raise malformed(5, f"{where}: bytes after the details")
+            raise malformed(5, f"{where}: bytes after the details", seq)
         if not ENTRY(entry) or not DETAILS(details):
-            raise malformed(5, f"{where} is not an entry of version 1")
-        seq = entry["seq"]
+            raise malformed(5, f"{where} is not an entry of version 1", seq)
         if (entry["workspace"] is None) != (entry["inWorkspace"] is None) \
                 or (entry["tenant"] is None) != (entry["inTenant"] is None) \
                 or (entry["workspace"] is None and entry["tenant"] is not None):
@@ -836,7 +836,7 @@ class Verifier:
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
-def read_file(path, limit=MEMBER_LIMIT):
+def read_file(path, limit=MANIFEST_LIMIT):
     """A key or checkpoint file; no such file is that large."""
     with open(path, "rb") as file:
         data = file.read(limit + 1)
