@@ -373,7 +373,7 @@ INCLUSION = has(seq=number, proof=PROOF)
 CONSISTENCY = has(size=number, proof=PROOF)
 MANIFEST = has(
     count=number, firstSeq=or_null(number), lastSeq=or_null(number),
-    members=list_of(has(name=text, bytes=number, sha256=hash_)),
+    members=list_of(has(name=text, bytes=number, sha256=text)),
 )
 LINK = or_null(has(seq=number, previous=or_null(hash_)))
 DETAIL_NAMES = ("names", "context", "change", "reason")
