@@ -1,8 +1,7 @@
 //! The commands. Each sets up logging and a runtime, starts what it names and waits for a signal.
 
+mod audit;
 mod bulk;
-
-pub use bulk::End;
 
 use crate::{
     app::{self, Running},
@@ -40,6 +39,8 @@ enum Command {
     },
     /// Bulk work through a running gateway, with a workspace key
     Bulk(bulk::BulkArgs),
+    /// The audit log
+    Audit(audit::AuditArgs),
     /// People who can log in
     Admin {
         #[command(subcommand)]
@@ -108,18 +109,19 @@ pub enum Error {
     Usage(String),
 }
 
-/// Runs a command to its end.
-pub fn run(cli: Cli) -> Result<End, Error> {
+/// Runs a command to its end and returns the exit code.
+pub fn run(cli: Cli) -> Result<u8, Error> {
     let done = match cli.command {
         Command::Bulk(args) => {
-            let mut end = End::Done;
+            let mut end = bulk::End::Done;
             let work = async {
                 end = bulk::run(args).await.map_err(Error::Usage)?;
                 Ok(())
             };
             with_runtime("error", work)?;
-            return Ok(end);
+            return Ok(end.code());
         }
+        Command::Audit(args) => return audit::run(args),
         Command::Serve(args) => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), serve(config))
@@ -139,7 +141,7 @@ pub fn run(cli: Cli) -> Result<End, Error> {
             with_runtime(&config.log.clone(), invite(config))
         }
     };
-    done.map(|()| End::Done)
+    done.map(|()| 0)
 }
 
 /// The one multi-threaded runtime of the process.

@@ -8,6 +8,7 @@ pub mod entry;
 pub mod note;
 pub mod proof;
 pub mod tree;
+pub mod verify;
 pub mod writer;
 
 pub use writer::{Unavailable, Writer};
