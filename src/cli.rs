@@ -175,6 +175,8 @@ async fn serve(config: Config) -> Result<(), Error> {
     }
     if let Some(link) = &running.setup_link {
         say(&format!("Nobody has set it up yet. Open this link within 24 hours:\n  {link}"))?;
+        let key = running.app.audit_log.public();
+        say(&format!("The audit log's public key, for those who will check it:\n  {key}"))?;
     }
     signals.stop_on(Box::pin(running.stop())).await
 }

@@ -6,16 +6,21 @@ mod key;
 mod plans;
 
 use super::{Route, route};
-use crate::domain::audit::ExportFormat;
+use crate::domain::audit::ExportFormat::{Csv, Ndjson};
 
 /// The site map of the machine door.
 pub fn routes() -> Vec<Route> {
     vec![
-        route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| {
-            audit::export(app, call, ExportFormat::Csv)
+        route("GET", "/manage/v1/audit", "audit:read", audit::list),
+        route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| audit::export(app, call, Csv, false)),
+        route("GET", "/manage/v1/audit.csv.gz", "audit:read", |app, call| {
+            audit::export(app, call, Csv, true)
         }),
         route("GET", "/manage/v1/audit.ndjson", "audit:read", |app, call| {
-            audit::export(app, call, ExportFormat::Ndjson)
+            audit::export(app, call, Ndjson, false)
+        }),
+        route("GET", "/manage/v1/audit.ndjson.gz", "audit:read", |app, call| {
+            audit::export(app, call, Ndjson, true)
         }),
         route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create),
         route("GET", "/manage/v1/bulk/plans/{id}", "posts:read", plans::show),
