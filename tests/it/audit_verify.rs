@@ -9,7 +9,7 @@ use attacks::{Case, Kind};
 use gatehouse::audit::{
     bundle::Scope,
     note::PublicKey,
-    verify::{Outcome, Since, Verdict, verify},
+    verify::{Fault, Outcome, Since, Verdict, verify},
 };
 use log::Log;
 use serde_json::{Value, json};
@@ -25,11 +25,10 @@ use std::{
 
 /// What our verifier says.
 fn ours(case: &Case) -> Verdict {
-    let look = || {
+    let look = || -> Result<Verdict, Fault> {
         let key = case.key.as_deref().map(|key| PublicKey::parse(key).unwrap());
-        let since: Result<Vec<Since>, _> =
-            case.since.iter().map(|note| Since::parse("earlier", note.clone())).collect();
-        Ok(verify(&case.bundle[..], key.as_ref(), &since?))
+        let since = case.since.iter().map(|note| Since::parse("earlier", note.clone()));
+        Ok(verify(&case.bundle[..], key.as_ref(), &since.collect::<Result<Vec<_>, Fault>>()?))
     };
     look().unwrap_or_else(Verdict::of)
 }
