@@ -3,8 +3,6 @@
 mod audit;
 mod bulk;
 
-pub use bulk::End;
-
 use crate::{
     app::{self, Running},
     clock::Clock,
@@ -111,19 +109,19 @@ pub enum Error {
     Usage(String),
 }
 
-/// Runs a command to its end.
-pub fn run(cli: Cli) -> Result<End, Error> {
+/// Runs a command to its end and returns the exit code.
+pub fn run(cli: Cli) -> Result<u8, Error> {
     let done = match cli.command {
         Command::Bulk(args) => {
-            let mut end = End::Done;
+            let mut end = bulk::End::Done;
             let work = async {
                 end = bulk::run(args).await.map_err(Error::Usage)?;
                 Ok(())
             };
             with_runtime("error", work)?;
-            return Ok(end);
+            return Ok(end.code());
         }
-        Command::Audit(args) => audit::run(args),
+        Command::Audit(args) => return audit::run(args),
         Command::Serve(args) => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), serve(config))
@@ -143,7 +141,7 @@ pub fn run(cli: Cli) -> Result<End, Error> {
             with_runtime(&config.log.clone(), invite(config))
         }
     };
-    done.map(|()| End::Done)
+    done.map(|()| 0)
 }
 
 /// The one multi-threaded runtime of the process.

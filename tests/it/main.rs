@@ -6,6 +6,7 @@
 
 mod audit_export;
 mod audit_log;
+mod audit_verify;
 mod bulk;
 mod bulk_command;
 mod bulk_door;
