@@ -6,7 +6,7 @@ use crate::{
     audit::Writer,
     clock::Clock,
     config::Config,
-    domain::{admins::SETUP_LINK_LIFE, ids},
+    domain::{admins::SETUP_LINK_LIFE, audit::Actor, ids},
     envelope, http, jobs,
     keyring::{self, Keyring},
     leases::Leases,
@@ -263,7 +263,9 @@ pub async fn offer_setup(db: &Db, clock: &Clock, public_url: &str) -> store::Res
         return Ok(None);
     }
     let token = envelope::random_token();
-    db.put_setup_link(&envelope::token_hash(&token), clock.now() + SETUP_LINK_LIFE).await?;
+    let now = clock.now();
+    let actor = Actor::system("set-up");
+    db.put_setup_link(&actor, &envelope::token_hash(&token), now + SETUP_LINK_LIFE, now).await?;
     Ok(Some(format!("{public_url}/setup/{token}")))
 }
 

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod admins;
 pub mod audit;
+pub mod audit_actions;
 pub mod created_posts;
 pub mod ids;
 pub mod jobs;

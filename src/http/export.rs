@@ -6,7 +6,7 @@ use crate::{
     app::App,
     clock::{DAY, Millis},
     domain::{
-        audit::{Actor, Draft, Entry, ExportFormat, Outcome},
+        audit::{Action, Actor, Draft, Entry, ExportFormat, Outcome},
         times,
     },
     store::audit::AuditFilter,
@@ -103,7 +103,8 @@ pub async fn audit(
     place: OwnedSemaphorePermit,
 ) -> Result<Answer, Error> {
     let rows = app.db.audit_count(&filter).await?;
-    let mut entry = Draft::done(actor, "audit.export").set("format", format.as_str()).set("entries", rows);
+    let mut entry =
+        Draft::done(actor, Action::AuditExport).set("format", format.as_str()).set("entries", rows);
     entry.workspace.clone_from(&filter.workspace_id);
     for (name, value) in shown(&filter) {
         entry = entry.set(name, value);

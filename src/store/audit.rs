@@ -162,7 +162,7 @@ impl Tx {
                     .and_arg(at)
                     .and_arg(draft.actor.kind().as_str())
                     .and_arg(&draft.actor.id)
-                    .and_arg(draft.action)
+                    .and_arg(draft.action.as_str())
                     .and_arg(draft.outcome.as_str())
                     .and_arg(&draft.workspace)
                     .and_arg(row.workspace_seq)

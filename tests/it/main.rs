@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "figures beside the result: how many were tried, how long it took")]
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
+mod audit_actions;
 mod bulk;
 mod bulk_command;
 mod bulk_door;

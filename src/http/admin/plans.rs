@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{Draft, Outcome},
+        audit::{Action, Draft, Outcome},
         ids,
         plans::{BulkAction, Plan, PlanOptions, typed_count_matches},
     },
@@ -39,7 +39,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
         action,
         options: first_options(&visit),
         filter_text: query.filter_text(),
-        created_by: &visit.admin.id,
+        actor: &visit.actor,
     };
     preview(&visit, request, selection).await
 }
@@ -94,7 +94,7 @@ pub async fn set_options(visit: Visit) -> Result<Answer, Error> {
         Ok(options) => options,
         Err(invalid) => return plan_page::render(&visit, &plan, Mistakes::options(invalid)).await,
     };
-    planning::remake(&visit.app, visit.workspace()?, &plan, options).await?;
+    planning::remake(&visit.app, &visit.actor, visit.workspace()?, &plan, options).await?;
     Ok(Answer::see_other(&plan_url(&plan)))
 }
 
@@ -106,7 +106,7 @@ pub async fn again(visit: Visit) -> Result<Answer, Error> {
     }
     let query =
         post_filter::read(&Form::from_text(&plan.filter)).map_err(|e| Error::bad("invalid_filter", e))?;
-    planning::again(&visit.app, visit.workspace()?, &plan, query.filter).await?;
+    planning::again(&visit.app, &visit.actor, visit.workspace()?, &plan, query.filter).await?;
     Ok(Answer::see_other(&plan_url(&plan)))
 }
 
@@ -175,8 +175,8 @@ async fn prove(visit: &Visit) -> Result<Result<(), String>, Error> {
         }
         Attempt::TooMany(seconds) => Ok(Err(format!("Too many attempts. Try again in {seconds} seconds"))),
         Attempt::Wrong => {
-            let entry =
-                Draft::new(&visit.actor, "admin.prove", Outcome::Denied).target("session", &visit.session.id);
+            let entry = Draft::new(&visit.actor, Action::AdminProve, Outcome::Denied)
+                .target("session", &visit.session.id);
             app.audit.record(vec![entry], Vec::new()).await?;
             Ok(Err("This is not your password".into()))
         }

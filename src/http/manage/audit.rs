@@ -4,7 +4,7 @@ use super::super::{Answer, Call, Error, credentials, export};
 use crate::{
     app::App,
     domain::{
-        audit::{Draft, ExportFormat, Outcome},
+        audit::{Action, Draft, ExportFormat, Outcome},
         keys::{KeyKind, Scope},
     },
 };
@@ -15,7 +15,7 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat) -> Result<A
     let key = credentials::key(&app, &call).await?;
     let actor = credentials::actor(&key, &call);
     if key.kind != KeyKind::Audit || !key.scopes.has(Scope::AuditRead) {
-        let denied = Draft::new(&actor, "audit.export", Outcome::Denied)
+        let denied = Draft::new(&actor, Action::AuditExport, Outcome::Denied)
             .workspace(&key.workspace_id)
             .tenant(key.tenant_id.as_deref())
             .set("code", "scope_missing");

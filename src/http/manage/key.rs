@@ -6,7 +6,7 @@ use crate::{
     access::Account,
     app::App,
     domain::{
-        audit::{Actor, Draft, Outcome},
+        audit::{Action, Actor, Draft, Outcome},
         keys::{Key, KeyKind, Scope},
         plans::BulkAction,
     },
@@ -69,7 +69,7 @@ impl Program {
     }
 
     async fn deny(&self, app: &App, code: &str) -> Result<(), Error> {
-        let draft = Draft::new(&self.actor, "access.refuse", Outcome::Denied)
+        let draft = Draft::new(&self.actor, Action::AccessRefuse, Outcome::Denied)
             .workspace(&self.account.workspace.id)
             .tenant(self.key.tenant_id.as_deref())
             .set("code", code);

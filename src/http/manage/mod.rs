@@ -6,27 +6,36 @@ mod key;
 mod plans;
 
 use super::{Route, route};
-use crate::domain::audit::ExportFormat;
+use crate::domain::audit::{Action, ExportFormat};
 
 /// The site map of the machine door.
 pub fn routes() -> Vec<Route> {
     vec![
         route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| {
             audit::export(app, call, ExportFormat::Csv)
-        }),
+        })
+        .writes([Action::AuditExport]),
         route("GET", "/manage/v1/audit.ndjson", "audit:read", |app, call| {
             audit::export(app, call, ExportFormat::Ndjson)
-        }),
-        route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create),
+        })
+        .writes([Action::AuditExport]),
+        route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create)
+            .writes([Action::PlanCreate]),
         route("GET", "/manage/v1/bulk/plans/{id}", "posts:read", plans::show),
         route("GET", "/manage/v1/bulk/plans/{id}/items", "posts:read", plans::items),
-        route("POST", "/manage/v1/bulk/plans/{id}/apply", "the action's scope", plans::apply),
+        route("POST", "/manage/v1/bulk/plans/{id}/apply", "the action's scope", plans::apply)
+            .writes([Action::JobCreate]),
         route("GET", "/manage/v1/bulk/jobs/{id}", "posts:read", jobs::show),
         route("GET", "/manage/v1/bulk/jobs/{id}/items", "posts:read", jobs::items),
-        route("POST", "/manage/v1/bulk/jobs/{id}/pause", "the action's scope", jobs::pause),
-        route("POST", "/manage/v1/bulk/jobs/{id}/resume", "the action's scope", jobs::resume),
-        route("POST", "/manage/v1/bulk/jobs/{id}/cancel", "the action's scope", jobs::cancel),
-        route("POST", "/manage/v1/bulk/jobs/{id}/retry", "the action's scope", jobs::retry),
-        route("POST", "/manage/v1/bulk/jobs/{id}/undo", "the action's scope", jobs::undo),
+        route("POST", "/manage/v1/bulk/jobs/{id}/pause", "the action's scope", jobs::pause)
+            .writes([Action::JobPause]),
+        route("POST", "/manage/v1/bulk/jobs/{id}/resume", "the action's scope", jobs::resume)
+            .writes([Action::JobResume]),
+        route("POST", "/manage/v1/bulk/jobs/{id}/cancel", "the action's scope", jobs::cancel)
+            .writes([Action::JobCancel]),
+        route("POST", "/manage/v1/bulk/jobs/{id}/retry", "the action's scope", jobs::retry)
+            .writes([Action::PlanCreate]),
+        route("POST", "/manage/v1/bulk/jobs/{id}/undo", "the action's scope", jobs::undo)
+            .writes([Action::PlanCreate]),
     ]
 }
