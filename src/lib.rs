@@ -12,12 +12,16 @@ pub mod cli;
 pub mod clock;
 /// What a person can set.
 pub mod config;
+/// CSV that a spreadsheet cannot be made to run.
+pub mod csv;
 /// The demo.
 pub mod demo;
 /// The nouns of the field and the rules about them.
 pub mod domain;
 /// Encryption of secrets at rest, random bytes.
 pub mod envelope;
+/// The audit log in files.
+pub mod exports;
 /// Where tests make commits and calls fail.
 pub mod failpoints;
 /// The server and its three doors.

@@ -95,9 +95,19 @@ browser() {
     note=$(tail -n 1 "$work/log")
 }
 
-fuzz() {
+python() {
     # Debian has the half of venv that makes one in a package of its own.
     python3 -c 'import venv, ensurepip' || install python3 python3-venv
+}
+
+audit_tools() {
+    python
+    tests/audit_tools.sh
+    note=$(grep -o 'Ran [0-9]* tests' "$work/log" | tail -n 1)
+}
+
+fuzz() {
+    python
     cargo build
     tests/fuzz.sh
     note=$(tail -n 1 "$work/log")
@@ -107,6 +117,7 @@ step formats formats
 step lints lints
 step dependencies dependencies
 step postgres start_postgres
+step "audit tools" audit_tools
 step tests tests
 step browser browser
 step fuzz fuzz

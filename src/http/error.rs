@@ -37,6 +37,8 @@ pub enum Error {
     MethodNotAllowed(String),
     /// A form's second submission while the first is under way.
     Conflict(&'static str),
+    /// A reader of the log knows a later entry than there is.
+    CursorAhead(String),
     /// A form that was sent before with other content.
     FormMismatch,
     /// A form whose first submission was cut short by a crash, so that nobody can tell how far it came.
@@ -95,6 +97,7 @@ impl Error {
             Self::NotThere(text) => (404, "not_found", (*text).into()),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed", "Method not allowed".into()),
             Self::Conflict(text) => (409, "conflict", (*text).into()),
+            Self::CursorAhead(text) => (409, "cursor_ahead", text.clone()),
             Self::FormMismatch => (
                 422,
                 "form_mismatch",

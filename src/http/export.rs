@@ -1,49 +1,67 @@
 //! Audit exports and other long answers: what both the machine door and the pages stream. Producers run on the shared
 //! runtime and hand chunks over a short queue, so that a slow reader holds no connection and no memory.
 
-use super::{Answer, Body, Error, csv};
+use super::{Answer, Body, Error};
 use crate::{
     app::App,
     clock::{DAY, Millis},
     domain::{
-        audit::{Action, Actor, Draft, Entry, ExportFormat, Outcome},
+        audit::{Action, Actor, Draft, ExportFormat, Outcome},
         times,
     },
-    store::audit::AuditFilter,
+    exports::{self, Cut},
+    store::{audit::AuditFilter, audit_batches::Scope},
 };
 use bytes::Bytes;
-use futures_util::stream;
-use serde_json::Value;
+use futures_util::{StreamExt, stream};
 use std::{io, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Entries read at a time.
-const PAGE: i64 = 500;
+/// The highest number there can be.
+const NO_END: i64 = i64::MAX;
 
-const COLUMNS: [&str; 22] = [
-    "seq",
-    "time",
-    "actor_type",
-    "actor_id",
-    "actor_name",
-    "key_prefix",
-    "action",
-    "outcome",
-    "workspace",
-    "tenant",
-    "targets",
-    "reason",
-    "ip",
-    "user_agent",
-    "request_id",
-    "upstream_status",
-    "upstream_latency_ms",
-    "operation",
-    "job",
-    "before",
-    "after",
-    "client",
-];
+/// What is asked for in a file.
+pub struct Request {
+    pub filter: AuditFilter,
+    pub format: ExportFormat,
+    pub gzip: bool,
+    /// Entries between these numbers, both exclusive.
+    pub after: i64,
+    pub before: i64,
+}
+
+impl Request {
+    /// From query or form pairs; `ignored` are names that mean something else.
+    pub fn read(
+        pairs: &[(String, String)],
+        ignored: &[&str],
+        format: ExportFormat,
+        gzip: bool,
+    ) -> Result<Self, Error> {
+        let (after, before) = bounds(pairs)?;
+        let filter = audit_filter(pairs, &[ignored, &BOUNDS].concat())?;
+        Ok(Self { filter, format, gzip, after, before })
+    }
+}
+
+/// What limits the numbers of entries, beside a filter.
+pub const BOUNDS: [&str; 2] = ["after", "before"];
+
+/// The numbers, both exclusive, that `after` and `before` name.
+pub fn bounds(pairs: &[(String, String)]) -> Result<(i64, i64), Error> {
+    let number =
+        |bound: &str, none| {
+            let mut named = pairs.iter().filter(|(name, value)| name == bound && !value.is_empty());
+            match (named.next(), named.next()) {
+                (None, _) => Ok(none),
+                (Some((_, text)), None) => text.parse::<i64>().ok().filter(|n| *n >= -1).ok_or_else(|| {
+                    Error::bad("invalid_filter", format!("{bound}: not the number of an entry"))
+                }),
+                _ => Err(Error::bad("invalid_filter", format!("{bound} stands twice"))),
+            }
+        };
+    Ok((number("after", -1)?, number("before", NO_END)?))
+}
 
 /// Reads a filter from query or form pairs. Unknown names, repeated names and values that are none are refused: a filter
 /// that is silently dropped would export too much.
@@ -93,60 +111,51 @@ pub fn moment(text: &str, whole_day: Millis) -> Option<Millis> {
         .or_else(|| times::from_local_utc(&format!("{text}T00:00")).map(|at| at + whole_day))
 }
 
-/// Streams what the filter matches, up to the entry that records the export itself. `place` is held until the last byte
-/// is made; taken by the caller, before anything is used up.
+/// Streams what the request matches, up to the log's size at this moment; the entry that records the export comes after
+/// it. `place` is held until the last byte is made; taken by the caller, before anything is used up.
 pub async fn audit(
     app: &Arc<App>,
     actor: &Actor,
-    filter: AuditFilter,
-    format: ExportFormat,
+    request: Request,
     place: OwnedSemaphorePermit,
 ) -> Result<Answer, Error> {
-    let rows = app.db.audit_count(&filter).await?;
+    let Request { filter, format, gzip, after, before } = request;
+    let until = app.db.audit_scope_len(&Scope::Log, before).await?;
+    let rows = app.db.audit_matches(&filter, after, until).await?;
     let mut entry =
         Draft::done(actor, Action::AuditExport).set("format", format.as_str()).set("entries", rows);
     entry.workspace.clone_from(&filter.workspace_id);
+    if after >= 0 {
+        entry = entry.set("after", after);
+    }
     for (name, value) in shown(&filter) {
         entry = entry.set(name, value);
     }
-    let end = app.db.append(app.clock.now(), &[&entry]).await?;
+    app.db.append(app.clock.now(), &[&entry]).await?;
+    let made = exports::chunks(app.db.clone(), Cut { filter, after, until }, format);
+    let mut made = if gzip { exports::gzipped(made) } else { made };
     let (chunks, body) = channel();
-    let db = app.db.clone();
     app.runtime.spawn(async move {
         let _place = place;
-        if format == ExportFormat::Csv {
-            let Ok(head) = csv::record(COLUMNS) else { return };
-            if chunks.send(Ok(head.into())).await.is_err() {
-                return;
+        while let Some(chunk) = made.next().await {
+            if let Err(error) = &chunk {
+                tracing::error!(%error, "an export was cut short");
             }
-        }
-        let mut after = -1;
-        loop {
-            let page = match db.audit_page(&filter, Some(end), Some(after), PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    let _ = chunks.send(Err(io::Error::other(error.to_string()))).await;
-                    return;
-                }
-            };
-            let Some(last) = page.last() else { return };
-            after = last.seq;
-            let chunk: io::Result<Vec<u8>> = page.iter().try_fold(Vec::new(), |mut chunk, entry| {
-                chunk.extend(line(entry, format)?);
-                Ok(chunk)
-            });
-            if chunks.send(chunk.map(Bytes::from)).await.is_err() {
+            let failed = chunk.is_err();
+            if chunks.send(chunk).await.is_err() || failed {
                 return;
             }
         }
     });
     let day = times::to_iso(app.clock.now());
-    let name = format!("gatehouse-audit-{}.{format}", &day[..10]);
-    let media = match format {
-        ExportFormat::Csv => "text/csv; charset=utf-8; header=present",
-        ExportFormat::Ndjson => "application/x-ndjson",
-    };
-    Ok(download(&name, media, body))
+    let name = exports::file_name(&day[..10], format, gzip);
+    let answer = download(&name, exports::media(format, gzip, after), body)
+        // What a reader needs to see that a file was cut, and to fetch the rest of it and nothing else.
+        .with("x-audit-entries", rows.to_string())
+        .with("x-audit-before", until.to_string())
+        .with("x-audit-evidence", if format == ExportFormat::Csv { "no" } else { "yes" });
+    // Compressed already: the server must not do it again.
+    Ok(if gzip { answer.with("content-encoding", "identity") } else { answer })
 }
 
 /// A file to save. The name is ours, never a caller's.
@@ -179,69 +188,4 @@ fn shown(filter: &AuditFilter) -> Vec<(&'static str, String)> {
     add("filterJob", filter.job_id.clone());
     add("filterOperation", filter.op_id.clone());
     shown
-}
-
-fn line(entry: &Entry, format: ExportFormat) -> io::Result<Vec<u8>> {
-    match format {
-        ExportFormat::Csv => csv_line(entry),
-        ExportFormat::Ndjson => ndjson_line(entry),
-    }
-}
-
-/// The hashed bytes stand in the line as they are, so that a verifier can take them out and hash them.
-fn ndjson_line(entry: &Entry) -> io::Result<Vec<u8>> {
-    let details: Vec<Value> = entry
-        .details
-        .iter()
-        .map(|d| serde_json::json!({ "part": d.part, "salt": hex::encode(&d.salt), "body": d.body }))
-        .collect();
-    let mut line = b"{\"entry\":".to_vec();
-    line.extend_from_slice(&entry.bytes);
-    line.extend_from_slice(format!(",\"leaf\":\"{}\",\"details\":", hex::encode(&entry.leaf)).as_bytes());
-    serde_json::to_writer(&mut line, &details)?;
-    line.extend_from_slice(b"}\n");
-    Ok(line)
-}
-
-fn csv_line(entry: &Entry) -> io::Result<Vec<u8>> {
-    let fixed: Value = serde_json::from_slice(&entry.bytes)?;
-    let detail = |part: &str| entry.detail(part).and_then(|body| serde_json::from_str::<Value>(body).ok());
-    let (names, context, change) = (detail("names"), detail("context"), detail("change"));
-    let text = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
-    let of = |object: &Option<Value>, name: &str| text(object.as_ref().and_then(|o| o.get(name)));
-    let targets: Vec<String> = fixed["targets"]
-        .as_array()
-        .map(|targets| {
-            targets.iter().map(|t| format!("{}:{}", text(t.get("type")), text(t.get("id")))).collect()
-        })
-        .unwrap_or_default();
-    let fields = [
-        entry.seq.to_string(),
-        times::to_iso(entry.at),
-        entry.actor_type.to_string(),
-        entry.actor_id.clone(),
-        of(&names, "actor"),
-        text(fixed["actor"].get("keyPrefix")),
-        entry.action.clone(),
-        entry.outcome.to_string(),
-        entry.workspace_id.clone().unwrap_or_default(),
-        entry.tenant_id.clone().unwrap_or_default(),
-        targets.join(" "),
-        text(detail("reason").as_ref()),
-        of(&context, "ip"),
-        of(&context, "userAgent"),
-        of(&context, "requestId"),
-        text(fixed["upstream"].get("status")),
-        text(fixed["upstream"].get("latencyMs")),
-        entry.op_id.clone().unwrap_or_default(),
-        entry.job_id.clone().unwrap_or_default(),
-        of(&change, "before"),
-        of(&change, "after"),
-        of(&context, "client"),
-    ];
-    csv::record(fields.iter().map(String::as_str))
 }

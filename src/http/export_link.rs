@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call, Error,
-    export::{self, audit_filter},
+    export::{self, Request},
 };
 use crate::{
     app::App,
@@ -109,9 +109,9 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     }
     let pairs: Vec<(String, String)> =
         url::form_urlencoded::parse(claims.filter.as_bytes()).into_owned().collect();
-    let mut filter = audit_filter(&pairs, &[])?;
-    filter.workspace_id = claims.workspace;
-    export::audit(&app, &actor, filter, format, place).await
+    let mut request = Request::read(&pairs, &[], format, false)?;
+    request.filter.workspace_id = claims.workspace;
+    export::audit(&app, &actor, request, place).await
 }
 
 /// The claims of a sound token, else nothing.

@@ -6,7 +6,6 @@ pub mod admin;
 pub mod api;
 mod call;
 mod credentials;
-mod csv;
 mod error;
 mod export;
 mod export_link;

@@ -12,7 +12,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// What an audit list or export asks for. Times are inclusive from, exclusive to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuditFilter {
     /// `None` is the whole instance.
     pub workspace_id: Option<String>,
@@ -282,7 +282,7 @@ impl Db {
 }
 
 /// Adds the filter's conditions.
-fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
+pub(super) fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
     let mut sql = sql
         .and("workspace_id =", filter.workspace_id.as_deref())
         .and("tenant_id =", filter.tenant_id.as_deref())

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod audit_actions;
+mod audit_export;
 mod bulk;
 mod bulk_command;
 mod bulk_door;

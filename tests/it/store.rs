@@ -4,6 +4,7 @@
 
 mod admins;
 mod audit;
+mod audit_batches;
 mod coverage;
 mod created_posts;
 mod disk;

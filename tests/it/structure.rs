@@ -135,9 +135,16 @@ fn an_error_ends_its_transaction() {
 /// Whoever gets an error from the tenant door finds its code in the guide, with what to do.
 #[test]
 fn every_code_of_the_tenant_door_is_in_the_guide() {
-    // Of the pages and their forms.
-    const ELSEWHERE: &[&str] =
-        &["conflict", "form_mismatch", "interrupted", "invalid", "login_needed", "nothing_to_do"];
+    // Of the pages and their forms, and of the machine door.
+    const ELSEWHERE: &[&str] = &[
+        "conflict",
+        "cursor_ahead",
+        "form_mismatch",
+        "interrupted",
+        "invalid",
+        "login_needed",
+        "nothing_to_do",
+    ];
     const AT_DOOR: &[&str] =
         &["http/error", "http/credentials", "http/json_body", "http/server", "http/transport"];
     let guide =

@@ -5,7 +5,11 @@ mod entry;
 pub use entry::{show, show_any};
 
 use super::{
-    super::{Answer, Error, export, export_link},
+    super::{
+        Answer, Error,
+        export::{self, Request},
+        export_link,
+    },
     form::query_string,
     present,
     secrets::{self, SecretKind},
@@ -94,10 +98,10 @@ fn read_format(visit: &Visit) -> Result<ExportFormat, Error> {
 }
 
 async fn stream(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
-    let format = read_format(visit)?;
-    let filter = export::audit_filter(visit.form.pairs(), &FORM_FIELDS)?;
+    let mut request = Request::read(visit.form.pairs(), &FORM_FIELDS, read_format(visit)?, false)?;
+    request.filter.workspace_id = workspace_id;
     let place = visit.app.gate.download()?;
-    export::audit(&visit.app, &visit.actor, AuditFilter { workspace_id, ..filter }, format, place).await
+    export::audit(&visit.app, &visit.actor, request, place).await
 }
 
 /// The newest entries of what `filter` names, for the pages that show some.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Answer, Body, Error, csv,
+        Answer, Body, Error,
         export::{channel, download},
     },
     job_page::summary,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app::App,
     clock::Millis,
+    csv,
     domain::{
         admins::SESSION_IDLE,
         jobs::{ItemState, Job, JobItem, retryable},

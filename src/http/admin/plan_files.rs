@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Answer, Body, Error, csv,
+        Answer, Body, Error,
         export::{channel, download},
     },
     plans::plan_of,
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     app::App,
+    csv,
     domain::{
         plans::{BulkAction, Plan, PlanItem},
         times,

@@ -6,17 +6,27 @@ mod key;
 mod plans;
 
 use super::{Route, route};
-use crate::domain::audit::{Action, ExportFormat};
+use crate::domain::audit::{
+    Action,
+    ExportFormat::{Csv, Ndjson},
+};
 
 /// The site map of the machine door.
 pub fn routes() -> Vec<Route> {
     vec![
-        route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| {
-            audit::export(app, call, ExportFormat::Csv)
+        route("GET", "/manage/v1/audit", "audit:read", audit::list).writes([Action::AuditRead]),
+        route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| audit::export(app, call, Csv, false))
+            .writes([Action::AuditExport]),
+        route("GET", "/manage/v1/audit.csv.gz", "audit:read", |app, call| {
+            audit::export(app, call, Csv, true)
         })
         .writes([Action::AuditExport]),
         route("GET", "/manage/v1/audit.ndjson", "audit:read", |app, call| {
-            audit::export(app, call, ExportFormat::Ndjson)
+            audit::export(app, call, Ndjson, false)
+        })
+        .writes([Action::AuditExport]),
+        route("GET", "/manage/v1/audit.ndjson.gz", "audit:read", |app, call| {
+            audit::export(app, call, Ndjson, true)
         })
         .writes([Action::AuditExport]),
         route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create)

@@ -316,8 +316,8 @@ async fn the_log(drive: &mut Drive<'_>) {
     assert_eq!(client().get(link).send().await.unwrap().status(), 200);
     drive.expect("GET /exports/{token}", since).await;
     let token = app.key(&app.ws, KeyKind::Audit, None, &[Scope::AuditRead]).await;
-    for format in ["csv", "ndjson"] {
-        let path = format!("/manage/v1/audit.{format}");
+    for file in ["", ".csv", ".csv.gz", ".ndjson", ".ndjson.gz"] {
+        let path = format!("/manage/v1/audit{file}");
         drive.call(&format!("GET {path}"), &path, &token, None).await;
     }
 }
@@ -357,7 +357,7 @@ async fn held_up(drive: &mut Drive<'_>, tenant: &str, key: &str) {
         assert_eq!(made.status, 201, "{}", made.text);
         let plan = made.json();
         if failing {
-            let call = json!({ "method": "DELETE", "path": "/delete-post/" });
+            let call = json!({ "method": "DELETE" });
             let failure = json!({ "error": "Failed to delete post group" });
             let rules = json!([{ "match": call, "status": 500, "body": failure }]);
             app.faults(rules).await;

@@ -3,24 +3,45 @@
 
 use std::io;
 
-/// One record as CSV bytes, with CRLF at its end (RFC 4180).
-pub fn record<'a>(fields: impl IntoIterator<Item = &'a str>) -> io::Result<Vec<u8>> {
-    let mut writer = csv::WriterBuilder::new()
-        .quote_style(csv::QuoteStyle::Always)
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
-    let fields: Vec<String> = fields.into_iter().map(neutral).collect();
-    writer.write_record(&fields).map_err(io::Error::other)?;
-    writer.into_inner().map_err(|e| io::Error::other(e.to_string()))
+/// Records as bytes, each with CRLF at its end (RFC 4180).
+pub struct Records(csv::Writer<Vec<u8>>);
+
+impl Records {
+    /// With room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut builder = csv::WriterBuilder::new();
+        builder.quote_style(csv::QuoteStyle::Always).terminator(csv::Terminator::CRLF);
+        Self(builder.from_writer(Vec::with_capacity(bytes)))
+    }
+
+    pub fn push<'a>(&mut self, fields: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+        for field in fields {
+            match neutral(field) {
+                None => self.0.write_field(field),
+                Some(text) => self.0.write_field(text),
+            }
+            .map_err(io::Error::other)?;
+        }
+        self.0.write_record(None::<&[u8]>).map_err(io::Error::other)
+    }
+
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        self.0.into_inner().map_err(|e| io::Error::other(e.to_string()))
+    }
 }
 
-fn neutral(field: &str) -> String {
+/// One record as CSV bytes.
+pub fn record<'a>(fields: impl IntoIterator<Item = &'a str>) -> io::Result<Vec<u8>> {
+    let mut records = Records::with_capacity(256);
+    records.push(fields)?;
+    records.into_bytes()
+}
+
+/// The text to write instead of one that a spreadsheet would run.
+fn neutral(field: &str) -> Option<String> {
     let dangerous =
         |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠');
-    match field.chars().next() {
-        Some(first) if dangerous(first) => format!("'{field}"),
-        _ => field.to_owned(),
-    }
+    field.starts_with(dangerous).then(|| format!("'{field}"))
 }
 
 #[cfg(test)]
