@@ -5,7 +5,7 @@
 # Needs what tests/run.sh needs, and some hours alone on the machine. Starts a PostgreSQL of its own unless
 # TEST_POSTGRES_URL names one, and stops it. Counts and times come from the environment:
 #
-#   GATEHOUSE_KILLS            kill -9 per engine                                     500
+#   GATEHOUSE_KILLS            kill -9 per engine                                     1000
 #   GATEHOUSE_SEED             which random moments; printed with the figures         the time
 #   GATEHOUSE_TEST_LEASE       lease of the two replicas in seconds                   default (the program's own)
 #   GATEHOUSE_OUTAGE_SECONDS   length of each outage                                  300
@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tests/postgres.sh
 source tests/postgres.sh
 
-export GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-500}
+export GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-1000}
 export GATEHOUSE_TEST_LEASE=${GATEHOUSE_TEST_LEASE:-default}
 export GATEHOUSE_OUTAGE_SECONDS=${GATEHOUSE_OUTAGE_SECONDS:-300}
 export GATEHOUSE_LOAD_SECONDS=${GATEHOUSE_LOAD_SECONDS:-30}
@@ -32,8 +32,8 @@ export GATEHOUSE_TEST_POSTGRES=required
 
 # name; tests, as nextest filters them; seconds it may take
 RUNS='
-kill SQLite;     test(/^kills::.*::sqlite$/);                1500
-kill PostgreSQL; test(/^kills::.*::postgres$/);              2400
+kill SQLite;     test(/^kills::.*::sqlite$/);                3600
+kill PostgreSQL; test(/^kills::.*::postgres$/);              5400
 replicas;        test(/^replicas::/);                        900
 second tries;    test(/^second_tries::/);                    300
 fault matrix;    test(/^fault_matrix::/);                    900

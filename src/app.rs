@@ -3,10 +3,14 @@
 
 use crate::{
     access::{self, Access},
-    audit::Writer,
+    audit::{self, Writer},
     clock::Clock,
     config::Config,
-    domain::{admins::SETUP_LINK_LIFE, audit::Actor, ids},
+    domain::{
+        admins::SETUP_LINK_LIFE,
+        audit::{Action, Actor, Draft},
+        ids,
+    },
     envelope, http, jobs,
     keyring::{self, Keyring},
     leases::Leases,
@@ -35,6 +39,8 @@ use tokio::{
 /// managers lose patience after 30 (security.md §6).
 const DRAIN: Duration = Duration::from_secs(22);
 const CLOSE: Duration = Duration::from_secs(3);
+/// Of it, for the last checkpoint.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(1);
 
 /// Everything a handler or worker may use.
 pub struct App {
@@ -53,6 +59,7 @@ pub struct App {
     pub pacing: Arc<Pacing>,
     pub mirror: Arc<Mirror>,
     pub audit: Writer,
+    pub audit_log: Arc<audit::Log>,
     pub road: Road,
     /// The shared runtime.
     pub runtime: Handle,
@@ -110,6 +117,15 @@ impl Running {
         }
         let keyring = Arc::new(Keyring::open(&config.data, &db, &clock).await.map_err(Error::Keyring)?);
         let metrics = Arc::new(Metrics::default());
+        let audit_log = open_audit_log(&config, &db, &clock, &metrics, &keyring).await?;
+        // The first entry after a stop says that there was one (docs/audit-format.md §3).
+        let start = Draft::done(&Actor::system("audit"), Action::AuditStart)
+            .set("version", env!("CARGO_PKG_VERSION"));
+        match db.append(clock.now(), &[&start]).await {
+            // It can be read all the same.
+            Ok(_) | Err(store::Error::AuditFork(_)) => {}
+            Err(error) => return Err(Error::Store(error)),
+        }
         let leases =
             Leases::start(db.clone(), clock.clone(), metrics.clone(), ids::new_id(), config.tuning.lease);
         let leases = Arc::new(leases.await.map_err(Error::Store)?);
@@ -157,6 +173,7 @@ impl Running {
             pacing,
             mirror,
             audit,
+            audit_log,
             road,
             runtime: Handle::current(),
             limits: http::Limits::new(config.key_rate, config.tenant_rate),
@@ -167,7 +184,11 @@ impl Running {
             health: http::HealthState::default(),
             config,
         });
-        let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
+        let setup_link = match offer_setup(&app.db, &app.clock, &app.public_url).await {
+            // Nobody is let in to a log that contradicts itself.
+            Err(store::Error::AuditFork(_)) => None,
+            link => link.map_err(Error::Store)?,
+        };
         let server = http::Server::start(app.clone(), listener).await.map_err(Error::Server)?;
         let workers = jobs::start(&app);
         let heartbeat = jobs::heartbeat(app.clone());
@@ -199,6 +220,12 @@ impl Running {
             if let Err(error) = app.leases.release_all().await {
                 tracing::warn!(%error, "leases were not given back; others take the work over when they run out");
             }
+            // So that nothing of this run can be lost unnoticed.
+            match tokio::time::timeout(LAST_CHECKPOINT, app.audit_log.checkpoint_now(i64::MAX)).await {
+                Ok(Ok(_) | Err(store::Error::AuditFork(_))) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "no last checkpoint was signed"),
+                Err(_) => tracing::warn!("no last checkpoint was signed in time"),
+            }
             app.db.close().await;
         };
         if tokio::time::timeout(CLOSE, Box::pin(close)).await.is_err() {
@@ -213,6 +240,20 @@ pub async fn open_database(config: &Config) -> Result<Db, Error> {
     let db = Db::connect(&config.database_url).await.map_err(failed)?;
     db.migrate().await.map_err(failed)?;
     Ok(db)
+}
+
+/// Opens the audit log, and looks whether it agrees with what was signed of it.
+pub async fn open_audit_log(
+    config: &Config,
+    db: &Db,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    keyring: &Arc<Keyring>,
+) -> Result<Arc<audit::Log>, Error> {
+    let places =
+        audit::Places { guard: config.audit_head.clone(), anchor_file: config.audit_anchor_file.clone() };
+    let log = audit::Log::open(db.clone(), clock.clone(), metrics.clone(), keyring.clone(), places);
+    log.await.map(Arc::new).map_err(Error::Store)
 }
 
 /// Where our own pages are served from. Without a public URL that is this machine, by whichever name people call it.

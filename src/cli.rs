@@ -1,5 +1,6 @@
 //! The commands. Each sets up logging and a runtime, starts what it names and waits for a signal.
 
+mod audit;
 mod bulk;
 
 pub use bulk::End;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Bulk work through a running gateway, with a workspace key
     Bulk(bulk::BulkArgs),
+    /// The audit log
+    Audit(audit::AuditArgs),
     /// People who can log in
     Admin {
         #[command(subcommand)]
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> Result<End, Error> {
             with_runtime("error", work)?;
             return Ok(end);
         }
+        Command::Audit(args) => audit::run(args),
         Command::Serve(args) => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), serve(config))
@@ -173,6 +177,8 @@ async fn serve(config: Config) -> Result<(), Error> {
     }
     if let Some(link) = &running.setup_link {
         say(&format!("Nobody has set it up yet. Open this link within 24 hours:\n  {link}"))?;
+        let key = running.app.audit_log.public();
+        say(&format!("The audit log's public key, for those who will check it:\n  {key}"))?;
     }
     signals.stop_on(Box::pin(running.stop())).await
 }

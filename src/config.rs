@@ -1,6 +1,10 @@
 //! The one configuration: flags over environment over file over defaults, checked once at the start. Environment
 //! variables are read here and nowhere else. Secrets do not live here; `Debug` shows a database URL without its password.
 
+mod tuning;
+
+pub use tuning::{ClientTimes, Tuning};
+
 use crate::domain::keys::RATE_MAX;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
@@ -42,6 +46,16 @@ pub struct Settings {
     /// Calls a second of one tenant, all keys together; as key_rate [default: 40]
     #[arg(long)]
     pub tenant_rate: Option<u32>,
+    /// File of the last signed checkpoint of the audit log, best on another volume than the database
+    /// [default: audit.head in the data folder]
+    #[arg(long)]
+    pub audit_head: Option<PathBuf>,
+    /// File to which every signed checkpoint is appended
+    #[arg(long)]
+    pub audit_anchor_file: Option<PathBuf>,
+    /// Address to which every signed checkpoint is posted
+    #[arg(long)]
+    pub audit_anchor_url: Option<String>,
     /// Allow plain http on other addresses than loopback
     #[arg(long)]
     #[serde(default)]
@@ -79,6 +93,11 @@ pub struct Config {
     pub key_rate: u32,
     pub tenant_rate: u32,
     pub insecure_http: bool,
+    /// The rollback guard of the audit log.
+    pub audit_head: PathBuf,
+    /// Where signed checkpoints go besides.
+    pub audit_anchor_file: Option<PathBuf>,
+    pub audit_anchor_url: Option<SecretString>,
     /// Opens `/metrics` and the details of `/readyz`. Without it they are for this machine alone.
     pub metrics_token: Option<SecretString>,
     pub tuning: Tuning,
@@ -89,89 +108,6 @@ pub struct Config {
 const KEY_RATE: u32 = 20;
 /// Two keys of a tenant at full pace, such as its own and the agency's acting for it.
 const TENANT_RATE: u32 = 40;
-
-/// Times and paces that only tests and the demo change.
-#[derive(Debug, Clone, Copy)]
-pub struct Tuning {
-    /// Total time of a reading and of a changing call upstream (security.md §6).
-    pub upstream_timeouts: (Duration, Duration),
-    /// Between two parts of an answer from upstream that has begun.
-    pub upstream_idle: Duration,
-    /// Whether breaker and retry budget are in force.
-    pub upstream_guarded: bool,
-    /// Between two background calls of a workspace (design §7: 10 a second).
-    pub pace: Duration,
-    /// How old a mirror gets before it is refreshed, and before it is swept completely.
-    pub mirror_age: Duration,
-    pub sweep_age: Duration,
-    /// A call that has no answer counts as not applied only after this long: it may still be under way upstream.
-    pub settle_after: Duration,
-    /// How often the workers look for work when nobody wakes them.
-    pub tick: Duration,
-    /// How long the largest deletes can be cancelled before they begin.
-    pub start_delay: Duration,
-    /// How long a process may be silent before others take its work over.
-    pub lease: Duration,
-    pub clients: ClientTimes,
-}
-
-/// How slow a client may be (security.md §6).
-#[derive(Debug, Clone, Copy)]
-pub struct ClientTimes {
-    /// From a request head's first byte to its last.
-    pub head: Duration,
-    /// From the end of the head to the end of the body.
-    pub body: Duration,
-    /// An answer of which the client takes less than 16 KiB in this time is given up.
-    pub stall: Duration,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self {
-            upstream_timeouts: (Duration::from_secs(15), Duration::from_secs(30)),
-            upstream_idle: Duration::from_secs(10),
-            upstream_guarded: true,
-            pace: Duration::from_millis(100),
-            mirror_age: Duration::from_secs(120),
-            sweep_age: Duration::from_secs(6 * 3600),
-            settle_after: Duration::from_secs(60),
-            tick: Duration::from_secs(1),
-            start_delay: Duration::from_millis(crate::domain::plans::START_DELAY.unsigned_abs()),
-            lease: Duration::from_secs(60),
-            clients: ClientTimes {
-                head: Duration::from_secs(5),
-                body: Duration::from_secs(10),
-                stall: Duration::from_secs(20),
-            },
-        }
-    }
-}
-
-impl Tuning {
-    /// The defaults, and what a text such as `pace=0,tick=50` changes of them.
-    fn parse(text: &str) -> Result<Self, Error> {
-        let mut tuning = Self::default();
-        for part in text.split(',') {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let millis =
-                value.parse().map_err(|_| Error("tuning", format!("{part} is not NAME=MILLISECONDS")))?;
-            let field = match name {
-                "read-timeout" => &mut tuning.upstream_timeouts.0,
-                "change-timeout" => &mut tuning.upstream_timeouts.1,
-                "pace" => &mut tuning.pace,
-                "mirror-age" => &mut tuning.mirror_age,
-                "sweep-age" => &mut tuning.sweep_age,
-                "settle-after" => &mut tuning.settle_after,
-                "tick" => &mut tuning.tick,
-                "start-delay" => &mut tuning.start_delay,
-                _ => return Err(Error("tuning", format!("there is no {name}"))),
-            };
-            *field = Duration::from_millis(millis);
-        }
-        Ok(tuning)
-    }
-}
 
 /// A setting that cannot be used: its name and why.
 #[derive(Debug)]
@@ -206,6 +142,9 @@ impl Settings {
             lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
             key_rate: number("GATEHOUSE_KEY_RATE")?,
             tenant_rate: number("GATEHOUSE_TENANT_RATE")?,
+            audit_head: var("GATEHOUSE_AUDIT_HEAD").map(PathBuf::from),
+            audit_anchor_file: var("GATEHOUSE_AUDIT_ANCHOR_FILE").map(PathBuf::from),
+            audit_anchor_url: var("GATEHOUSE_AUDIT_ANCHOR_URL"),
             insecure_http: var("GATEHOUSE_INSECURE_HTTP").is_some_and(|v| v == "1" || v == "true"),
             tuning: var("GATEHOUSE_TUNING"),
             metrics_token: var("GATEHOUSE_METRICS_TOKEN").map(Token::from),
@@ -233,6 +172,9 @@ impl Settings {
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
             key_rate: self.key_rate.or(other.key_rate),
             tenant_rate: self.tenant_rate.or(other.tenant_rate),
+            audit_head: self.audit_head.or(other.audit_head),
+            audit_anchor_file: self.audit_anchor_file.or(other.audit_anchor_file),
+            audit_anchor_url: self.audit_anchor_url.or(other.audit_anchor_url),
             insecure_http: self.insecure_http || other.insecure_http,
             tuning: self.tuning.or(other.tuning),
             metrics_token: self.metrics_token.or(other.metrics_token),
@@ -304,6 +246,9 @@ impl Config {
             listen,
             public_url,
             database_url,
+            audit_head: settings.audit_head.unwrap_or_else(|| data.join("audit.head")),
+            audit_anchor_file: settings.audit_anchor_file,
+            audit_anchor_url: settings.audit_anchor_url.map(check_anchor_url).transpose()?,
             data,
             trusted_proxies,
             log: settings.log.unwrap_or_else(|| "info".into()),
@@ -352,6 +297,19 @@ fn check_rate(name: &'static str, rate: u32) -> Result<u32, Error> {
     Ok(rate)
 }
 
+/// What stands in its path may be a secret: webhooks are often opened by their address.
+fn check_anchor_url(text: String) -> Result<SecretString, Error> {
+    let bad = |reason: &str| Error("audit_anchor_url", reason.into());
+    let url = Url::parse(&text).map_err(|_| bad("not a URL"))?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback_origin(&text)) {
+        return Err(bad("must be https, or http on this machine"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("must not hold a user name or password"));
+    }
+    Ok(text.into())
+}
+
 fn check_public_url(text: &str) -> Result<String, Error> {
     let bad = |reason: &str| Error("public_url", format!("{text}: {reason}"));
     let url = Url::parse(text).map_err(|_| bad("not a URL"))?;
@@ -385,6 +343,9 @@ impl fmt::Debug for Config {
             .field("key_rate", &self.key_rate)
             .field("tenant_rate", &self.tenant_rate)
             .field("insecure_http", &self.insecure_http)
+            .field("audit_head", &self.audit_head)
+            .field("audit_anchor_file", &self.audit_anchor_file)
+            .field("audit_anchor_url", &self.audit_anchor_url)
             .field("metrics_token", &self.metrics_token)
             .field("tuning", &self.tuning)
             .finish()
@@ -429,14 +390,6 @@ mod tests {
     }
 
     #[test]
-    fn tuning_changes_what_it_names() {
-        let tuning = Tuning::parse("pace=0,settle-after=1500").unwrap();
-        assert_eq!((tuning.pace, tuning.settle_after), (Duration::ZERO, Duration::from_millis(1_500)));
-        assert_eq!(tuning.tick, Tuning::default().tick);
-        assert!(Tuning::parse("pace").is_err() && Tuning::parse("speed=1").is_err());
-    }
-
-    #[test]
     fn a_metrics_token_is_long_and_not_shown() {
         let with = |token: &str| {
             Config::from_settings(Settings {
@@ -451,6 +404,23 @@ mod tests {
         let settings: Settings = toml::from_str(&format!("metrics_token = \"{token}\"")).unwrap();
         assert!(!format!("{settings:?}").contains(token));
         assert!(Config::from_settings(settings).unwrap().metrics_token.is_some());
+    }
+
+    #[test]
+    fn anchors_are_posted_over_tls_or_on_this_machine() {
+        let with = |url: &str| {
+            let settings = Settings { audit_anchor_url: Some(url.into()), ..Settings::default() };
+            Config::from_settings(settings)
+        };
+        for good in ["https://hooks.example/T0/secret", "http://127.0.0.1:9/x", "http://localhost:9"] {
+            assert!(!format!("{:?}", with(good).unwrap()).contains("secret"), "{good}");
+        }
+        for bad in ["http://hooks.example", "ftp://localhost", "hooks.example", "https://u:p@hooks.example"] {
+            assert!(with(bad).is_err_and(|e| e.0 == "audit_anchor_url"), "{bad}");
+        }
+        let config =
+            Config::from_settings(Settings { data: Some("d".into()), ..Settings::default() }).unwrap();
+        assert_eq!(config.audit_head, PathBuf::from("d/audit.head"));
     }
 
     #[test]

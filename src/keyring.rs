@@ -2,6 +2,7 @@
 //! than encrypt anew.
 
 use crate::{
+    audit::note::{PublicKey, SigningKey},
     clock::Clock,
     domain::{ids, keys::KeyKind, secrets},
     envelope::{self, CannotOpen, DataKey, MasterKey},
@@ -25,6 +26,7 @@ pub struct Keyring {
     csrf: Zeroizing<[u8; 32]>,
     tokens: Zeroizing<[u8; 32]>,
     contents: Zeroizing<[u8; 32]>,
+    audit: SigningKey,
 }
 
 #[derive(Debug)]
@@ -57,10 +59,11 @@ impl Keyring {
                 key
             }
         };
+        let audit = audit_key(folder, db).await?;
         let csrf = Zeroizing::new(envelope::mac(&pepper, b"csrf tokens"));
         let tokens = Zeroizing::new(envelope::mac(&pepper, b"signed links"));
         let contents = Zeroizing::new(envelope::mac(&pepper, b"contents of posts"));
-        Ok(Self { data, pepper, pepper_id, csrf, tokens, contents })
+        Ok(Self { data, pepper, pepper_id, csrf, tokens, contents, audit })
     }
 
     /// Makes a gateway key: the secret to show once, and the MAC to store.
@@ -95,6 +98,11 @@ impl Keyring {
         hex::encode(envelope::mac(&self.contents, message.as_bytes()))
     }
 
+    /// The key that signs the audit log.
+    pub fn audit_key(&self) -> &SigningKey {
+        &self.audit
+    }
+
     /// The key that signs what travels outside a session.
     pub fn token_key(&self) -> &[u8; 32] {
         &self.tokens
@@ -115,6 +123,28 @@ impl Keyring {
         let message = format!("{}:{session}:{}:{random}", session.len(), random.len());
         hex::encode(envelope::mac(&self.csrf, message.as_bytes()))
     }
+}
+
+/// Opens the key that signs the log, making it and the log's id at the first start of a version that signs.
+async fn audit_key(folder: &Path, db: &Db) -> Result<SigningKey, Error> {
+    let corrupt = |error| Error::Store(store::Error::Corrupt(format!("the audit log's key: {error}")));
+    let stored = db.fact("audit_key").await.map_err(Error::Store)?;
+    let seed = Zeroizing::new(key_file(&folder.join("audit.key"), stored.is_none(), "audit.key")?);
+    let stored = match stored {
+        Some(stored) => stored,
+        None => {
+            let log_id = hex::encode(&envelope::random()[..16]);
+            let made = SigningKey::from_seed(&log_id, &seed).map_err(corrupt)?;
+            tracing::info!(key = %made.public(), "the audit log's key was made; let those who check the log pin it");
+            db.fact_or("audit_key", &made.public().to_string()).await.map_err(Error::Store)?
+        }
+    };
+    let public = PublicKey::parse(&stored).map_err(corrupt)?;
+    let key = SigningKey::from_seed(public.log_id(), &seed).map_err(corrupt)?;
+    if *key.public() != public {
+        return Err(Error::Wrong("audit.key"));
+    }
+    Ok(key)
 }
 
 /// Reads a key file, or makes it when this is the first start.

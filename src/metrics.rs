@@ -32,6 +32,10 @@ pub struct Metrics {
     breaker_open: Family<One, Gauge>,
     audit_records: Family<One, Counter>,
     audit_commits: Counter,
+    audit_checkpoints: Family<One, Counter>,
+    audit_checkpoint_age: Gauge,
+    audit_fork: Gauge,
+    audit_anchors: Family<Two, Counter>,
     operations: Family<One, Counter>,
     operations_open: Gauge,
     stale_writes: Family<One, Counter>,
@@ -72,6 +76,18 @@ impl Default for Metrics {
             breaker_open: add(r, "breaker_open", "Whether the circuit breaker is open, by workspace"),
             audit_records: add(r, "audit_records", "Records handed to the audit writer, by result"),
             audit_commits: add(r, "audit_commits", "Transactions of the audit writer"),
+            audit_checkpoints: add(r, "audit_checkpoints", "Attempts to sign a checkpoint, by result"),
+            audit_checkpoint_age: add(
+                r,
+                "audit_checkpoint_age_seconds",
+                "Age of the newest signed checkpoint, looked at every 15 s",
+            ),
+            audit_fork: add(r, "audit_fork", "1 if the audit log contradicts what was signed of it, else 0"),
+            audit_anchors: add(
+                r,
+                "audit_anchors",
+                "Attempts to bring a checkpoint to an anchor, by anchor and result",
+            ),
             operations: add(r, "operations", "Changing calls that reached a final state or doubt, by state"),
             operations_open: add(
                 r,
@@ -163,6 +179,17 @@ impl Metrics {
         self.audit_commits.inc();
     }
 
+    /// `result`: `signed`, `unchanged`, `forked` or `failed`.
+    pub fn audit_checkpoint(&self, result: &str) {
+        self.audit_checkpoints.get_or_create(&one("result", result)).inc();
+    }
+
+    /// `anchor`: `file` or `webhook`; `result`: `delivered` or `failed`.
+    pub fn audit_anchor(&self, anchor: &str, result: &str) {
+        let labels = [("anchor", anchor.to_owned()), ("result", result.to_owned())];
+        self.audit_anchors.get_or_create(&labels).inc();
+    }
+
     pub fn operation(&self, state: &str) {
         self.operations.get_or_create(&one("state", state)).inc();
     }
@@ -189,6 +216,14 @@ impl Metrics {
 impl Metrics {
     pub fn audit_waiting(&self, records: usize) {
         self.audit_waiting.set(records as i64);
+    }
+
+    pub fn audit_fork(&self, forked: bool) {
+        self.audit_fork.set(i64::from(forked));
+    }
+
+    pub fn audit_checkpoint_age(&self, age: Duration) {
+        self.audit_checkpoint_age.set(age.as_secs() as i64);
     }
 
     pub fn ready(&self, ready: bool) {

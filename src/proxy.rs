@@ -151,6 +151,8 @@ impl Refusal {
             Self::NotManaged => "not_managed",
             Self::DeleteBlocked(_) => "delete_blocked",
             Self::PastTime => "past_time",
+            Self::Audit(Unavailable::Store(store::Error::AuditFork(_)))
+            | Self::Store(store::Error::AuditFork(_)) => "audit_fork",
             Self::Audit(_) => "audit_unavailable",
             Self::Taken => "idempotency_in_flight",
             Self::Unsettled { .. } => "change_unsettled",

@@ -73,6 +73,10 @@ impl PublicKey {
         &self.name
     }
 
+    pub fn log_id(&self) -> &str {
+        self.name.strip_prefix(NAME).unwrap_or_default()
+    }
+
     /// First four bytes of SHA-256(name || 0x0A || 0x01 || public key).
     pub fn id(&self) -> [u8; 4] {
         let hash = digest(&[self.name.as_bytes(), &[b'\n', ED25519_TYPE], &self.key]);

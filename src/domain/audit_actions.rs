@@ -62,7 +62,6 @@ words! {
         AuditRead = "audit.read",
         AuditErase = "audit.erase",
         AuditStart = "audit.start",
-        AuditStop = "audit.stop",
         AuditHeartbeat = "audit.heartbeat",
         AuditRestore = "audit.restore",
     }

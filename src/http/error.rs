@@ -134,6 +134,7 @@ impl Error {
             Self::Store(store::Error::NoSpace(_)) => {
                 (507, "no_space", "The gateway's disk is full or read-only: nothing was changed".into())
             }
+            Self::Store(store::Error::AuditFork(_)) => (503, "audit_fork", FORKED.into()),
             Self::Store(error) if is_away(error) => (503, "database_unavailable", DATABASE_AWAY.into()),
             Self::CutOff => (
                 500,
@@ -206,6 +207,8 @@ impl Error {
     }
 }
 
+const FORKED: &str = "The gateway's audit log contradicts what was signed of it: nothing is changed until an operator has \
+                      looked (gatehouse audit accept-restore)";
 const DATABASE_AWAY: &str = "The gateway's database does not answer";
 
 /// Whether it is the database that is not there: it may be back in a moment.
@@ -246,6 +249,9 @@ fn describe_refusal(refusal: &Refusal) -> Described {
         Refusal::Audit(Unavailable::Store(store::Error::NoSpace(_))) => {
             (503, "The gateway's disk is full: nothing was sent".into())
         }
+        Refusal::Audit(Unavailable::Store(store::Error::AuditFork(_))) => {
+            (503, format!("{FORKED}. Nothing was sent"))
+        }
         Refusal::Audit(_) => (503, "The audit log cannot be written: nothing was sent".into()),
         Refusal::Taken => (409, "This is being done already".into()),
         Refusal::Unsettled { .. } => {
@@ -270,6 +276,7 @@ fn describe_refusal(refusal: &Refusal) -> Described {
             (502, "PostPost's answer could not be used: the change may have happened".into())
         }
         Refusal::Store(store::Error::NoSpace(_)) => (507, "The gateway's disk is full or read-only".into()),
+        Refusal::Store(store::Error::AuditFork(_)) => (503, FORKED.into()),
         Refusal::Store(error) if is_away(error) => (503, DATABASE_AWAY.into()),
         Refusal::Store(_) => (500, "Internal server error".into()),
     };

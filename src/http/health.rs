@@ -209,6 +209,7 @@ async fn check(app: &App) -> Checked {
         Ok(Ok(())) => "ok",
         Ok(Err(Unavailable::Full)) => "is too slow",
         Ok(Err(Unavailable::Stopped)) => "has stopped",
+        Ok(Err(Unavailable::Store(store::Error::AuditFork(_)))) => "is forked",
         Ok(Err(Unavailable::Store(_))) => "cannot write",
         Err(_) => "does not answer",
     };

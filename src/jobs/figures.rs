@@ -16,6 +16,9 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
         app.metrics.jobs(state.as_str(), count);
     }
     let now = app.clock.now();
+    if let Some(signed) = app.audit_log.status().signed {
+        app.metrics.audit_checkpoint_age(Duration::from_millis((now - signed.at).max(0) as u64));
+    }
     for account in app.access.accounts() {
         let id = &account.workspace.id;
         let (_, _, failing, oldest) = app.db.sync_summary(id).await?;

@@ -1,7 +1,9 @@
-//! Background work: bulk jobs, the mirror, the reconciler, refused keys, housekeeping. Each worker is one loop that ends when the app
+//! Background work: bulk jobs, the mirror, the reconciler, refused keys, the audit log's checkpoints, housekeeping. Each worker is one loop that ends when the app
 //! stops; what it does is resumed by the next process from what is stored.
 
 pub mod bulk;
+mod checkpoints;
+mod deliveries;
 mod figures;
 pub mod follow_ups;
 pub mod planning;
@@ -37,6 +39,8 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(bulk::run(app.clone())),
         tokio::spawn(sync::run(app.clone())),
         tokio::spawn(refused_keys::run(app.clone())),
+        tokio::spawn(checkpoints::run(app.clone())),
+        tokio::spawn(deliveries::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),

@@ -30,12 +30,23 @@ pub struct AuditFilter {
     pub target: Option<String>,
 }
 
-/// The log's size and root.
+/// Where the log stands.
 #[derive(Debug, Clone)]
 pub struct Head {
     pub size: i64,
     pub at: Millis,
     pub root: Hash,
+    /// Why nothing may be appended, if so.
+    pub fork: Option<Fork>,
+}
+
+/// How the log contradicts what was signed before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// A sentence for whoever runs this.
+    pub reason: String,
+    /// The signed note that it contradicts, if it is one.
+    pub note: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -75,11 +86,17 @@ impl Tx {
     /// Appends entries, in order, and returns the number of the first. Locks the head row first, so that numbers are
     /// dense on both engines; the last statements of a transaction should be these. A fixed few statements for any
     /// number of entries: on PostgreSQL each is a round trip, and the whole log waits for it.
+    ///
+    /// # Errors
+    /// [`Error::AuditFork`], for no entries as well, while the log contradicts what was signed of it.
     pub async fn append(&mut self, now: Millis, drafts: &[&Draft]) -> Result<i64> {
-        let (size, last, range): (i64, i64, Vec<u8>) = self
-            .sql("UPDATE audit_head SET size = size WHERE id = 1 RETURNING size, at, range")
+        let (size, last, range, fork): (i64, i64, Vec<u8>, Option<String>) = self
+            .sql("UPDATE audit_head SET size = size WHERE id = 1 RETURNING size, at, range, fork")
             .one()
             .await?;
+        if let Some(reason) = fork {
+            return Err(Error::AuditFork(reason));
+        }
         let mut range = Range::from_bytes(size as u64, &range)
             .ok_or_else(|| Error::Corrupt("the audit head's range does not fit its size".into()))?;
         // Time never runs backwards in the log, whatever the clock does.
@@ -223,11 +240,11 @@ impl Db {
     }
 
     pub async fn audit_head(&self) -> Result<Head> {
-        let (size, at, range): (i64, i64, Vec<u8>) =
-            self.read("SELECT size, at, range FROM audit_head WHERE id = 1").one().await?;
+        let (size, at, range, fork, note): (i64, i64, Vec<u8>, Option<String>, Option<String>) =
+            self.read("SELECT size, at, range, fork, fork_note FROM audit_head WHERE id = 1").one().await?;
         let range = Range::from_bytes(size as u64, &range)
             .ok_or_else(|| Error::Corrupt("the audit head's range does not fit its size".into()))?;
-        Ok(Head { size, at, root: range.root() })
+        Ok(Head { size, at, root: range.root(), fork: fork.map(|reason| Fork { reason, note }) })
     }
 
     /// One page of entries. `before` and `after` are entry numbers, both exclusive; with `after` the page is the one

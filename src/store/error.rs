@@ -12,6 +12,8 @@ pub enum Error {
     Deadlock,
     /// The lease that the write depends on has changed hands; nothing was written.
     Fenced,
+    /// The audit log contradicts what was signed of it: nothing is changed until an operator has looked. Says how.
+    AuditFork(String),
     /// A stored row does not read as what it should be.
     Corrupt(String),
     /// This SQLite has a known corruption bug.
@@ -73,6 +75,7 @@ impl Error {
     pub fn echo(&self) -> Self {
         match self {
             Self::NoSpace(detail) => Self::NoSpace(detail.clone()),
+            Self::AuditFork(reason) => Self::AuditFork(reason.clone()),
             Self::Unavailable(detail) => Self::Unavailable(detail.clone()),
             Self::NoAnswer => Self::NoAnswer,
             other => Self::Corrupt(other.to_string()),
@@ -96,6 +99,7 @@ impl fmt::Display for Error {
             Self::Taken => f.write_str("a value that must be unique is taken"),
             Self::Deadlock => f.write_str("the database gave the transaction up for another"),
             Self::Fenced => f.write_str("another process has taken this work over"),
+            Self::AuditFork(reason) => write!(f, "the audit log contradicts what was signed of it: {reason}"),
             Self::Corrupt(what) => write!(f, "a stored row cannot be read: {what}"),
             Self::OldSqlite(version) => {
                 write!(f, "SQLite {version} can corrupt the database; 3.51.3 or newer is needed")

@@ -5,6 +5,7 @@ pub mod admins;
 pub mod audit;
 pub mod audit_batches;
 mod audit_reads;
+pub mod checkpoints;
 pub mod created_posts;
 pub mod facts;
 pub mod follow_ups;

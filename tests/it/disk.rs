@@ -11,7 +11,11 @@ use crate::{
     },
     testapp::{Answer, Browser, EMAIL, PASSWORD, TestApp, client},
 };
-use gatehouse::{app::Running, clock::MINUTE, store::Db};
+use gatehouse::{
+    app::Running,
+    clock::MINUTE,
+    store::{Db, Error},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -179,6 +183,16 @@ async fn stands(app: &TestApp, fault: Fault) {
     }
     assert_eq!(changing_calls(app).await, Vec::<String>::new(), "nothing was sent");
     assert_eq!(deletions(app).await, before);
+    // Nothing is signed either, and the guard file is whole.
+    let log = &app.app().audit_log;
+    let signed = log.status().signed.unwrap();
+    match log.checkpoint_now(i64::MAX).await {
+        Err(Error::NoSpace(_)) => {}
+        Ok(same) => assert_eq!(same, signed, "there was nothing new"),
+        Err(other) => panic!("{other}"),
+    }
+    let guard = || log.public().checkpoint(&fs::read_to_string(&app.config.audit_head).unwrap()).unwrap();
+    assert!(guard().size >= signed.checkpoint.size);
     app.until("not ready", || async { ready(app).await.0 == 503 }).await;
     assert_eq!(ready(app).await.1["database"], "cannot be written");
 
@@ -186,6 +200,8 @@ async fn stands(app: &TestApp, fault: Fault) {
     let answer = app.api(Method::DELETE, &format!("/api/v1/delete-post/{}", own[0]), &ann.key, None).await;
     assert_eq!(answer.status, 200, "the first call after it works: {}", answer.text);
     app.until("ready again", || async { ready(app).await.0 == 200 }).await;
+    let signed = log.checkpoint_now(i64::MAX).await.unwrap();
+    assert_eq!((&guard(), log.status().fork), (&signed.checkpoint, None));
     let login = stranger.submit("/login", "/login", &[("email", EMAIL), ("password", PASSWORD)]).await;
     assert_eq!(login.status, 303, "{}", login.text);
     let frozen =

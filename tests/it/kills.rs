@@ -44,7 +44,7 @@ const FLAGS: &[&str] = &[
     "--lease-seconds",
     "3",
     "--tuning",
-    "pace=0,mirror-age=500,sweep-age=3000,settle-after=1500,start-delay=0,tick=50",
+    "pace=0,mirror-age=500,sweep-age=3000,settle-after=1500,start-delay=0,tick=50,checkpoint=100",
 ];
 /// Kills between two looks at all that must hold, and between two lives in which recovery is waited for.
 const CHECK_EVERY: usize = 25;
@@ -194,7 +194,7 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
 
     let mut ledger = Ledger::default();
     let (mut starts, mut recoveries, mut unrecovered) = (Vec::new(), Vec::new(), 0);
-    let mut killed_at = 0;
+    let (mut killed_at, mut signed) = (0, 0);
     for kill in 1..=kills {
         let mut process = Process::launch(&app.config, &app.config.data, &[], FLAGS, Stdio::inherit()).await;
         starts.push(process.started_in);
@@ -211,17 +211,21 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
         process.kill();
         killed_at = app.clock.now();
         place.send(None).unwrap();
+        let db = Db::connect(&app.config.database_url).await.unwrap();
         if kill % CHECK_EVERY == 0 || kill == kills {
             app.sandbox_idle().await;
-            let db = Db::connect(&app.config.database_url).await.unwrap();
-            ledger.read(&app, &db).await;
+        }
+        // After each: dense, linked, the tree's root right, and what was signed of it as it was.
+        ledger.read(&app, &db).await;
+        signed += ledger.check_signed(&app, &db).await;
+        if kill % CHECK_EVERY == 0 || kill == kills {
             ledger.check();
             let health = integrity(&db).await;
             if health != "ok" {
                 ledger.violation("integrity", health);
             }
-            db.close().await;
         }
+        db.close().await;
     }
 
     // Nobody asks for anything any more. What was under way is settled; leases of the dead run out.
@@ -239,6 +243,7 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
     let db = app.app().db.clone();
     ledger.read(&app, &db).await;
     ledger.check_settled();
+    signed += ledger.check_signed(&app, &db).await;
     let acknowledged = std::mem::take(&mut *shared.acknowledged.lock().unwrap());
     ledger.check_acknowledged(&acknowledged);
     for reason in shared.frozen.lock().unwrap().iter() {
@@ -269,7 +274,7 @@ async fn kill_9_at_any_moment_loses_nothing_and_does_nothing_twice(engine: Engin
     println!("{:?}\n{:?}", shared.answers.lock().unwrap(), ledger.ends());
     println!(
         "figure: kill -9, {engine_name} | kills = {kills}, violations = {violations}, acknowledged = {}, effects = {}, \
-         entries = {}, jobs = {}, start p50 = {} ms, start max = {} ms, recovery p50 = {} ms, recovery max = {} ms, \
+         entries = {}, checkpoints held = {signed}, jobs = {}, start p50 = {} ms, start max = {} ms, recovery p50 = {} ms, recovery max = {} ms, \
          recoveries = {} of {}, seed = {seed}",
         acknowledged.len(),
         ledger.effects,

@@ -6,6 +6,7 @@
 
 mod audit_actions;
 mod audit_export;
+mod audit_log;
 mod bulk;
 mod bulk_command;
 mod bulk_door;

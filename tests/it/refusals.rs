@@ -42,7 +42,9 @@ async fn wrong_keys_and_newer_tables_are_refused(engine: Engine) {
     app.running.take().unwrap().stop().await;
     let Config { data, database_url, .. } = app.config.clone();
     let mut tried = 0;
-    for (name, other) in [("master.key", "pepper.key"), ("pepper.key", "master.key")] {
+    for (name, other) in
+        [("master.key", "pepper.key"), ("pepper.key", "master.key"), ("audit.key", "master.key")]
+    {
         let file = data.join(name);
         let right = fs::read(&file).unwrap();
         let mut flipped = right.clone();

@@ -294,7 +294,7 @@ async fn no_secret_is_anywhere_else(engine: Engine) {
     }
     assert!(pages > 40, "{pages} pages");
     let csrf = hidden(&browser.get("/settings").await.text, "_csrf");
-    for name in ["master.key", "pepper.key"] {
+    for name in ["master.key", "pepper.key", "audit.key"] {
         let content = fs::read_to_string(app.config.data.join(name)).unwrap();
         secrets.push(Secret::new(name, content.trim()));
     }

@@ -5,6 +5,7 @@
 mod admins;
 mod audit;
 mod audit_batches;
+mod checkpoints;
 mod coverage;
 mod created_posts;
 mod disk;

@@ -107,6 +107,11 @@ impl TestApp {
     /// Stops the gateway in order and starts it again on the same data.
     pub async fn restart(&mut self) {
         self.running.take().unwrap().stop().await;
+        self.restart_stopped().await;
+    }
+
+    /// Starts a stopped gateway on the same data.
+    pub async fn restart_stopped(&mut self) {
         self.running = Some(Running::start(self.config.clone(), self.clock.clone()).await.unwrap());
     }
 
@@ -116,8 +121,9 @@ impl TestApp {
     pub async fn replica(&self) -> Running {
         let mut config = self.config.clone();
         config.data = self.config.data.with_file_name(format!("replica-{}", ids::new_id()));
+        config.audit_head = config.data.join("audit.head");
         std::fs::create_dir_all(&config.data).unwrap();
-        for file in ["master.key", "pepper.key"] {
+        for file in ["master.key", "pepper.key", "audit.key"] {
             std::fs::copy(self.config.data.join(file), config.data.join(file)).unwrap();
         }
         Running::start(config, self.clock.clone()).await.unwrap()
@@ -345,6 +351,11 @@ impl Browser {
     /// At a gateway's address, such as `http://127.0.0.1:8080`.
     pub fn at(origin: &str) -> Self {
         Self { http: client(), origin: origin.to_owned(), cookies: Default::default() }
+    }
+
+    /// The same browser, once the gateway has another address.
+    pub fn moved_to(&self, origin: &str) -> Self {
+        Self { cookies: self.cookies.clone(), ..Self::at(origin) }
     }
 
     /// Logs in as the owner.

@@ -151,6 +151,15 @@ pub fn flash(word: &str) -> Option<Banner> {
     Some(Banner::new("ok", text))
 }
 
+/// What stands on every page while the audit log contradicts what was signed of it.
+pub fn audit_notice(app: &App) -> Option<String> {
+    let fork = app.audit_log.status().fork?;
+    let reason = fork.reason;
+    Some(format!(
+        "Nothing can be changed: the audit log contradicts what was signed of it ({reason}). See Operations, Restore."
+    ))
+}
+
 /// What stands on every page of a workspace whose upstream is in trouble.
 pub fn upstream_notice(app: &App, workspace: &Workspace, clocks: &Clocks) -> Option<String> {
     if let (Some(at), Some(reason)) = (workspace.suspended_at, &workspace.suspended_reason) {

@@ -387,6 +387,7 @@ impl Visit {
             shortcuts: self.admin.preferences.shortcuts,
             csrf: self.app.keyring.csrf_token(&self.session.id),
             flash: present::flash(self.form.get("done")),
+            audit_notice: present::audit_notice(&self.app),
             upstream_notice: workspace.and_then(|w| present::upstream_notice(&self.app, w, &self.clocks())),
             ..bare_shell(&self.app, &self.call, title)
         }

@@ -3,7 +3,7 @@
 
 use crate::testapp::TestApp;
 use gatehouse::{
-    audit::{entry, tree},
+    audit::{entry, note::PublicKey, tree},
     domain::audit::Entry,
     store::Db,
 };
@@ -40,6 +40,8 @@ pub struct Acknowledged {
 #[derive(Default)]
 pub struct Ledger {
     range: tree::Range,
+    /// The tree's root at each size.
+    roots: Vec<tree::Hash>,
     entries: i64,
     /// The last number and leaf of each workspace's and tenant's sequence.
     chains: HashMap<(String, String), (i64, String)>,
@@ -90,6 +92,26 @@ impl Ledger {
         }
     }
 
+    /// What was signed, in the guard file and of late in the database, is what was read; and nothing says otherwise. Returns
+    /// how many checkpoints there were.
+    pub async fn check_signed(&mut self, app: &TestApp, db: &Db) -> usize {
+        let key = PublicKey::parse(&db.fact("audit_key").await.unwrap().unwrap()).unwrap();
+        let mut notes = vec![std::fs::read_to_string(&app.config.audit_head).unwrap_or_default()];
+        notes.extend(
+            db.checkpoints_below(1, i64::MAX, 20).await.unwrap().into_iter().map(|stored| stored.note),
+        );
+        for note in notes.iter().filter(|note| !note.is_empty()) {
+            match key.checkpoint(note) {
+                Ok(signed) if self.roots.get(signed.size as usize) == Some(&signed.root) => {}
+                other => self.violation("signed", format!("{other:?}, {} entries", self.entries)),
+            }
+        }
+        if let Some(fork) = db.audit_head().await.unwrap().fork {
+            self.violation("fork", fork.reason);
+        }
+        notes.len()
+    }
+
     fn entry(&mut self, stored: &Entry) {
         let leaf = tree::leaf_hash(&stored.bytes);
         let bytes: Value = serde_json::from_slice(&stored.bytes).unwrap();
@@ -97,7 +119,11 @@ impl Ledger {
             self.violation("dense", format!("{} where {} is due", stored.seq, self.entries));
         }
         self.entries = stored.seq + 1;
+        if self.roots.is_empty() {
+            self.roots.push(self.range.root());
+        }
         self.range.push(leaf);
+        self.roots.push(self.range.root());
         for (chain, tenant) in [("inWorkspace", None), ("inTenant", stored.tenant_id.clone())] {
             let Some(workspace) = stored.workspace_id.clone() else { continue };
             if chain == "inTenant" && tenant.is_none() {

@@ -13,7 +13,7 @@ use std::{
 pub fn replica_folder(app: &TestApp) -> PathBuf {
     let folder = app.config.data.with_file_name("data-b");
     std::fs::create_dir_all(&folder).unwrap();
-    for file in ["master.key", "pepper.key"] {
+    for file in ["master.key", "pepper.key", "audit.key"] {
         std::fs::copy(app.config.data.join(file), folder.join(file)).unwrap();
     }
     folder

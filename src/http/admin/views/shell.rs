@@ -43,6 +43,8 @@ pub struct Shell {
     pub flash: Option<Banner>,
     /// "PostPost unreachable since 14:02 UTC. …"
     pub upstream_notice: Option<String>,
+    /// Why nothing can be changed at all.
+    pub audit_notice: Option<String>,
     /// Seconds, from `?refresh=`: a `<noscript>` page reload. `None` in final states.
     pub refresh: Option<u32>,
     pub css_url: String,

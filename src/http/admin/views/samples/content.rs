@@ -41,6 +41,7 @@ impl Sample {
             can_manage: true,
             insecure_http: self.sort == Sort::Hostile,
             flash: None,
+            audit_notice: (self.sort == Sort::Hostile).then(|| self.t("The audit log is forked")),
             upstream_notice: (self.sort == Sort::Hostile).then(|| self.t("PostPost unreachable")),
             refresh: None,
             css_url: "app.css".into(),
