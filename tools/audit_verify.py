@@ -605,9 +605,7 @@ class Verifier:
         for since in self.sinces:
             self.compare(since)
         if self.epoch != 1 and all(since.epoch != self.epoch for since in self.sinces):
-            self.incomplete.append(
-                f"this is epoch {self.epoch} of the log: it was restored from an older copy, and what was lost then is unknown"
-            )
+            self.incomplete.append(f"this is epoch {self.epoch} of the log: it was restored from an older copy, and what was lost is unknown")
 
     def check_same(self, checkpoint, what, origin, size):
         if (origin, size) != (checkpoint.origin, checkpoint.size):
@@ -617,9 +615,7 @@ class Verifier:
         """Check 11, as far as the two checkpoints alone say it."""
         newer, older = self.checkpoint, since.checkpoint
         if since.epoch > self.epoch or (since.epoch == self.epoch and older.size > newer.size):
-            raise tampered(
-                11, f"{since} is newer than the bundle (size {newer.size}, epoch {self.epoch}): entries have been taken away"
-            )
+            raise tampered(11, f"{since} is newer than the bundle (size {newer.size}, epoch {self.epoch}): entries were taken away")
         if since.epoch == self.epoch and older.size == newer.size and older.root != newer.root:
             raise tampered(11, f"{since} has the bundle's size and another root: a fork. Keep both, they are evidence")
 
@@ -645,17 +641,13 @@ class Verifier:
         newer = self.checkpoint
         for since in self.sinces:
             older = since.checkpoint
-            same = is_consistent(older.size, newer.size, older.root, newer.root, [])
-            proof = proofs.get(older.size)
-            if proof is None and same or proof is not None and is_consistent(
-                older.size, newer.size, older.root, newer.root, proof
-            ):
+            # Of nothing, and of the same, there is nothing to prove.
+            proof = proofs.get(older.size, [] if older.size in (0, newer.size) else None)
+            if proof is not None and is_consistent(older.size, newer.size, older.root, newer.root, proof):
                 self.anchored = max(self.anchored, older.size)
             elif since.epoch < self.epoch:
-                self.incomplete.append(
-                    f"{since} is of an earlier epoch and not proven to be a part of this log: entries of it may be lost"
-                )
-            elif proof is None and older.size:
+                self.incomplete.append(f"{since} is of an earlier epoch and not proven to be a part of this log: entries of it may be lost")
+            elif proof is None:
                 self.incomplete.append(f"{since}: no consistency proof here, nothing says that the log still has what it had then")
             else:
                 raise tampered(11, f"{since} is not a part of the log that the bundle is from")

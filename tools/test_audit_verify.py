@@ -437,8 +437,8 @@ class Notes(unittest.TestCase):
             good.replace("text", "te\rxt"), good.replace("text", "te\x00xt"), good.replace("\u2014 ", "- "),
             good.replace("\u2014 ", "\u2014  "), good.replace("\u2014 ", "\u2014"), good.replace(SIGNER.name, "a+b"),
             good.replace(SIGNER.name, "a\u00a0b"), good.replace(SIGNER.name, ""), good.replace("=", ""),
-            good.replace("=", "=="), "text\n\n\u2014 name AAAA\n", "text\n\n" + 17 * line, good + "\u2014 rest\n",
-            f"text\n\n{line[:-1]} \n",
+            good.replace("=", "=="), "text\n\n\u2014 name AAAA\n", f"text\n\n\u2014 name {b64(SIGNER.id)}\n", "text\n\n" + 17 * line, good + "\u2014 rest\n",
+            f"text\n\n{line[:-1]} \n", "x" + line, good[:-1] + "x",
         ]
         for note in [text.encode() for text in bad] + [good.encode().replace(b"text", b"te\xffxt")]:
             with self.assertRaises(verifier.Failure, msg=note) as raised:
@@ -786,6 +786,15 @@ class Exporter(Case):
         bundle.members["proofs/000001.ndjson"] += bundle.members["proofs/000001.ndjson"][:1]
         self.expect_tampered(bundle, check=8)
 
+    def test_entries_of_a_partial_bundle_twice_and_in_another_order(self):
+        for seqs, bad in (([11, 12, 12], 12), ([12, 11, 13], 11)):
+            log = sample().edit(12, at=sample().entries[11]["at"]).relink()
+            bundle = Bundle(log, PARTIAL, only={11, 12, 13})
+            proofs = {proof["seq"]: proof for proof in bundle.members["proofs/000001.ndjson"]}
+            bundle.members["entries/000001.ndjson"] = [log.line(seq) for seq in seqs]
+            bundle.members["proofs/000001.ndjson"] = [proofs[seq] for seq in seqs]
+            self.expect_tampered(bundle, check=7, seq=bad)
+
     def test_an_entry_beyond_the_checkpoint(self):
         bundle = Bundle(self.log, ONE_TENANT, size=12)
         bundle.members["entries/000001.ndjson"].append(self.log.line(16))
@@ -863,6 +872,7 @@ class Forger(Case):
         bundle.members["bundle.json"]["origin"] = origin
         self.expect_tampered(bundle, check=4)
         for epoch in ("1", "0", "02", "x", "", "-2", "2/2", "99999999999999999999"):
+            bundle.members["bundle.json"]["origin"] = f"{SIGNER.name}/{epoch}"
             text = f"{SIGNER.name}/{epoch}\n20\n{b64(root(sample().leaves()))}\n"
             bundle.members["checkpoint.note"] = SIGNER.note(text)
             self.expect_tampered(bundle, check=4)
@@ -1002,7 +1012,8 @@ class Restores(Case):
         self.expect_tampered(Bundle(log, epoch=3), check=10, seq=6)
 
     def test_going_back_to_the_epoch_before(self):
-        self.expect_tampered(Bundle(self.before), [self.log.checkpoint(epoch=2)], check=11)
+        for scope in (WHOLE, ONE_TENANT):
+            self.expect_tampered(Bundle(self.before, scope), [self.log.checkpoint(epoch=2)], check=11)
 
 
 # --- Malformed --------------------------------------------------------------------------------------------------------
@@ -1051,7 +1062,7 @@ class MalformedJson(Case):
         good = log.line(3)
         for bad in (
             b"", b"{}", good + b" ", b" " + good, good + good, good[:-1], good[:-1] + b',"x":1}', good.replace(b'{"entry":', b'{"entry": '),
-            good.replace(b',"leaf"', b' ,"leaf"'), good.replace(b',"leaf"', b',"entry":{},"leaf"'), good.replace(b',"details"', b', "details"'),
+            good.replace(b'"entry"', b'"entri"'), good.replace(b',"leaf"', b' ,"leaf"'), good.replace(b',"leaf"', b',"entry":{},"leaf"'), good.replace(b',"details"', b', "details"'),
             good.replace(b'"body"', b'"text"'), good.replace(b'"part":"names"', b'"part":"nicknames"'), b"\xef\xbb\xbf" + good,
             good.replace(b'"salt":"', b'"salt":"0'), good.replace(b'"id":"k1"', b'"id":"\xff"'), good[:-1].split(b',"details"')[0] + b"}",
             good.replace(b'"body":"', b'"body":"\\ud800'), good.split(b',"leaf":"')[0] + b',"leaf":"ABCD","details":[]}', good.replace(b"\n", b"") + b"\r",
@@ -1064,6 +1075,11 @@ class MalformedJson(Case):
         self.expect_malformed(bundle, check=5)
 
     def test_a_line_without_end(self):
+        log = sample(4)
+        detail = log.details[3][0]
+        detail["body"] = "x" * (17 << 20)
+        log.edit(3, commitments=dict(log.entries[3]["commitments"], **{detail["part"]: commitment(detail)}))
+        self.expect_malformed(Bundle(log), check=5)
         bundle = Bundle(sample(1))
         bundle.members["entries/000001.ndjson"] = [b'{"entry":{"v":' + b" " * (17 << 20)]
         self.expect_malformed(bundle, check=5)
@@ -1118,6 +1134,13 @@ class MalformedNotes(Case):
             self.expect_malformed(bundle, check=2)
             self.expect_malformed(Bundle(log), [SIGNER.note(text)], check=2)
 
+    def test_a_note_that_is_too_large(self):
+        log = sample()
+        others = "".join(f"\u2014 else.example {b64(bytes(200_000))}\n" for _ in range(6))
+        note = log.checkpoint() + others.encode()
+        self.assertEqual(len(verifier.parse_note(note, "note").signatures), 7)
+        self.expect_malformed(Bundle(log), [note], check=2)
+
     def test_heads(self):
         log = sample()
         good = Bundle(log, ONE_TENANT).members["head.note"].decode().split("\n\n")[0] + "\n"
@@ -1131,7 +1154,7 @@ class MalformedNotes(Case):
             self.expect_malformed(bundle, check=2)
 
     def test_the_bundles_own_key(self):
-        for bad in (b"", SIGNER.vkey.encode(), b"x\n", f"{SIGNER.vkey}\n\n".encode(), b"\xff\n"):
+        for bad in (b"", SIGNER.vkey.encode(), SIGNER.vkey.encode() + b"x", b"x\n", f"{SIGNER.vkey}\n\n".encode(), b"\xff\n"):
             bundle = Bundle(sample())
             bundle.members["key.vkey"] = bad
             self.expect_malformed(bundle, check=2)
@@ -1194,8 +1217,22 @@ class MalformedArchives(Case):
             self.expect_malformed(bad, check=1)
 
     def test_headers(self):
-        for place, byte in ((0, b"B"), (0, b"/"), (124, b"9"), (124, b"\x80"), (148, b"7"), (257, b"U"), (345, b"x"), (108, b"1"), (30, b"x")):
-            self.expect_malformed(self.good[:place] + byte + self.good[place + 1 :], check=1)
+        def with_byte(place, byte, sealed=True):
+            header = bytearray(self.good[:512])
+            header[place : place + len(byte)] = byte
+            if sealed:
+                header[148:156] = b" " * 8
+                header[148:156] = b"%06o\0 " % sum(header)
+            return bytes(header) + self.good[512:]
+
+        # What says nothing about the content may be anything, but the checksum is over all of it.
+        self.expect_proven(with_byte(108, b"1"))
+        self.expect_malformed(with_byte(108, b"1", sealed=False), check=1)
+        for place, byte in ((0, b"B"), (0, b"/"), (0, b"\xff"), (20, b"x"), (124, b"9"), (124, b"\x80"), (124, b" "), (257, b"U"), (257, b"ustar  \0"),
+                            (263, b"01"), (345, b"x"), (156, b"\0"), (156, b"7"), (156, b"x"), (156, b"L")):
+            self.expect_malformed(with_byte(place, byte), check=1)
+        for checksum in (b"0000000\0", b"7777777\0", b"\0" * 8, b"99999999", b"-1\0     "):
+            self.expect_malformed(with_byte(148, checksum, sealed=False), check=1)
 
     def test_padding(self):
         first = len(self.files[0][1])
