@@ -2,6 +2,7 @@
 
 mod audit;
 mod bulk;
+mod erase;
 
 pub use bulk::End;
 
@@ -43,6 +44,8 @@ enum Command {
     Bulk(bulk::BulkArgs),
     /// The audit log
     Audit(audit::AuditArgs),
+    /// Erase personal data
+    Erase(erase::EraseArgs),
     /// People who can log in
     Admin {
         #[command(subcommand)]
@@ -138,6 +141,7 @@ pub fn run(cli: Cli) -> Result<End, Error> {
             let config = Config::load(args.settings, args.config)?;
             say(&format!("{config:#?}"))
         }
+        Command::Erase(args) => erase::run(args),
         Command::Admin { command: AdminCommand::Invite(args) } => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), invite(config))

@@ -5,6 +5,7 @@ pub mod admins;
 pub mod audit;
 pub mod audit_actions;
 pub mod created_posts;
+pub mod erasures;
 pub mod ids;
 pub mod jobs;
 pub mod keys;

@@ -114,6 +114,12 @@ impl Db {
         Ok(row.map(Into::into))
     }
 
+    /// Everybody, the oldest account first.
+    pub async fn admins(&self) -> Result<Vec<Admin>> {
+        let rows: Vec<AdminRow> = self.read(COLUMNS).push("1 = 1 ORDER BY created_at, id").all().await?;
+        Ok(rows.into_iter().map(|row| <(Admin, String)>::from(row).0).collect())
+    }
+
     /// The roles of an admin, by workspace.
     pub async fn roles(&self, admin_id: &str) -> Result<Vec<(String, Role)>> {
         let rows: Vec<(String, String)> = self

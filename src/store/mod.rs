@@ -7,6 +7,7 @@ pub mod audit_batches;
 mod audit_reads;
 pub mod checkpoints;
 pub mod created_posts;
+pub mod erasures;
 pub mod facts;
 pub mod follow_ups;
 pub mod idempotency;
@@ -97,6 +98,8 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .pragma("trusted_schema", "OFF")
+            // What is erased must not stand in the file until its page is used again.
+            .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", "4000");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)

@@ -18,6 +18,7 @@ mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
 mod disk;
+mod erasure;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod fault_matrix;

@@ -9,6 +9,7 @@ mod checkpoints;
 mod coverage;
 mod created_posts;
 mod disk;
+mod erasures;
 mod facts;
 mod follow_ups;
 mod idempotency;

@@ -278,6 +278,28 @@ pub async fn attempt(app: &Arc<App>, from: IpAddr, email: &str, password: &str) 
     Ok(Attempt::Wrong)
 }
 
+/// Takes the password of the form as proof that it is still the same person; `Err` is what to say if it is none.
+pub async fn prove(visit: &Visit) -> Result<Result<(), String>, Error> {
+    let app = &visit.app;
+    let password = visit.form.get("password");
+    if password.is_empty() {
+        return Ok(Err("Enter your password".into()));
+    }
+    match attempt(app, visit.call.ip, &visit.admin.email, password).await? {
+        Attempt::Right(_) => {
+            app.db.prove_session(&visit.actor, &visit.session.id, app.clock.now()).await?;
+            Ok(Ok(()))
+        }
+        Attempt::TooMany(seconds) => Ok(Err(format!("Too many attempts. Try again in {seconds} seconds"))),
+        Attempt::Wrong => {
+            let entry = Draft::new(&visit.actor, Action::AdminProve, Outcome::Denied)
+                .target("session", &visit.session.id);
+            app.audit.record(vec![entry], Vec::new()).await?;
+            Ok(Err("This is not your password".into()))
+        }
+    }
+}
+
 async fn start_session(app: &App, call: &Call, admin: &Admin, next: &str) -> Result<Answer, Error> {
     let token = envelope::random_token();
     let now = app.clock.now();

@@ -4,6 +4,7 @@
 mod audit;
 mod bulk;
 mod dashboard;
+mod erasures;
 mod errors;
 mod follow_ups;
 mod form;
@@ -45,9 +46,9 @@ pub use workspaces::{NewWorkspace, add_workspace};
 use super::{Route, route};
 use crate::domain::admins::Right::{Audit, Export, Manage, Operate, Read};
 use crate::domain::audit::Action::{
-    AdminCreate, AdminEndSession, AdminLogin, AdminLogout, AdminSetPassword, AuditExport, AuditLink,
-    JobCancel, JobCreate, JobPause, JobResume, KeyCancelRotation, KeyCreate, KeyRevoke, KeyRotate, KeyUpdate,
-    PlanCreate, PlanUpdate, TenantCreate, TenantDetach, TenantFreeze, TenantLink, TenantUnfreeze,
+    AdminCreate, AdminEndSession, AdminLogin, AdminLogout, AdminSetPassword, AuditErase, AuditExport,
+    AuditLink, JobCancel, JobCreate, JobPause, JobResume, KeyCancelRotation, KeyCreate, KeyRevoke, KeyRotate,
+    KeyUpdate, PlanCreate, PlanUpdate, TenantCreate, TenantDetach, TenantFreeze, TenantLink, TenantUnfreeze,
     WorkspaceCreate, WorkspaceFreeze, WorkspaceImport, WorkspaceReplaceKey, WorkspaceSetDeletePolicy,
     WorkspaceUnfreeze,
 };
@@ -73,6 +74,9 @@ pub fn routes() -> Vec<Route> {
         page("/audit", InstanceOwner, audit::list_all),
         page("/audit/{seq}", InstanceOwner, audit::show_any),
         form("/audit/export", InstanceOwner, audit::export_all).writes([AuditExport]),
+        page("/people", InstanceOwner, erasures::people),
+        page("/people/{id}/erase", InstanceOwner, erasures::person_form),
+        form("/people/{id}/erase", InstanceOwner, erasures::erase_person).writes([AuditErase]),
         page("/workspaces", SignedIn, workspaces::list),
         page("/workspaces/new", InstanceOwner, workspaces::new),
         form("/workspaces", InstanceOwner, workspaces::create).writes([WorkspaceCreate]),
@@ -91,6 +95,8 @@ pub fn routes() -> Vec<Route> {
         form("/w/{ws}/tenants/{id}/link", w(Operate), tenants::link).writes([TenantLink]),
         page("/w/{ws}/tenants/{id}/detach", w(Operate), tenants::detach_form),
         form("/w/{ws}/tenants/{id}/detach", w(Operate), tenants::detach).writes([TenantDetach]),
+        page("/w/{ws}/tenants/{id}/erase", w(Manage), erasures::tenant_form),
+        form("/w/{ws}/tenants/{id}/erase", w(Manage), erasures::erase_tenant).writes([AuditErase]),
         page("/w/{ws}/keys", w(Read), keys::list),
         page("/w/{ws}/keys/new", w(Operate), keys::new),
         form("/w/{ws}/keys", w(Operate), keys::create).writes([KeyCreate]),

@@ -4,6 +4,7 @@ mod audit;
 mod jobs;
 mod key;
 mod plans;
+mod tenants;
 
 use super::{Route, route};
 use crate::domain::audit::{
@@ -31,6 +32,9 @@ pub fn routes() -> Vec<Route> {
         .writes([Action::AuditExport]),
         route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create)
             .writes([Action::PlanCreate]),
+        route("POST", "/manage/v1/tenants/{id}/erase", "workspace:manage", tenants::erase)
+            .writes([Action::AuditErase]),
+        route("GET", "/manage/v1/erasures/{id}", "workspace:manage", tenants::show_erasure),
         route("GET", "/manage/v1/bulk/plans/{id}", "posts:read", plans::show),
         route("GET", "/manage/v1/bulk/plans/{id}/items", "posts:read", plans::items),
         route("POST", "/manage/v1/bulk/plans/{id}/apply", "the action's scope", plans::apply)

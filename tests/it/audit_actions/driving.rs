@@ -437,6 +437,36 @@ async fn the_tenant_door(drive: &mut Drive<'_>, tenant: &str) {
 async fn leave(drive: &mut Drive<'_>, tenant: &str) {
     let detach = format!("/w/{}/tenants/{tenant}/detach", drive.app.ws);
     drive.form("/w/{ws}/tenants/{id}/detach", &detach, &detach, &[("confirm", "ann@test.example")]).await;
+    let erase = format!("/w/{}/tenants/{tenant}/erase", drive.app.ws);
+    let fields = [("reason", "request 1"), ("confirm", "erase ann@test.example")];
+    drive.form("/w/{ws}/tenants/{id}/erase", &erase, &erase, &fields).await;
+    let scopes = [Scope::WorkspaceManage];
+    let key = drive.app.key(&drive.app.ws, KeyKind::Workspace, None, &scopes).await;
+    drive
+        .app
+        .app()
+        .db
+        .import_tenants(&drive.app.owner, &drive.app.ws, &[], drive.app.clock.now())
+        .await
+        .unwrap();
+    let all = drive.app.app().db.tenants(&drive.app.ws, &Default::default(), None, 10).await.unwrap();
+    let found = all.into_iter().find(|other| other.id != tenant).unwrap().id;
+    let path = format!("/manage/v1/tenants/{found}/erase");
+    let body = json!({ "reason": "request 2", "confirm": found });
+    drive.call("POST /manage/v1/tenants/{id}/erase", &path, &key, Some(body)).await;
+    let (id, email) = (gatehouse::domain::ids::new_id(), "leaves@test.example");
+    let person = "INSERT INTO admins (id, email, name, password_hash, instance_owner, created_at)
+        SELECT $1, $2, 'Leaves', password_hash, instance_owner, created_at FROM admins LIMIT 1";
+    execute(&drive.app.app().db, person, &[&id, email]).await.unwrap();
+    let erase = format!("/people/{id}/erase");
+    let fields = [("reason", "request 3"), ("confirm", "erase leaves@test.example")];
+    drive.form("/people/{id}/erase", &erase, &erase, &fields).await;
+    drive
+        .app
+        .until("all is erased", || async {
+            drive.app.app().db.unfinished_erasures().await.unwrap().is_empty()
+        })
+        .await;
     drive.form("/logout", "/settings", "/logout", &[]).await;
 }
 
