@@ -1,4 +1,5 @@
--- Erasures of personal data, each gone on with until it is done. No workspace: of a person. state is erasing, scrubbing, done.
+-- Erasures of personal data, each gone on with until it is done. No workspace: of a person. state is erasing, rewriting,
+-- emptying, done.
 CREATE TABLE erasures (
   id TEXT PRIMARY KEY, subject TEXT NOT NULL, workspace_id TEXT REFERENCES workspaces(id), subject_id TEXT NOT NULL,
   state TEXT NOT NULL, asked_at BIGINT NOT NULL, erased_at BIGINT, ended_at BIGINT

@@ -1,4 +1,5 @@
--- Erasures of personal data, each gone on with until it is done. No workspace: of a person. state is erasing, scrubbing, done.
+-- Erasures of personal data, each gone on with until it is done. No workspace: of a person. state is erasing, rewriting,
+-- emptying, done.
 CREATE TABLE erasures (
   id TEXT PRIMARY KEY, subject TEXT NOT NULL, workspace_id TEXT REFERENCES workspaces(id), subject_id TEXT NOT NULL,
   state TEXT NOT NULL, asked_at INTEGER NOT NULL, erased_at INTEGER, ended_at INTEGER
@@ -11,5 +12,3 @@ CREATE TABLE erased_details (
   PRIMARY KEY (seq, part)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX erased_details_of_erasure ON erased_details (erasure_id);
--- From a file that is new nothing has been deleted that was not overwritten.
-INSERT INTO facts (name, value) SELECT 'secure_delete', 'on' WHERE (SELECT size FROM audit_head WHERE id = 1) = 0;

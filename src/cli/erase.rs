@@ -112,19 +112,21 @@ async fn erase(db: &Db, subject: &Subject, reason: &str) -> Result<(), Error> {
         Asked::LastOwner => return refused("this is the only owner of this instance"),
         Asked::Busy => return refused("calls or bulk jobs have no end yet; wait for them and try again"),
     };
+    let mut failure = None;
     for _ in 0..TRIES {
         let Some(erasure) = db.erasure(&id).await? else { break };
-        if erasures::finish(db, &clock, &erasure).await? {
+        let done = erasures::finish(db, &clock, &erasure).await;
+        failure = done.as_ref().err().map(ToString::to_string);
+        if done.is_ok_and(|done| done) {
             let details = db.erasure(&id).await?.map_or(0, |erasure| erasure.details);
             return say(&format!(
                 "Erased, with {details} details of the audit log. Exports and backups that have left this gateway still have \
                  what was erased: docs/erasure.md"
             ));
         }
+        // The gateway may be at it as well.
         tokio::time::sleep(PAUSE).await;
     }
-    Err(Error::Usage(
-        "erased, but for older pages of the write-ahead log that somebody is reading; the gateway removes them when it can"
-            .into(),
-    ))
+    let why = failure.unwrap_or_else(|| "somebody reads an older state of the database".into());
+    Err(Error::Usage(format!("not done yet ({why}); the gateway goes on with it")))
 }

@@ -23,8 +23,10 @@ words! {
     ErasureState {
         /// On record; the rows are going.
         Erasing = "erasing",
-        /// Nothing that can be asked for has the data; the database's files may.
-        Scrubbing = "scrubbing",
+        /// Nothing that can be asked for has the data; the database's files may, and are written anew.
+        Rewriting = "rewriting",
+        /// Only older pages in a write-ahead log have it.
+        Emptying = "emptying",
         Done = "done",
     }
 }

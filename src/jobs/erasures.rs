@@ -4,19 +4,36 @@
 use crate::{
     app::App,
     clock::Clock,
-    domain::erasures::{Erasure, ErasureState},
+    domain::erasures::{
+        Erasure,
+        ErasureState::{Done, Erasing, Rewriting},
+    },
     store::{self, Db},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// After a failure.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// One round: everything that is not done. Two processes may meet here, and do no harm.
 pub async fn round(app: Arc<App>) -> store::Result<()> {
     for erasure in app.db.unfinished_erasures().await? {
-        // What is in memory must not be written down after what it names is gone.
-        let _ = app.audit.note_denials(true).await;
-        app.access.flush_uses().await?;
-        let done = finish(&app.db, &app.clock, &erasure).await?;
-        app.access.reload().await.map_err(|error| store::Error::Corrupt(error.to_string()))?;
+        if erasure.state == Erasing {
+            // What is in memory must not be written down after what it names is gone.
+            let _ = app.audit.note_denials(true).await;
+            app.access.flush_uses().await?;
+        }
+        let done = match finish(&app.db, &app.clock, &erasure).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(erasure = erasure.id, %error, "an erasure is not done yet; it is gone on with in a minute");
+                wait(&app).await;
+                return Ok(());
+            }
+        };
+        if let Err(error) = app.access.reload().await {
+            tracing::warn!(%error, "the picture of keys and tenants could not be rebuilt after an erasure");
+        }
         if !done {
             tracing::warn!(
                 erasure = erasure.id,
@@ -27,16 +44,29 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
     Ok(())
 }
 
+/// Writing the files anew takes much disk and time: not again at once, if there was no room.
+async fn wait(app: &App) {
+    let mut stopping = app.stopping.clone();
+    tokio::select! {
+        () = tokio::time::sleep(RETRY) => {}
+        _ = stopping.changed() => {}
+    }
+}
+
 /// Takes an erasure as far as it goes now. `false` if older pages are still being read: it is to be tried again.
 pub async fn finish(db: &Db, clock: &Clock, erasure: &Erasure) -> store::Result<bool> {
-    if erasure.state == ErasureState::Done {
+    if erasure.state == Done {
         return Ok(true);
     }
-    if erasure.state == ErasureState::Erasing {
+    if erasure.state == Erasing {
         db.erase_details(erasure).await?;
         db.erase_rows(erasure, clock.now()).await?;
     }
-    if !db.scrub().await? {
+    if matches!(erasure.state, Erasing | Rewriting) {
+        db.rewrite_files().await?;
+        db.note_rewritten(&erasure.id).await?;
+    }
+    if !db.empty_wal().await? {
         return Ok(false);
     }
     db.end_erasure(erasure, clock.now()).await?;

@@ -20,7 +20,6 @@ const WINDOW: i64 = 20_000;
 const AT_ONCE: usize = 500;
 /// What a person's entries lose: what was done stays.
 const OF_ACTOR: [&str; 2] = ["names", "context"];
-const ALL: [&str; 4] = ["names", "context", "change", "reason"];
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -234,7 +233,7 @@ impl Db {
             Subject::Person { id } => tx.erase_person(id, embedded).await?,
         }
         tx.touch_access().await?;
-        tx.sql("UPDATE erasures SET state = 'scrubbing', erased_at = $2 WHERE id = $1 AND state = 'erasing'")
+        tx.sql("UPDATE erasures SET state = 'rewriting', erased_at = $2 WHERE id = $1 AND state = 'erasing'")
             .bind(&erasure.id)
             .bind(now)
             .run()
@@ -242,11 +241,20 @@ impl Db {
         tx.commit().await
     }
 
+    /// The files have been written anew.
+    pub async fn note_rewritten(&self, id: &str) -> Result<()> {
+        self.write("UPDATE erasures SET state = 'emptying' WHERE id = $1 AND state = 'rewriting'")
+            .bind(id)
+            .run()
+            .await
+            .map(drop)
+    }
+
     /// The end of an erasure, with its entry. `false` if somebody else has written it down.
     pub async fn end_erasure(&self, erasure: &Erasure, now: Millis) -> Result<bool> {
         let mut tx = self.begin().await?;
         let ended = tx
-            .sql("UPDATE erasures SET state = 'done', ended_at = $2 WHERE id = $1 AND state = 'scrubbing'")
+            .sql("UPDATE erasures SET state = 'done', ended_at = $2 WHERE id = $1 AND state = 'emptying'")
             .bind(&erasure.id)
             .bind(now)
             .run()

@@ -98,8 +98,6 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .pragma("trusted_schema", "OFF")
-            // What is erased must not stand in the file until its page is used again.
-            .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", "4000");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)

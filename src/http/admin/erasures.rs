@@ -85,6 +85,16 @@ pub async fn people(visit: Visit) -> Result<Answer, Error> {
     Ok(present::page(&PeoplePage { shell: visit.shell("People"), rows }))
 }
 
+/// A page with an empty form.
+fn fields() -> ErasePage {
+    ErasePage {
+        reason: Field::new("reason"),
+        confirm: Field::new("confirm"),
+        password: Field::new("password"),
+        ..ErasePage::default()
+    }
+}
+
 async fn of_tenant(visit: &Visit) -> Result<About, Error> {
     let (ws, id) = (&visit.workspace()?.id, visit.object_id("id")?);
     let tenant: Tenant = visit.app.db.tenant(ws, id).await?.ok_or(Error::NotFound)?;
@@ -112,7 +122,7 @@ async fn of_tenant(visit: &Visit) -> Result<About, Error> {
         .into(),
         held: (tenant.state() != TenantState::Detached).then(|| ATTACHED.to_owned()),
         typed: format!("erase {name}"),
-        ..ErasePage::default()
+        ..fields()
     };
     Ok(About { subject: Subject::Tenant { workspace: ws.clone(), id: id.to_owned() }, page })
 }
@@ -143,7 +153,7 @@ async fn of_person(visit: &Visit) -> Result<About, Error> {
         held: (admin.id == visit.admin.id)
             .then(|| "Nobody erases themselves: another owner has to do it.".to_owned()),
         typed: format!("erase {}", admin.email),
-        ..ErasePage::default()
+        ..fields()
     };
     Ok(About { subject: Subject::Person { id: admin.id }, page })
 }
@@ -153,8 +163,6 @@ async fn erase(visit: &Visit, mut about: About) -> Result<Answer, Error> {
     let typed = visit.form.get("reason");
     let reason = check_reason(typed);
     about.page.reason = Field::filled("reason", typed);
-    about.page.confirm = Field::new("confirm");
-    about.page.password = Field::new("password");
     if let Err(invalid) = &reason {
         about.page.reason.error = Some(invalid.reason.clone());
     }
@@ -197,22 +205,16 @@ async fn render(visit: &Visit, about: About) -> Result<Answer, Error> {
     let now = visit.app.clock.now();
     page.last = visit.app.db.erasure_of(&subject).await?.map(|erasure| last(visit, &erasure));
     page.password_required = !Proof::holds(visit.session.authenticated_at, now);
-    for (field, name) in
-        [(&mut page.reason, "reason"), (&mut page.confirm, "confirm"), (&mut page.password, "password")]
-    {
-        if field.name.is_empty() {
-            *field = Field::new(name);
-        }
-    }
     Ok(present::page_with_status(if failed { 422 } else { 200 }, &page))
 }
 
 fn last(visit: &Visit, erasure: &Erasure) -> LastErasure {
     let (state, rest) = match erasure.state {
         ErasureState::Erasing => ("Being erased", "Reload the page to see how far it is."),
-        ErasureState::Scrubbing => (
-            "Erased, but for the database's files",
-            "Older pages are removed from them as soon as nobody reads an older state any more.",
+        ErasureState::Rewriting => ("Erased, but for the database's files", "They are being written anew."),
+        ErasureState::Emptying => (
+            "Erased, but for older pages of the write-ahead log",
+            "It is emptied as soon as nobody reads an older state any more.",
         ),
         ErasureState::Done => ("Erased", ""),
     };

@@ -114,11 +114,11 @@ async fn an_older_reader_is_waited_for(engine: Engine) {
     let Asked::Begun(id) = begun.unwrap() else { panic!("not begun") };
     if let Some(tx) = reading {
         app.until("the rows are gone", || async {
-            db.erasure(&id).await.unwrap().unwrap().state != ErasureState::Erasing
+            db.erasure(&id).await.unwrap().unwrap().state == ErasureState::Emptying
         })
         .await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(db.erasure(&id).await.unwrap().unwrap().state, ErasureState::Scrubbing);
+        assert_eq!(db.erasure(&id).await.unwrap().unwrap().state, ErasureState::Emptying);
         drop(tx);
     }
     until_done(&app, &id).await;
