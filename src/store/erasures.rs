@@ -338,7 +338,9 @@ impl Patterns {
 fn about(actor: &Actor, id: &str, subject: &Subject, outcome: Outcome) -> Draft {
     let mut draft = Draft::new(actor, Action::AuditErase, outcome);
     draft = match subject {
-        Subject::Tenant { workspace, id } => draft.workspace(workspace).tenant(Some(id)).target("tenant", id),
+        Subject::Tenant { workspace, id } => {
+            draft.workspace(workspace).tenant(Some(id.as_str())).target("tenant", id)
+        }
         Subject::Person { id } => draft.target("admin", id),
     };
     draft.op_id = Some(id.to_owned());
