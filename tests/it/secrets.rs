@@ -11,7 +11,7 @@ use crate::{
     },
     testapp::{Answer, Browser, TestApp, client, hidden},
 };
-use gatehouse::{envelope::token_hash, http, store::Db};
+use gatehouse::{envelope::token_hash, http};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{fs, io::BufRead, process::Stdio};
