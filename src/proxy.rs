@@ -36,7 +36,7 @@ use crate::{
     },
 };
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// On whose behalf a call is made.
 #[derive(Clone)]
@@ -61,18 +61,34 @@ pub struct Caller {
     pub seat: Option<Seat>,
 }
 
-/// A place among the items whose calls are under way. It is left when the last call is answered: while the outcome is written
+/// A place among the calls of a job that are under way. It is left between an item's calls: while something is written
 /// down, another item can make its calls.
 #[derive(Clone)]
-pub struct Seat(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub struct Seat {
+    places: Arc<Semaphore>,
+    taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
 
 impl Seat {
-    pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Mutex::new(Some(permit))))
+    /// Waits for a place.
+    pub async fn take(places: Arc<Semaphore>) -> Self {
+        let seat = Self { places, taken: Arc::default() };
+        seat.take_again().await;
+        seat
+    }
+
+    fn put(&self, permit: Option<OwnedSemaphorePermit>) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
     fn leave(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.put(None);
+    }
+
+    async fn take_again(&self) {
+        // Nobody closes these places; if somebody did, there would be no bound, and no harm.
+        let permit = self.places.clone().acquire_owned().await.ok();
+        self.put(permit);
     }
 }
 

@@ -104,6 +104,9 @@ impl Road {
         }
         opening.extend(self.backup(caller, &change)?);
         opening.push(Effect::Open(Box::new(operation)));
+        if let Some(seat) = &caller.seat {
+            seat.leave();
+        }
         match self.audit.record(vec![intent], opening).await {
             Ok(()) => {}
             // Another worker has the item; or another call is changing the post, and was a moment earlier.
@@ -118,16 +121,19 @@ impl Road {
             Err(other) => return Err(Refusal::Audit(other)),
         }
 
+        if let Some(seat) = &caller.seat {
+            seat.take_again().await;
+        }
         // A process that stood still since its intent must not act on it: the reconciler may have closed it by now.
         let sent = if self.clock.now() - begun > INTENT_FRESH {
             Err(upstream::Error::NotSent)
         } else {
             self.upstream.send(&caller.account.endpoint, &change.call, caller.patience).await
         };
-
         if let Some(seat) = &caller.seat {
             seat.leave();
         }
+
         let now = self.clock.now();
         let mut effects = Vec::new();
         let mut granted_at = None;

@@ -41,7 +41,11 @@ impl Road {
         }
         // Both turns now: nothing may lie between the look-up and the delete that it decides about.
         self.turns(caller, 2).await;
-        let reply = self.read(caller, Read::GetPost(post_id.to_owned())).await?;
+        let reply = self.read(caller, Read::GetPost(post_id.to_owned())).await;
+        if let Some(seat) = &caller.seat {
+            seat.leave();
+        }
+        let reply = reply?;
         if reply.status == 404 {
             return self.note_gone(caller, post_id, reply).await;
         }

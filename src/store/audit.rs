@@ -1,6 +1,6 @@
 //! The audit log's rows: appending within a transaction, and reading back by filter.
 
-use super::{Db, Error, Result, Tx, like_anywhere, sql::even_chunks};
+use super::{Db, Error, Result, Tx, like_anywhere};
 use crate::{
     audit::{
         entry::{self, Link, Place},
@@ -147,78 +147,86 @@ impl Tx {
         wanted.sort_unstable();
         wanted.dedup();
         let mut chains = Chains::new();
-        for chunk in even_chunks(&wanted) {
-            let found: Vec<(String, String, i64, Vec<u8>)> = self
-                .sql("SELECT workspace_id, tenant_id, seq, leaf FROM audit_chains WHERE (workspace_id, tenant_id) IN (")
-                .rows(chunk, |sql, (workspace, tenant)| sql.arg(*workspace).and_arg(*tenant))
-                .push(")")
-                .all()
-                .await?;
-            for (workspace, tenant, seq, leaf) in found {
-                let leaf =
-                    leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
-                if let Some(key) = chunk.iter().find(|key| **key == (workspace.as_str(), tenant.as_str())) {
-                    chains.insert(*key, (seq, leaf));
-                }
+        if wanted.is_empty() {
+            return Ok(chains);
+        }
+        let found: Vec<(String, String, i64, Vec<u8>)> = self
+            .sql("SELECT c.workspace_id, c.tenant_id, c.seq, c.leaf FROM ")
+            .table(&wanted, |&(workspace, tenant)| [workspace.into(), tenant.into()])
+            .push(" JOIN audit_chains c ON c.workspace_id = v.column1 AND c.tenant_id = v.column2")
+            .all()
+            .await?;
+        for (workspace, tenant, seq, leaf) in found {
+            let leaf =
+                leaf.try_into().map_err(|_| Error::Corrupt("a chain's leaf is not 32 bytes".into()))?;
+            if let Ok(at) = wanted.binary_search(&(workspace.as_str(), tenant.as_str())) {
+                chains.insert(wanted[at], (seq, leaf));
             }
         }
         Ok(chains)
     }
 
     async fn insert_entries(&mut self, at: Millis, rows: &[Row<'_>]) -> Result<()> {
-        for chunk in even_chunks(rows) {
-            self.sql(
-                "INSERT INTO audit_entries (seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id,
-                   workspace_seq, tenant_id, tenant_seq, op_id, job_id, target_id) VALUES ",
-            )
-            .rows(chunk, |sql, row| {
-                let Row { draft, .. } = row;
-                sql.arg(row.seq)
-                    .and_arg(&row.bytes)
-                    .and_arg(row.leaf.to_vec())
-                    .and_arg(at)
-                    .and_arg(draft.actor.kind().as_str())
-                    .and_arg(&draft.actor.id)
-                    .and_arg(draft.action.as_str())
-                    .and_arg(draft.outcome.as_str())
-                    .and_arg(&draft.workspace)
-                    .and_arg(row.workspace_seq)
-                    .and_arg(row.tenant)
-                    .and_arg(row.tenant_seq)
-                    .and_arg(&draft.op_id)
-                    .and_arg(&draft.job_id)
-                    .and_arg(draft.targets.first().map(|t| t.id.as_str()))
-            })
-            .run()
-            .await?;
+        if rows.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql(
+            "INSERT INTO audit_entries (seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id,
+               workspace_seq, tenant_id, tenant_seq, op_id, job_id, target_id) SELECT * FROM ",
+        )
+        .table(rows, |row| {
+            let Row { draft, .. } = row;
+            [
+                row.seq.into(),
+                (&row.bytes).into(),
+                row.leaf.to_vec().into(),
+                at.into(),
+                draft.actor.kind().as_str().into(),
+                (&draft.actor.id).into(),
+                draft.action.as_str().into(),
+                draft.outcome.as_str().into(),
+                (&draft.workspace).into(),
+                row.workspace_seq.into(),
+                row.tenant.into(),
+                row.tenant_seq.into(),
+                (&draft.op_id).into(),
+                (&draft.job_id).into(),
+                draft.targets.first().map(|t| t.id.as_str()).into(),
+            ]
+        })
+        .run()
+        .await
+        .map(drop)
     }
 
     async fn insert_details(&mut self, details: &[(i64, Detail)]) -> Result<()> {
-        for chunk in even_chunks(details) {
-            self.sql("INSERT INTO audit_details (seq, part, salt, body) VALUES ")
-                .rows(chunk, |sql, (seq, detail)| {
-                    sql.arg(*seq).and_arg(&detail.part).and_arg(&detail.salt).and_arg(&detail.body)
-                })
-                .run()
-                .await?;
+        if details.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql("INSERT INTO audit_details (seq, part, salt, body) SELECT * FROM ")
+            .table(details, |(seq, detail)| {
+                [(*seq).into(), (&detail.part).into(), (&detail.salt).into(), (&detail.body).into()]
+            })
+            .run()
+            .await
+            .map(drop)
     }
 
     async fn put_chains(&mut self, chains: &Chains<'_>) -> Result<()> {
-        let chains: Vec<_> = chains.iter().collect();
-        for chunk in even_chunks(&chains) {
-            self.sql("INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) VALUES ")
-                .rows(chunk, |sql, ((workspace, tenant), (seq, leaf))| {
-                    sql.arg(*workspace).and_arg(*tenant).and_arg(*seq).and_arg(leaf.to_vec())
-                })
-                .push(" ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf")
-                .run()
-                .await?;
+        if chains.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let chains: Vec<_> = chains.iter().collect();
+        self.sql("INSERT INTO audit_chains (workspace_id, tenant_id, seq, leaf) SELECT * FROM ")
+            .table(&chains, |((workspace, tenant), (seq, leaf))| {
+                [(*workspace).into(), (*tenant).into(), (*seq).into(), leaf.to_vec().into()]
+            })
+            .push(
+                " WHERE true ON CONFLICT (workspace_id, tenant_id) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf",
+            )
+            .run()
+            .await
+            .map(drop)
     }
 }
 

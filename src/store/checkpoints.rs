@@ -1,7 +1,7 @@
 //! The tree over the audit log as it is stored: tiles, signed checkpoints, and that the log is forked. Nothing here is on
 //! the way of an append.
 
-use super::{Db, Error, Result, Tx, audit::Fork, sql::even_chunks};
+use super::{Db, Error, Result, Tx, audit::Fork};
 use crate::{
     audit::{
         tiles::{Builder, Tile, WIDTH, hashes_on},
@@ -95,20 +95,21 @@ impl Db {
     /// Stored tiles of a level by their numbers, in no order. One that is not stored is left out.
     pub async fn audit_tiles(&self, level: u32, indices: &[u64]) -> Result<Vec<Tile>> {
         let mut tiles = Vec::with_capacity(indices.len());
-        for chunk in even_chunks(indices) {
-            let rows: Vec<(i64, Vec<u8>)> = self
-                .read("SELECT idx, hashes FROM audit_tiles WHERE level = $1 AND idx IN ")
-                .bind(i64::from(level))
-                .list(chunk.iter().map(|index| *index as i64))
-                .all()
-                .await?;
-            for (index, bytes) in rows {
-                let (hashes, rest) = bytes.as_chunks::<32>();
-                if !rest.is_empty() {
-                    return Err(Error::Corrupt(format!("tile {level}/{index} is cut")));
-                }
-                tiles.push(Tile { level, index: index as u64, hashes: hashes.to_vec() });
+        if indices.is_empty() {
+            return Ok(tiles);
+        }
+        let rows: Vec<(i64, Vec<u8>)> = self
+            .read("SELECT t.idx, t.hashes FROM ")
+            .table(indices, |index| [i64::from(level).into(), (*index as i64).into()])
+            .push(" JOIN audit_tiles t ON t.level = v.column1 AND t.idx = v.column2")
+            .all()
+            .await?;
+        for (index, bytes) in rows {
+            let (hashes, rest) = bytes.as_chunks::<32>();
+            if !rest.is_empty() {
+                return Err(Error::Corrupt(format!("tile {level}/{index} is cut")));
             }
+            tiles.push(Tile { level, index: index as u64, hashes: hashes.to_vec() });
         }
         Ok(tiles)
     }
@@ -277,20 +278,21 @@ impl Db {
 
 impl Tx {
     async fn put_tiles(&mut self, tiles: &[Tile]) -> Result<()> {
-        for chunk in even_chunks(tiles) {
-            self.sql("INSERT INTO audit_tiles (level, idx, hashes) VALUES ")
-                .rows(chunk, |sql, tile| {
-                    sql.arg(i64::from(tile.level)).and_arg(tile.index as i64).and_arg(tile.hashes.concat())
-                })
-                // Another process may have stored a longer part of it a moment ago.
-                .push(
-                    " ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes
-                     WHERE LENGTH(excluded.hashes) >= LENGTH(audit_tiles.hashes)",
-                )
-                .run()
-                .await?;
+        if tiles.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql("INSERT INTO audit_tiles (level, idx, hashes) SELECT * FROM ")
+            .table(tiles, |tile| {
+                [i64::from(tile.level).into(), (tile.index as i64).into(), tile.hashes.concat().into()]
+            })
+            // Another process may have stored a longer part of it a moment ago.
+            .push(
+                " WHERE true ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes
+                 WHERE LENGTH(excluded.hashes) >= LENGTH(audit_tiles.hashes)",
+            )
+            .run()
+            .await
+            .map(drop)
     }
 
     async fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<()> {

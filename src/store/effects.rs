@@ -7,7 +7,7 @@ use super::{
     idempotency::Claim,
     leases::Fence,
     operations::{Effect, ItemResult},
-    sql::even_chunks,
+    sql::Cell,
 };
 use crate::{
     clock::Millis,
@@ -19,6 +19,7 @@ use crate::{
         tenants::ManagedUser,
     },
 };
+use std::collections::BTreeMap;
 
 /// Workspace, tenant and post.
 type Place<'a> = (&'a str, &'a str, &'a str);
@@ -171,62 +172,82 @@ impl Tx {
         &mut self,
         changed: &[(Place<'_>, Option<PostStatus>, Option<Millis>, Millis)],
     ) -> Result<()> {
-        // One by one: two changes of one post are made in their order.
-        for ((workspace_id, tenant_id, post_id), status, scheduled_at, at) in changed {
-            self.sql(
-                "UPDATE posts SET status = COALESCE($4, status), scheduled_at = COALESCE($5, scheduled_at), seen_at = $6
-                 WHERE workspace_id = $1 AND tenant_id = $2 AND id = $3",
-            )
-            .bind(*workspace_id)
-            .bind(*tenant_id)
-            .bind(*post_id)
-            .bind(status.map(PostStatus::as_str))
-            .bind(*scheduled_at)
-            .bind(*at)
-            .run()
-            .await?;
+        // A statement changes a row once: of two changes of one post, the later one counts where it says something.
+        let mut latest: BTreeMap<Place<'_>, (Option<PostStatus>, Option<Millis>, Millis)> = BTreeMap::new();
+        for (place, status, scheduled_at, at) in changed {
+            let known = latest.entry(*place).or_insert((None, None, *at));
+            *known = (status.or(known.0), scheduled_at.or(known.1), *at);
         }
-        Ok(())
+        let latest: Vec<_> = latest.into_iter().collect();
+        if latest.is_empty() {
+            return Ok(());
+        }
+        self.sql(
+            "UPDATE posts SET status = COALESCE(v.column4, status), scheduled_at = COALESCE(v.column5, scheduled_at),
+               seen_at = v.column6 FROM ",
+        )
+        .table(&latest, |((workspace, tenant, post), (status, scheduled_at, at))| {
+            let status = status.map(PostStatus::as_str);
+            [
+                (*workspace).into(),
+                (*tenant).into(),
+                (*post).into(),
+                status.into(),
+                (*scheduled_at).into(),
+                (*at).into(),
+            ]
+        })
+        .push(" WHERE workspace_id = v.column1 AND tenant_id = v.column2 AND id = v.column3")
+        .run()
+        .await
+        .map(drop)
     }
 
     pub(super) async fn forget_posts(&mut self, gone: &[Place<'_>]) -> Result<()> {
-        for chunk in even_chunks(gone) {
-            self.sql("DELETE FROM posts WHERE (workspace_id, tenant_id, id) IN (VALUES ")
-                .rows(chunk, |sql, (workspace, tenant, post)| {
-                    sql.arg(*workspace).and_arg(*tenant).and_arg(*post)
-                })
-                .push(")")
-                .run()
-                .await?;
+        if gone.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql("DELETE FROM posts WHERE (workspace_id, tenant_id, id) IN (SELECT * FROM ")
+            .table(gone, place)
+            .push(")")
+            .run()
+            .await
+            .map(drop)
     }
 
     async fn note_pauses(&mut self, paused: &[(Place<'_>, &str, Option<Millis>, Millis)]) -> Result<()> {
-        for chunk in even_chunks(paused) {
-            self.sql("INSERT INTO pauses (workspace_id, tenant_id, post_id, op_id, scheduled_at, paused_at) VALUES ")
-                .rows(chunk, |sql, ((workspace, tenant, post), op_id, scheduled_at, at)| {
-                    let sql = sql.arg(*workspace).and_arg(*tenant).and_arg(*post);
-                    sql.and_arg(*op_id).and_arg(*scheduled_at).and_arg(*at)
-                })
-                .push(" ON CONFLICT (workspace_id, tenant_id, post_id) DO NOTHING")
-                .run()
-                .await?;
+        if paused.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql(
+            "INSERT INTO pauses (workspace_id, tenant_id, post_id, op_id, scheduled_at, paused_at) SELECT * FROM ",
+        )
+        .table(paused, |((workspace, tenant, post), op_id, scheduled_at, at)| {
+            [
+                (*workspace).into(),
+                (*tenant).into(),
+                (*post).into(),
+                (*op_id).into(),
+                (*scheduled_at).into(),
+                (*at).into(),
+            ]
+        })
+        .push(" WHERE true ON CONFLICT (workspace_id, tenant_id, post_id) DO NOTHING")
+        .run()
+        .await
+        .map(drop)
     }
 
     pub(super) async fn end_pauses(&mut self, unpaused: &[Place<'_>]) -> Result<()> {
-        for chunk in even_chunks(unpaused) {
-            self.sql("DELETE FROM pauses WHERE (workspace_id, tenant_id, post_id) IN (VALUES ")
-                .rows(chunk, |sql, (workspace, tenant, post)| {
-                    sql.arg(*workspace).and_arg(*tenant).and_arg(*post)
-                })
-                .push(")")
-                .run()
-                .await?;
+        if unpaused.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql("DELETE FROM pauses WHERE (workspace_id, tenant_id, post_id) IN (SELECT * FROM ")
+            .table(unpaused, place)
+            .push(")")
+            .run()
+            .await
+            .map(drop)
     }
 
     async fn put_link(
@@ -246,110 +267,121 @@ impl Tx {
 
     async fn open_operations(&mut self, opened: &[&Operation]) -> Result<()> {
         let items: Vec<_> = opened.iter().filter_map(|o| o.item.as_ref().map(|item| (item, &o.id))).collect();
-        for chunk in even_chunks(&items) {
+        if !items.is_empty() {
             let taken = self
-                .sql("UPDATE job_items SET state = 'running', op_id = v.column3, attempts = attempts + 1 FROM (VALUES ")
-                .rows(chunk, |sql, ((job_id, n), op_id)| sql.arg(job_id).and_arg(*n).and_arg(*op_id))
-                .push(") v WHERE job_id = v.column1 AND n = v.column2 AND (state || '') = 'pending'")
+                .sql("UPDATE job_items SET state = 'running', op_id = v.column3, attempts = attempts + 1 FROM ")
+                .table(&items, |((job_id, n), op_id)| [job_id.into(), (*n).into(), (*op_id).into()])
+                .push(" WHERE job_id = v.column1 AND n = v.column2 AND (state || '') = 'pending'")
                 .run()
                 .await?;
-            if taken != chunk.len() as u64 {
+            if taken != items.len() as u64 {
                 return Err(Error::Taken);
             }
         }
-        for chunk in even_chunks(opened) {
-            self.sql(
-                "INSERT INTO operations (id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id,
-                   item_n, node, started_at, check_at, checks) VALUES ",
-            )
-            .rows(chunk, |sql, o| {
-                sql.arg(&o.id)
-                    .and_arg(&o.workspace_id)
-                    .and_arg(&o.tenant_id)
-                    .and_arg(o.verb.as_str())
-                    .and_arg(&o.target)
-                    .and_arg(Json(&o.actor))
-                    .and_arg(Json(&o.asked))
-                    .and_arg(o.snapshot.as_ref().map(Json))
-                    .and_arg(o.state.as_str())
-                    .and_arg(o.item.as_ref().map(|i| i.0.as_str()))
-                    .and_arg(o.item.as_ref().map(|i| i.1))
-                    .and_arg(&o.node)
-                    .and_arg(o.started_at)
-                    .and_arg(o.started_at)
-                    .push(", 0")
-            })
-            .run()
-            .await?;
+        if opened.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql(
+            "INSERT INTO operations (id, workspace_id, tenant_id, action, target, actor, asked, snapshot, state, job_id,
+               item_n, node, started_at, check_at, checks) SELECT * FROM ",
+        )
+        .table(opened, |o| {
+            [
+                (&o.id).into(),
+                (&o.workspace_id).into(),
+                (&o.tenant_id).into(),
+                o.verb.as_str().into(),
+                (&o.target).into(),
+                Json(&o.actor).into(),
+                Json(&o.asked).into(),
+                o.snapshot.as_ref().map(Json).into(),
+                o.state.as_str().into(),
+                o.item.as_ref().map(|i| i.0.as_str()).into(),
+                o.item.as_ref().map(|i| i.1).into(),
+                (&o.node).into(),
+                o.started_at.into(),
+                o.started_at.into(),
+                0.into(),
+            ]
+        })
+        .run()
+        .await
+        .map(drop)
     }
 
     /// A second try has a newer copy.
     async fn keep_backups(&mut self, backups: &[(&str, i64, &[u8], Millis)]) -> Result<()> {
-        for chunk in even_chunks(backups) {
-            self.sql("INSERT INTO post_backups (job_id, n, sealed, at) VALUES ")
-                .rows(chunk, |sql, (job_id, n, sealed, at)| {
-                    sql.arg(*job_id).and_arg(*n).and_arg(*sealed).and_arg(*at)
-                })
-                .push(" ON CONFLICT (job_id, n) DO UPDATE SET sealed = excluded.sealed, at = excluded.at")
-                .run()
-                .await?;
+        if backups.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql("INSERT INTO post_backups (job_id, n, sealed, at) SELECT * FROM ")
+            .table(backups, |(job_id, n, sealed, at)| {
+                [(*job_id).into(), (*n).into(), (*sealed).into(), (*at).into()]
+            })
+            .push(" WHERE true ON CONFLICT (job_id, n) DO UPDATE SET sealed = excluded.sealed, at = excluded.at")
+            .run()
+            .await
+            .map(drop)
     }
 
     async fn close_operations(&mut self, closed: &[Closed<'_>]) -> Result<()> {
-        for chunk in even_chunks(closed) {
-            let changed = self
-                .sql(
-                    "UPDATE operations SET state = v.column2, ended_at = v.column3, check_at = v.column4,
-                       upstream_status = COALESCE(v.column5, upstream_status), granted_at = COALESCE(v.column6, granted_at),
-                       doubted_at = COALESCE(doubted_at, v.column7) FROM (VALUES ",
-                )
-                .rows(chunk, |sql, c| {
-                    let ended = (c.state != OpState::InDoubt).then_some(c.at);
-                    sql.arg(c.op_id)
-                        .and_arg(c.state.as_str())
-                        .and_arg(ended)
-                        .and_arg(c.check_at)
-                        .and_arg(c.status.map(i64::from))
-                        .and_arg(c.granted_at)
-                        .and_arg(c.doubted.then_some(c.at))
-                })
-                .push(") v WHERE id = v.column1 AND (state || '') IN ('open', 'in_doubt')")
-                .run()
-                .await?;
-            // Somebody else closed it: theirs stands, and this entry must not be written a second time.
-            if changed != chunk.len() as u64 {
-                return Err(Error::Taken);
-            }
+        if closed.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let changed = self
+            .sql(
+                "UPDATE operations SET state = v.column2, ended_at = v.column3, check_at = v.column4,
+                   upstream_status = COALESCE(v.column5, upstream_status), granted_at = COALESCE(v.column6, granted_at),
+                   doubted_at = COALESCE(doubted_at, v.column7) FROM ",
+            )
+            .table(closed, |c| {
+                let ended = (c.state != OpState::InDoubt).then_some(c.at);
+                [
+                    c.op_id.into(),
+                    c.state.as_str().into(),
+                    ended.into(),
+                    c.check_at.into(),
+                    c.status.map(i64::from).into(),
+                    c.granted_at.into(),
+                    c.doubted.then_some(c.at).into(),
+                ]
+            })
+            .push(" WHERE id = v.column1 AND (state || '') IN ('open', 'in_doubt')")
+            .run()
+            .await?;
+        // Somebody else closed one: theirs stands, and this entry must not be written a second time.
+        if changed == closed.len() as u64 { Ok(()) } else { Err(Error::Taken) }
     }
 
     async fn end_items(&mut self, items: &[(&str, i64, &ItemResult, Millis)]) -> Result<()> {
-        for chunk in even_chunks(items) {
-            self.sql(
-                "UPDATE job_items SET state = v.column3, code = v.column4, message = v.column5, granted_at = v.column6,
-                   ended_at = v.column7, attempts = attempts + CASE WHEN state = 'pending' THEN 1 ELSE 0 END FROM (VALUES ",
-            )
-            .rows(chunk, |sql, (job_id, n, result, at)| {
-                let goes_on = [ItemState::Pending, ItemState::Running, ItemState::Unknown];
-                sql.arg(*job_id)
-                    .and_arg(*n)
-                    .and_arg(result.state.as_str())
-                    .and_arg(&result.code)
-                    .and_arg(&result.message)
-                    .and_arg(result.granted_at)
-                    .and_arg((!goes_on.contains(&result.state)).then_some(*at))
-            })
-            .push(
-                ") v WHERE job_id = v.column1 AND n = v.column2 AND (state || '') IN ('pending', 'running', 'unknown')",
-            )
-            .run()
-            .await?;
+        if items.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql(
+            "UPDATE job_items SET state = v.column3, code = v.column4, message = v.column5, granted_at = v.column6,
+               ended_at = v.column7, attempts = attempts + CASE WHEN state = 'pending' THEN 1 ELSE 0 END FROM ",
+        )
+        .table(items, |(job_id, n, result, at)| {
+            let goes_on = [ItemState::Pending, ItemState::Running, ItemState::Unknown];
+            [
+                (*job_id).into(),
+                (*n).into(),
+                result.state.as_str().into(),
+                (&result.code).into(),
+                (&result.message).into(),
+                result.granted_at.into(),
+                (!goes_on.contains(&result.state)).then_some(*at).into(),
+            ]
+        })
+        .push(
+            " WHERE job_id = v.column1 AND n = v.column2 AND (state || '') IN ('pending', 'running', 'unknown')",
+        )
+        .run()
+        .await
+        .map(drop)
     }
+}
+
+fn place(&(workspace, tenant, post): &Place<'_>) -> [Cell; 3] {
+    [workspace.into(), tenant.into(), post.into()]
 }

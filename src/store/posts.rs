@@ -4,7 +4,6 @@ use super::{
     Db, Error, Json, Result, Tx,
     leases::Fence,
     post_filter::{FEW, OF_POSTS, Way, narrow, places},
-    sql::even_chunks,
 };
 use crate::{
     clock::Millis,
@@ -223,24 +222,21 @@ impl Db {
         ids: &[(String, String)],
     ) -> Result<Vec<MirroredPost>> {
         let ids: Vec<_> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let mut found = Vec::with_capacity(ids.len());
-        for chunk in even_chunks(&ids) {
-            // The workspace in each row: by it alone, PostgreSQL would look at all of its posts.
-            let rows: Vec<PostRow> = self
-                .read(SELECT)
-                .push(" FROM (VALUES ")
-                .rows(chunk, |sql, (tenant, id)| sql.arg(workspace_id).and_arg(tenant).and_arg(id))
-                .push(
-                    ") k JOIN posts p ON p.workspace_id = k.column1 AND p.tenant_id = k.column2 AND p.id = k.column3
-                     LEFT JOIN pauses u ON u.workspace_id = p.workspace_id AND u.tenant_id = p.tenant_id AND u.post_id = p.id",
-                )
-                .all()
-                .await?;
-            for row in rows {
-                found.push(row.try_into()?);
-            }
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        // The workspace in each row: by it alone, PostgreSQL would look at all of its posts.
+        let rows: Vec<PostRow> = self
+            .read(SELECT)
+            .push(" FROM ")
+            .table(&ids, |(tenant, id)| [workspace_id.into(), tenant.into(), id.into()])
+            .push(
+                " JOIN posts p ON p.workspace_id = v.column1 AND p.tenant_id = v.column2 AND p.id = v.column3
+                 LEFT JOIN pauses u ON u.workspace_id = p.workspace_id AND u.tenant_id = p.tenant_id AND u.post_id = p.id",
+            )
+            .all()
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Which tenants of a workspace have these posts: (post, tenant). For people who name posts by their ids alone; what is
@@ -407,38 +403,41 @@ impl Tx {
             }
         }
         let posts: Vec<&Post> = latest.into_values().collect();
-        for chunk in even_chunks(&posts) {
-            self.sql(
-                "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
-                   platforms, platform_names, media, seen_at) VALUES ",
-            )
-            .rows(chunk, |sql, post| {
-                let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
-                sql.arg(workspace_id)
-                    .and_arg(&post.tenant_id)
-                    .and_arg(&post.id)
-                    .and_arg(&post.content)
-                    .and_arg(post.status.as_str())
-                    .and_arg(post.scheduled_at)
-                    .and_arg(post.created_at)
-                    .and_arg(post.updated_at)
-                    .and_arg(Json(&post.platforms))
-                    .and_arg(format!(",{},", names.join(",")))
-                    .and_arg(Json(&post.media))
-                    .and_arg(now)
-            })
-            .push(
-                " ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content,
-                   status = excluded.status, scheduled_at = excluded.scheduled_at, created_at = excluded.created_at,
-                   updated_at = excluded.updated_at, platforms = excluded.platforms,
-                   platform_names = excluded.platform_names, media = excluded.media, seen_at = excluded.seen_at
-                 WHERE excluded.updated_at > posts.updated_at OR posts.seen_at <= ",
-            )
-            .arg(started)
-            .run()
-            .await?;
+        if posts.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.sql(
+            "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
+               platforms, platform_names, media, seen_at) SELECT * FROM ",
+        )
+        .table(&posts, |post| {
+            let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
+            [
+                workspace_id.into(),
+                (&post.tenant_id).into(),
+                (&post.id).into(),
+                (&post.content).into(),
+                post.status.as_str().into(),
+                post.scheduled_at.into(),
+                post.created_at.into(),
+                post.updated_at.into(),
+                Json(&post.platforms).into(),
+                format!(",{},", names.join(",")).into(),
+                Json(&post.media).into(),
+                now.into(),
+            ]
+        })
+        .push(
+            " WHERE true ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content,
+               status = excluded.status, scheduled_at = excluded.scheduled_at, created_at = excluded.created_at,
+               updated_at = excluded.updated_at, platforms = excluded.platforms,
+               platform_names = excluded.platform_names, media = excluded.media, seen_at = excluded.seen_at
+             WHERE excluded.updated_at > posts.updated_at OR posts.seen_at <= ",
+        )
+        .arg(started)
+        .run()
+        .await
+        .map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Json, Result};
 use crate::failpoints::Failpoints;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Encode, FromRow, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection,
@@ -200,18 +200,73 @@ impl<'c> Sql<'c> {
         sql.push(if any { ")" } else { "NULL)" })
     }
 
-    /// `, $n`: a further value of a row.
-    pub fn and_arg<'q>(self, value: impl Arg<'q>) -> Self {
-        self.push(", ").arg(value)
+    /// `(SELECT … ) v`: rows as a table with the columns `column1`, `column2` and so on. One text, and few arguments,
+    /// whatever the number of rows: both drivers keep it prepared, and PostgreSQL plans it once. With no rows at all there
+    /// are no columns either; callers ask first.
+    pub fn table<T, const N: usize>(self, of: &[T], row: impl Fn(&T) -> [Cell; N]) -> Self {
+        let rows: Vec<[Cell; N]> = of.iter().map(row).collect();
+        match &self.on {
+            On::SqlitePool(..) | On::SqliteTx(..) => self.json_table(&rows),
+            On::PgPool(..) | On::PgTx(..) => self.unnested(rows),
+        }
     }
 
-    /// `($1, $2), ($3, $4), …`: a row for each, with the values that `row` appends.
-    pub fn rows<T>(self, of: &[T], row: impl Fn(Self, &T) -> Self) -> Self {
-        let mut sql = self;
-        for (n, one) in of.iter().enumerate() {
-            sql = row(sql.push(if n == 0 { "(" } else { ", (" }), one).push(")");
+    /// SQLite has no arrays, but JSON.
+    fn json_table<const N: usize>(mut self, rows: &[[Cell; N]]) -> Self {
+        for column in 0..N {
+            let is_bytes = matches!(rows.first(), Some(row) if matches!(row[column], Cell::Bytes(_)));
+            let (open, close) = if is_bytes { ("unhex(", ")") } else { ("", "") };
+            let start = if column == 0 { "(SELECT " } else { ", " };
+            let _ =
+                write!(self.text.to_mut(), "{start}{open}value ->> {column}{close} AS column{}", column + 1);
         }
-        sql
+        let rows: Vec<&[Cell]> = rows.iter().map(<[Cell; N]>::as_slice).collect();
+        let json = serde_json::to_string(&rows).expect("text, numbers and JSON always encode");
+        self.push(" FROM json_each(").arg(json).push(")) v")
+    }
+
+    fn unnested<const N: usize>(self, rows: Vec<[Cell; N]>) -> Self {
+        let mut columns: [Vec<Cell>; N] = std::array::from_fn(|_| Vec::with_capacity(rows.len()));
+        for row in rows {
+            for (column, cell) in columns.iter_mut().zip(row) {
+                column.push(cell);
+            }
+        }
+        let mut sql = self.push("(SELECT * FROM UNNEST(");
+        for (n, column) in columns.into_iter().enumerate() {
+            sql = sql.push(if n == 0 { "" } else { ", " }).array(column);
+        }
+        for n in 1..=N {
+            let start = if n == 1 { ") AS u(" } else { ", " };
+            let _ = write!(sql.text.to_mut(), "{start}column{n}");
+        }
+        sql.push(")) v")
+    }
+
+    /// A column as PostgreSQL's array; its first cell says of what.
+    fn array(mut self, cells: Vec<Cell>) -> Self {
+        macro_rules! values {
+            ($kind:ident) => {
+                cells
+                    .into_iter()
+                    .map(|cell| match cell {
+                        Cell::$kind(value) => value,
+                        _ => None,
+                    })
+                    .collect::<Vec<_>>()
+            };
+        }
+        let (On::PgPool(_, arguments) | On::PgTx(_, arguments)) = &mut self.on else { return self };
+        let (added, kind) = match cells.first() {
+            None | Some(Cell::Text(_)) => (arguments.add(values!(Text)), "TEXT"),
+            Some(Cell::Int(_)) => (arguments.add(values!(Int)), "BIGINT"),
+            Some(Cell::Bytes(_)) => (arguments.add(values!(Bytes)), "BYTEA"),
+            Some(Cell::Json(_)) => (arguments.add(values!(Json)), "JSONB"),
+        };
+        added.expect("text, numbers, bytes and JSON of our own types always encode");
+        let n = arguments.len();
+        let _ = write!(self.text.to_mut(), "${n}::{kind}[]");
+        self
     }
 
     /// The number of rows changed.
@@ -240,12 +295,56 @@ impl<'c> Sql<'c> {
     }
 }
 
-/// Pieces of 64, 32, 16 and so on: statements of a few lengths only, which the drivers keep prepared.
-pub(super) fn even_chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = if rows.is_empty() { return None } else { 1 << rows.len().ilog2().min(6) };
-        let (chunk, rest) = rows.split_at(size);
-        rows = rest;
-        Some(chunk)
-    })
+/// A value of a [`Sql::table`]. All of a column are of one kind, which NULL has too.
+pub(crate) enum Cell {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Bytes(Option<Vec<u8>>),
+    Json(Option<Json<Value>>),
+}
+
+/// As SQLite reads it out of JSON: bytes in hexadecimal, JSON as the text that its columns hold.
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Int(n) => n.serialize(to),
+            Self::Text(text) => text.serialize(to),
+            Self::Bytes(bytes) => bytes.as_ref().map(hex::encode).serialize(to),
+            Self::Json(json) => json.as_ref().map(|json| json.0.to_string()).serialize(to),
+        }
+    }
+}
+
+macro_rules! cells {
+    ($($type:ty => $kind:ident, |$value:ident| $how:expr;)+) => {$(
+        impl From<$type> for Cell {
+            fn from($value: $type) -> Self {
+                Self::$kind($how)
+            }
+        }
+    )+};
+}
+cells! {
+    i64 => Int, |n| Some(n);
+    Option<i64> => Int, |n| n;
+    &str => Text, |text| Some(text.plain());
+    &String => Text, |text| Some(text.plain());
+    String => Text, |text| Some(text.plain());
+    Option<&str> => Text, |text| text.plain();
+    &Option<String> => Text, |text| text.plain();
+    &[u8] => Bytes, |bytes| Some(bytes.to_vec());
+    &Vec<u8> => Bytes, |bytes| Some(bytes.clone());
+    Vec<u8> => Bytes, |bytes| Some(bytes);
+}
+
+impl<T: Serialize> From<Json<&T>> for Cell {
+    fn from(json: Json<&T>) -> Self {
+        Self::Json(Some(json.plain()))
+    }
+}
+
+impl<T: Serialize> From<Option<Json<&T>>> for Cell {
+    fn from(json: Option<Json<&T>>) -> Self {
+        Self::Json(json.plain())
+    }
 }

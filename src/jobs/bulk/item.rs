@@ -71,7 +71,7 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
         Some(_) => {}
     }
     // Before the checks: they are to be no older than they must be when the calls are made.
-    let Some(Ok(permit)) = unless_halted(run, run.seats.clone().acquire_owned()).await else {
+    let Some(seat) = unless_halted(run, Seat::take(run.seats.clone())).await else {
         return Ok(ItemEnd::Wait);
     };
     // What is deleted does not change any more.
@@ -80,7 +80,7 @@ pub(super) async fn run_item(run: &Run, item: &JobItem, again: bool) -> store::R
     {
         return Ok(end);
     }
-    let caller = caller_of(run, item, Seat::new(permit));
+    let caller = caller_of(run, item, seat);
     if !may_call(run).await {
         return Ok(ItemEnd::Wait);
     }
