@@ -1,11 +1,8 @@
 //! Erasing personal data: the record of each erasure, and what it takes from the audit log. Every step can be taken again
 //! without harm, so that one cut short by a crash is simply gone through anew. What it takes from the other tables is in
-//! `places`, what is left in the database's files in `scrub`.
+//! `erased_places`, what is left in the database's files in `rewriting`.
 
-mod places;
-mod scrub;
-
-use super::{Db, Error, Result, Tx, like_anywhere};
+use super::{Db, Error, Result, Tx, erased_places::in_address, like_anywhere};
 use crate::{
     clock::Millis,
     domain::{
@@ -329,8 +326,7 @@ struct Patterns {
 impl Patterns {
     fn of(name: &str) -> Self {
         let quoted = serde_json::Value::from(name).to_string();
-        let encoded: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
-        let anywhere = [like_anywhere(&quoted[1..quoted.len() - 1]), like_anywhere(&encoded)];
+        let anywhere = [&quoted[1..quoted.len() - 1], &in_address(name)].map(like_anywhere);
         Self { whole: like_anywhere(&quoted), anywhere }
     }
 }

@@ -29,8 +29,10 @@ pub mod tenants;
 pub mod workspaces;
 
 mod effects;
+mod erased_places;
 mod error;
 mod post_filter;
+mod rewriting;
 mod sql;
 
 pub use error::Error;

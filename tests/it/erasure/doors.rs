@@ -9,7 +9,7 @@ use crate::{
     testapp::{Answer, Browser, PASSWORD, TestApp},
 };
 use gatehouse::{
-    clock::HOUR,
+    clock::{HOUR, MINUTE},
     domain::{
         erasures::Subject,
         keys::{KeyKind, Scope},
@@ -48,7 +48,7 @@ async fn a_page_asks_for_reason_name_and_password(engine: Engine) {
     let of_tenant = browser.get(&format!("/w/{}/tenants/{}", app.ws, tenant.id)).await;
     assert!(of_tenant.text.contains(&format!("href=\"{page}\"")), "{}", of_tenant.text);
     let typed = format!("erase {CANARY}@test.example");
-    app.clock.advance(HOUR / 2);
+    app.clock.advance(20 * MINUTE);
     for (fields, said) in [
         (vec![("reason", ""), ("confirm", typed.as_str()), ("password", PASSWORD)], "Enter a reason"),
         (vec![("reason", "request 1"), ("confirm", "erase"), ("password", PASSWORD)], "Type it as it stands"),

@@ -1,11 +1,10 @@
 //! Where personal data of a tenant or person stands besides the audit log, table by table, and what keeps it from being
 //! erased now. A new column with personal data belongs in here; `tests/it/erasure.rs` looks for what is left.
 
-use super::Asked;
+use super::{Result, Tx, erasures::Asked, like_anywhere};
 use crate::{
     clock::Millis,
     domain::erasures::{ERASED_PERSON, ERASED_TENANT},
-    store::{Result, Tx, like_anywhere},
 };
 
 /// An actor without name and circumstances, on either engine. The id and a key's prefix stay, as in the log.
@@ -122,13 +121,21 @@ impl Tx {
             self.sql("DELETE FROM plans WHERE id = $1 AND job_id IS NULL").bind(&plan).run().await?;
         }
         // A create that was refused or never settled names nobody but by what was asked.
-        let username: Option<(String,)> = self
-            .sql("SELECT username FROM tenants WHERE workspace_id = $1 AND id = $2 AND username <> ''")
+        let names: Option<(String, String)> = self
+            .sql("SELECT username, display_name FROM tenants WHERE workspace_id = $1 AND id = $2 AND username <> ''")
             .bind(workspace_id)
             .bind(id)
             .opt()
             .await?;
-        if let Some((username,)) = username {
+        if let Some((username, display_name)) = names {
+            self.sql("DELETE FROM reveals WHERE workspace_id = $1 AND label = $2")
+                .bind(workspace_id)
+                .bind(&display_name)
+                .run()
+                .await?;
+            for name in [&username, &display_name] {
+                self.forget_places(&in_address(name)).await?;
+            }
             let quoted = serde_json::Value::from(username).to_string();
             self.sql("UPDATE operations SET asked = '{}', snapshot = NULL WHERE action = 'tenant.create' AND workspace_id = ")
                 .arg(workspace_id)
@@ -149,12 +156,14 @@ impl Tx {
             .push(")")
             .run()
             .await?;
+        self.forget_places(id).await?;
         for text in [
             "DELETE FROM saved_views WHERE workspace_id = $1 AND filter LIKE $2",
             "DELETE FROM selections WHERE workspace_id = $1 AND (filter LIKE $2 OR CAST(left_out AS TEXT) LIKE $2)",
             // What waits to be shown names the tenant, and its page.
             "DELETE FROM reveals WHERE workspace_id = $1 AND (back LIKE $2 OR EXISTS (SELECT 1 FROM keys k
-               WHERE k.workspace_id = $1 AND k.tenant_id = $3 AND reveals.back LIKE '%' || k.id || '%'))",
+               WHERE k.workspace_id = $1 AND k.tenant_id = $3
+                 AND (reveals.back LIKE '%' || k.id || '%' OR reveals.label = k.name)))",
         ] {
             let sql = self.sql(text).bind(workspace_id).bind(like_anywhere(id));
             let sql = if text.contains("$3") { sql.bind(id) } else { sql };
@@ -180,10 +189,23 @@ impl Tx {
         .map(drop)
     }
 
+    /// Forgets where forms have led whose address says this: a form that is sent again is then one that was cut short.
+    async fn forget_places(&mut self, text: &str) -> Result<()> {
+        self.sql("DELETE FROM form_tokens WHERE location LIKE ")
+            .arg(like_anywhere(text))
+            .push(r" ESCAPE '\'")
+            .run()
+            .await
+            .map(drop)
+    }
+
     pub(super) async fn erase_person(&mut self, id: &str, embedded: bool) -> Result<()> {
         let names: Option<(String, String)> =
             self.sql("SELECT email, name FROM admins WHERE id = $1").bind(id).opt().await?;
         let Some((email, name)) = names else { return Ok(()) };
+        for name in [&email, &name] {
+            self.forget_places(&in_address(name)).await?;
+        }
         self.lock_out(id, 0).await?;
         for statement in [
             "DELETE FROM roles WHERE admin_id = $1",
@@ -223,4 +245,9 @@ impl Tx {
         .await
         .map(drop)
     }
+}
+
+/// A name as it stands in the query of an address.
+pub(super) fn in_address(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }

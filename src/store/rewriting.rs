@@ -4,7 +4,7 @@
 //! reach the latter. So the file is written anew from what is live, and then the write-ahead log is emptied. PostgreSQL keeps dead
 //! rows until VACUUM; what its own write-ahead log and backups hold is the operator's to let go (docs/erasure.md).
 
-use crate::store::{Db, Result};
+use super::{Db, Result};
 use std::time::Duration;
 
 /// How often it is tried while somebody reads an older state, and the time between.
