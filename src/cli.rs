@@ -2,6 +2,7 @@
 
 mod audit;
 mod bulk;
+mod erase;
 
 use crate::{
     app::{self, Running},
@@ -41,6 +42,8 @@ enum Command {
     Bulk(bulk::BulkArgs),
     /// The audit log
     Audit(audit::AuditArgs),
+    /// Erase personal data
+    Erase(erase::EraseArgs),
     /// People who can log in
     Admin {
         #[command(subcommand)]
@@ -136,6 +139,7 @@ pub fn run(cli: Cli) -> Result<u8, Error> {
             let config = Config::load(args.settings, args.config)?;
             say(&format!("{config:#?}"))
         }
+        Command::Erase(args) => erase::run(args),
         Command::Admin { command: AdminCommand::Invite(args) } => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), invite(config))
