@@ -829,6 +829,8 @@ class Verifier:
             yield f"what happened while the program stood still, {stop}"
         if scope != "log":
             yield "silences, and the entries of others: the bundle is not of the whole log"
+        if self.head:
+            yield "that no holder of the signing key signed a head that leaves out the last entries: only the whole log shows that"
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
     python3 -m unittest discover tools
 
 The logs and bundles are made here, from docs/audit-format.md, by definitions instead of algorithms: slow, and nothing of
-what is being tested. GATEHOUSE_AUDIT_LOGS is the number of random honest logs (default 150).
+what is being tested. GATEHOUSE_AUDIT_LOGS is the number of random honest logs (default 150). With GATEHOUSE_VERIFIER, the path of `gatehouse`, each
+bundle is given to the first verifier too, and both have to say the same.
 """
 
 import base64
@@ -28,6 +29,7 @@ import audit_verify as verifier
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 VERIFIER = verifier.__file__
+FIRST = os.environ.get("GATEHOUSE_VERIFIER")
 TENANT, OTHER = ("w1", "t1"), ("w1", "t2")
 
 
@@ -278,7 +280,20 @@ class Case(unittest.TestCase):
     def verify(self, bundle, since=(), key=SIGNER.vkey):
         data = bundle.pack() if isinstance(bundle, Bundle) else bundle
         notes = [self.write(f"since-{n}", note) for n, note in enumerate(since)]
-        return verifier.verify(self.write("bundle", data), key, notes)
+        path = self.write("bundle", data)
+        verdict = verifier.verify(path, key, notes)
+        if FIRST:
+            self.compare(verdict, path, key, notes)
+        return verdict
+
+    def compare(self, verdict, path, key, notes):
+        """The first verifier says the same: how it ended, by which check, and which entry is the first bad one."""
+        arguments = [path, "--json"] + (["--key", key] if key else []) + [a for note in notes for a in ("--since", note)]
+        done = subprocess.run([FIRST, "audit", "verify", *arguments], capture_output=True, timeout=60)
+        first = json.loads(done.stdout)
+        same = ("verdict", "exit", "check", "seq", "entries") if verdict["exit"] in (0, 3) else ("verdict", "exit", "check", "seq")
+        self.assertEqual({k: first[k] for k in same}, {k: verdict[k] for k in same}, (first, verdict, done.stderr))
+        self.assertEqual(done.returncode, verdict["exit"])
 
     def expect(self, code, bundle, since=(), check=None, seq=None, key=SIGNER.vkey):
         verdict = self.verify(bundle, since, key)
@@ -562,6 +577,7 @@ class Honest(Case):
         self.assertNotIn("rewritten", said)
         said = "\n".join(self.expect_proven(Bundle(log, ONE_TENANT))["notProven"])
         self.assertIn("silences, and the entries of others", said)
+        self.assertIn("signed a head that leaves out the last", said)
 
     def test_memory_does_not_grow_with_the_bundle(self):
         def peak(entries):
@@ -927,6 +943,13 @@ class KeyHolder(Case):
             restored.add("w1", "t1")
         self.caught_by_an_anchor(Bundle(restored), log.checkpoint())
         self.caught_by_an_anchor(Bundle(restored, ONE_TENANT, since=[20]), log.checkpoint())
+
+    def test_a_head_that_leaves_the_last_entries_of_a_tenant_out(self):
+        """Not even an anchor shows that in a bundle of the tenant. The whole log does: what is in it is in it."""
+        log = sample()
+        bundle = Bundle(log, ONE_TENANT, only={1, 6, 11})
+        verdict = self.expect_proven(bundle, [log.checkpoint()])
+        self.assertTrue(any("leaves out the last" in line for line in verdict["notProven"]))
 
     def test_the_whole_log_is_deleted(self):
         log = sample()
