@@ -291,7 +291,7 @@ impl Db {
 
 impl Tx {
     /// Deletes these parts of these entries; how many there were.
-    pub async fn erase_audit_details(&mut self, seqs: &[i64], parts: &[&str]) -> Result<u64> {
+    async fn erase_audit_details(&mut self, seqs: &[i64], parts: &[&str]) -> Result<u64> {
         self.sql("DELETE FROM audit_details WHERE seq IN ")
             .list(seqs.iter().copied())
             .push(" AND part IN ")
