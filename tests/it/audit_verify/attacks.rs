@@ -12,7 +12,7 @@ use gatehouse::{
         tree::{digest, leaf_hash},
     },
     clock::{HOUR, MINUTE},
-    domain::audit::{Actor, Draft},
+    domain::audit::{Action, Actor, Draft},
 };
 use serde_json::{Value, json};
 use std::io::Write;
@@ -122,6 +122,7 @@ impl Cases {
 
     fn honest(&mut self) {
         let earlier = self.log.checkpoint(EARLIER);
+        let notes = vec![earlier.clone(), self.log.checkpoint(SIZE), self.log.checkpoint(0)];
         for (name, scope, exit) in [
             ("the whole log", LOG, 0),
             ("a workspace", workspace("w1"), 0),
@@ -146,7 +147,7 @@ impl Cases {
                 None,
             );
             case.kind = Kind::Honest;
-            case.since = vec![earlier.clone(), self.log.checkpoint(SIZE), self.log.checkpoint(0)];
+            case.since = notes.clone();
         }
         let case_key = self.log.bundle(&LOG, SIZE, &[]);
         let case = self.add("honest: no key given", case_key, 3, None, None);
@@ -517,17 +518,17 @@ impl Cases {
         self.add("an entry backdated", self.under_honest_checkpoint(&backdated), 1, 8, None);
         let mut silent = self.log.cut(SIZE as usize);
         let system = Actor::system("audit");
-        silent.append(silent.last_at() + 2 * HOUR, &Draft::done(&system, "post.delete"));
+        silent.append(silent.last_at() + 2 * HOUR, &Draft::done(&system, Action::PostDelete));
         self.add("two hours without a word", silent.bundle(&LOG, SIZE + 1, &[]), 3, None, None);
         let mut stopped = self.log.cut(SIZE as usize);
-        stopped.append(stopped.last_at() + 2 * HOUR, &Draft::done(&system, "audit.start"));
+        stopped.append(stopped.last_at() + 2 * HOUR, &Draft::done(&system, Action::AuditStart));
         self.add("honest: stopped for two hours", stopped.bundle(&LOG, SIZE + 1, &[]), 0, None, None).kind =
             Kind::Honest;
         let mut kept = self.log.cut(SIZE as usize);
-        kept.append(kept.last_at() + 65 * MINUTE, &Draft::done(&system, "audit.heartbeat"));
+        kept.append(kept.last_at() + 65 * MINUTE, &Draft::done(&system, Action::AuditHeartbeat));
         self.add("honest: 65 minutes", kept.bundle(&LOG, SIZE + 1, &[]), 0, None, None).kind = Kind::Honest;
         let mut silent = self.log.cut(SIZE as usize);
-        silent.append(silent.last_at() + 65 * MINUTE + 1, &Draft::done(&system, "audit.heartbeat"));
+        silent.append(silent.last_at() + 65 * MINUTE + 1, &Draft::done(&system, Action::AuditHeartbeat));
         self.add("a millisecond more than 65 minutes", silent.bundle(&LOG, SIZE + 1, &[]), 3, None, None);
     }
 
@@ -616,7 +617,7 @@ impl Cases {
         restored.epoch = 3;
         self.add("a restore to another epoch", restored.bundle(&LOG, 90, &[]), 1, 10, None);
         let mut nameless = self.log.cut(50);
-        nameless.append(nameless.last_at(), &Draft::done(&Actor::system("cli"), "audit.restore"));
+        nameless.append(nameless.last_at(), &Draft::done(&Actor::system("cli"), Action::AuditRestore));
         self.add("a restore without an epoch", nameless.bundle(&LOG, 51, &[]), 1, 10, 50);
     }
 

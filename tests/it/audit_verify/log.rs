@@ -12,7 +12,7 @@ use gatehouse::{
     },
     clock::{HOUR, MINUTE, Millis},
     domain::{
-        audit::{Actor, ActorType, Context, Detail, Draft, Outcome},
+        audit::{Action, Actor, ActorType, Context, Detail, Draft, Outcome},
         times,
     },
 };
@@ -106,7 +106,7 @@ impl Log {
         *self = self.cut(kept);
         self.epoch = epoch;
         let actor = Actor::system("cli");
-        self.append(at, &Draft::done(&actor, "audit.restore").target("epoch", &epoch.to_string()));
+        self.append(at, &Draft::done(&actor, Action::AuditRestore).target("epoch", &epoch.to_string()));
     }
 
     /// Its beginning.
@@ -281,7 +281,8 @@ pub fn draft(chance: &mut Chance) -> Draft {
             ..Context::default()
         };
     }
-    let action = *chance.one(&["post.delete", "post.update", "key.create", "tenant.freeze"]);
+    let action =
+        *chance.one(&[Action::PostDelete, Action::PostUpdate, Action::KeyCreate, Action::TenantFreeze]);
     let outcome = *chance.one(Outcome::ALL);
     let mut draft = Draft::new(&actor, action, outcome).reason(chance.one::<&str>(&texts));
     if chance.percent(90) {
@@ -354,13 +355,13 @@ pub fn grow(log: &mut Log, chance: &mut Chance, size: usize) {
         let at = log.last_at();
         let system = Actor::system("audit");
         match chance.between(0, 100) {
-            _ if log.entries.is_empty() => log.append(BEGAN, &Draft::done(&system, "audit.start")),
+            _ if log.entries.is_empty() => log.append(BEGAN, &Draft::done(&system, Action::AuditStart)),
             0..3 => {
                 // Stopped for a night, or for a moment.
                 let stopped = chance.between(0, 20) as i64 * HOUR;
-                log.append(at + stopped, &Draft::done(&system, "audit.start"));
+                log.append(at + stopped, &Draft::done(&system, Action::AuditStart));
             }
-            3..8 => log.append(at + HOUR, &Draft::done(&system, "audit.heartbeat")),
+            3..8 => log.append(at + HOUR, &Draft::done(&system, Action::AuditHeartbeat)),
             _ => log.append(at + chance.between(0, 5) as i64 * MINUTE, &draft(chance)),
         }
     }
