@@ -14,6 +14,7 @@
 #   GATEHOUSE_CASES            sequences of changes the mirror follows                200
 #   GATEHOUSE_SCHEDULES        schedules of bulk jobs per engine                      150
 #   GATEHOUSE_KEYS             generated gateway keys                                 1000000
+#   GATEHOUSE_AUDIT_ENTRIES    entries of the audit bundle that is verified           1000000
 #   GATEHOUSE_BIN              the program under test                                 a release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,6 +29,7 @@ export GATEHOUSE_SIZE=${GATEHOUSE_SIZE:-500000}
 export GATEHOUSE_SCHEDULES=${GATEHOUSE_SCHEDULES:-150}
 export GATEHOUSE_CASES=${GATEHOUSE_CASES:-200}
 export GATEHOUSE_KEYS=${GATEHOUSE_KEYS:-1000000}
+export GATEHOUSE_AUDIT_ENTRIES=${GATEHOUSE_AUDIT_ENTRIES:-1000000}
 export GATEHOUSE_TEST_POSTGRES=required
 
 # name; tests, as nextest filters them; seconds it may take
@@ -45,6 +47,7 @@ bulk schedules;  test(/^bulk_property::/);                   3600
 mirror;          test(/^mirror::/);                          1200
 size;            test(/^size::/);                            1800
 keys;            test(/^keys::/);                            900
+audit verifier;  test(/^audit_verify::/);                    1800
 slow clients;    test(/^slow_clients::/);                    600
 corpora;         test(/^(raw_http|hostile_bytes)::/);        300
 stops;           test(/^(stopping|disk|database_outage)::/); 900

@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     domain::{
         admins::SETUP_LINK_LIFE,
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
         ids,
     },
     envelope, http, jobs,
@@ -119,8 +119,8 @@ impl Running {
         let metrics = Arc::new(Metrics::default());
         let audit_log = open_audit_log(&config, &db, &clock, &metrics, &keyring).await?;
         // The first entry after a stop says that there was one (docs/audit-format.md §3).
-        let start =
-            Draft::done(&Actor::system("audit"), "audit.start").set("version", env!("CARGO_PKG_VERSION"));
+        let start = Draft::done(&Actor::system("audit"), Action::AuditStart)
+            .set("version", env!("CARGO_PKG_VERSION"));
         match db.append(clock.now(), &[&start]).await {
             // It can be read all the same.
             Ok(_) | Err(store::Error::AuditFork(_)) => {}
@@ -184,7 +184,11 @@ impl Running {
             health: http::HealthState::default(),
             config,
         });
-        let setup_link = offer_setup(&app.db, &app.clock, &app.public_url).await.map_err(Error::Store)?;
+        let setup_link = match offer_setup(&app.db, &app.clock, &app.public_url).await {
+            // Nobody is let in to a log that contradicts itself.
+            Err(store::Error::AuditFork(_)) => None,
+            link => link.map_err(Error::Store)?,
+        };
         let server = http::Server::start(app.clone(), listener).await.map_err(Error::Server)?;
         let workers = jobs::start(&app);
         let heartbeat = jobs::heartbeat(app.clone());
@@ -300,7 +304,9 @@ pub async fn offer_setup(db: &Db, clock: &Clock, public_url: &str) -> store::Res
         return Ok(None);
     }
     let token = envelope::random_token();
-    db.put_setup_link(&envelope::token_hash(&token), clock.now() + SETUP_LINK_LIFE).await?;
+    let now = clock.now();
+    let actor = Actor::system("set-up");
+    db.put_setup_link(&actor, &envelope::token_hash(&token), now + SETUP_LINK_LIFE, now).await?;
     Ok(Some(format!("{public_url}/setup/{token}")))
 }
 

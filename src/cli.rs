@@ -2,8 +2,7 @@
 
 mod audit;
 mod bulk;
-
-pub use bulk::End;
+mod erase;
 
 use crate::{
     app::{self, Running},
@@ -43,6 +42,8 @@ enum Command {
     Bulk(bulk::BulkArgs),
     /// The audit log
     Audit(audit::AuditArgs),
+    /// Erase personal data
+    Erase(erase::EraseArgs),
     /// People who can log in
     Admin {
         #[command(subcommand)]
@@ -111,19 +112,19 @@ pub enum Error {
     Usage(String),
 }
 
-/// Runs a command to its end.
-pub fn run(cli: Cli) -> Result<End, Error> {
+/// Runs a command to its end and returns the exit code.
+pub fn run(cli: Cli) -> Result<u8, Error> {
     let done = match cli.command {
         Command::Bulk(args) => {
-            let mut end = End::Done;
+            let mut end = bulk::End::Done;
             let work = async {
                 end = bulk::run(args).await.map_err(Error::Usage)?;
                 Ok(())
             };
             with_runtime("error", work)?;
-            return Ok(end);
+            return Ok(end.code());
         }
-        Command::Audit(args) => audit::run(args),
+        Command::Audit(args) => return audit::run(args),
         Command::Serve(args) => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), serve(config))
@@ -138,12 +139,13 @@ pub fn run(cli: Cli) -> Result<End, Error> {
             let config = Config::load(args.settings, args.config)?;
             say(&format!("{config:#?}"))
         }
+        Command::Erase(args) => erase::run(args),
         Command::Admin { command: AdminCommand::Invite(args) } => {
             let config = Config::load(args.settings, args.config)?;
             with_runtime(&config.log.clone(), invite(config))
         }
     };
-    done.map(|()| End::Done)
+    done.map(|()| 0)
 }
 
 /// The one multi-threaded runtime of the process.

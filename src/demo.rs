@@ -325,7 +325,7 @@ async fn history(app: &Arc<App>, workspace_id: &str, actor: &Actor) -> Result<()
         action: BulkAction::Pause,
         options: PlanOptions::default(),
         filter_text: format!("status={}", PostStatus::Scheduled),
-        created_by: &actor.id,
+        actor,
     };
     let plan = planning::make(app, request, planning::Selection::Ticked(ticked)).await;
     if let Ok(plan) = plan {

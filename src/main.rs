@@ -6,7 +6,7 @@ use std::{io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
-        Ok(end) => end.code().into(),
+        Ok(code) => code.into(),
         Err(error) => {
             // Nothing more can be done if even this cannot be written.
             let _ = writeln!(std::io::stderr(), "gatehouse: {error}");

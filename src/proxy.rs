@@ -21,7 +21,7 @@ use crate::{
     audit::{Unavailable, Writer},
     clock::Clock,
     domain::{
-        audit::{Actor, Draft, Outcome},
+        audit::{Action, Actor, Draft, Outcome},
         ids,
         keys::Scope,
     },
@@ -215,7 +215,7 @@ impl Road {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
         };
-        self.deny(caller, "access.refuse", refusal.code(), None).await?;
+        self.deny(caller, Action::AccessRefuse, refusal.code(), None).await?;
         Err(refusal)
     }
 
@@ -253,7 +253,7 @@ impl Road {
     pub async fn deny(
         &self,
         caller: &Caller,
-        action: &'static str,
+        action: Action,
         code: &str,
         target: Option<(&str, &str)>,
     ) -> Result<(), Refusal> {

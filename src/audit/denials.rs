@@ -4,7 +4,7 @@
 
 use crate::{
     clock::{MINUTE, Millis, SECOND},
-    domain::audit::{Actor, Draft, Outcome},
+    domain::audit::{Action, Actor, Draft, Outcome},
 };
 use std::{
     collections::HashMap,
@@ -72,7 +72,7 @@ impl Denials {
         let mut drafts = Vec::new();
         callers.retain(|_, caller| {
             if let Some(counted) = caller.counted.take_if(|c| all || c.since <= now - SUMMARY) {
-                let mut draft = Draft::new(&counted.actor, "access.refuse", Outcome::Denied)
+                let mut draft = Draft::new(&counted.actor, Action::AccessRefuse, Outcome::Denied)
                     .tenant(counted.tenant.as_deref())
                     .set("code", "repeated")
                     .set("refusals", counted.refusals);
@@ -91,7 +91,7 @@ mod tests {
     use crate::domain::audit::ActorType;
 
     fn refusal(key: &str, tenant: &str) -> Draft {
-        Draft::new(&Actor::new(ActorType::Key, key, key), "access.refuse", Outcome::Denied)
+        Draft::new(&Actor::new(ActorType::Key, key, key), Action::AccessRefuse, Outcome::Denied)
             .workspace("w")
             .tenant(Some(tenant))
     }

@@ -75,7 +75,7 @@ pub fn bytes(place: &Place, draft: &Draft, details: &[Detail]) -> Vec<u8> {
             "id": draft.actor.id,
             "keyPrefix": draft.actor.key_prefix,
         },
-        "action": draft.action,
+        "action": draft.action.as_str(),
         "outcome": draft.outcome.as_str(),
         "targets": draft.targets,
         "upstream": draft.upstream,
@@ -110,7 +110,7 @@ pub fn canonical(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::{Actor, ActorType, Context, Outcome};
+    use crate::domain::audit::{Action, Actor, ActorType, Context, Outcome};
 
     /// These bytes are the format. If this test fails, the format has changed, and it must not.
     #[test]
@@ -118,7 +118,7 @@ mod tests {
         let mut actor = Actor::new(ActorType::Key, "k1", "CI \"bot\"");
         actor.key_prefix = Some("sk_ght_abcde".into());
         actor.context = Context { ip: Some("203.0.113.7".into()), ..Default::default() };
-        let draft = Draft::new(&actor, "post.delete", Outcome::Intent)
+        let draft = Draft::new(&actor, Action::PostDelete, Outcome::Intent)
             .workspace("w1")
             .tenant(Some("507f1f77bcf86cd799439011"))
             .target("post", "507f191e810c19729de860ea")

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, DAY, HOUR, Millis},
-    domain::audit::{Actor, Draft},
+    domain::audit::{Action, Actor, Draft},
     keyring::Keyring,
     metrics::Metrics,
     store::{self, Db, audit::Fork, checkpoints::StoredCheckpoint},
@@ -159,7 +159,7 @@ impl Log {
         let now = self.clock.now();
         let head = self.db.audit_head().await?;
         if head.fork.is_none() && head.size > 0 && head.at <= now - SILENCE {
-            let beat = Draft::done(&Actor::system("audit"), "audit.heartbeat");
+            let beat = Draft::done(&Actor::system("audit"), Action::AuditHeartbeat);
             self.db.append_if_silent(now - SILENCE, now, &beat).await?;
         }
         let last = self.db.last_checkpoint().await?;

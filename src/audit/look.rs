@@ -102,7 +102,7 @@ pub async fn look(
             tracing::warn!(path = %guard.path().display(), %error, "the guard file cannot be read and is made anew");
             None
         }
-        Some((text, Err(note::Error::Untrue(error)))) => {
+        Some((text, Err(note::Error::Unsigned(error) | note::Error::Foreign(error)))) => {
             let reason = format!("{} is of another log: {error}", guard.path().display());
             return Err(fork(reason, Some(text), epoch));
         }

@@ -15,6 +15,7 @@ pub mod proofs;
 pub mod restore;
 pub mod tiles;
 pub mod tree;
+pub mod verify;
 pub mod writer;
 
 pub use log::{Log, Places, Signed};

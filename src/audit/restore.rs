@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    domain::audit::{Actor, Draft},
+    domain::audit::{Action, Actor, Draft},
     store::{self, audit::Fork, checkpoints::Restored},
 };
 
@@ -91,7 +91,7 @@ impl Log {
     /// checkpoint.
     pub async fn accept(&self, survey: &Survey, reason: &str) -> Result<note::Checkpoint, Error> {
         let (tree, tiles) = self.tree_of_leaves(survey.size).await?;
-        let mut entry = Draft::done(&Actor::system("audit"), "audit.restore")
+        let mut entry = Draft::done(&Actor::system("audit"), Action::AuditRestore)
             .target("epoch", &survey.epoch.to_string())
             .reason(reason)
             .set("entries", survey.size)

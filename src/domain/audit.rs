@@ -1,5 +1,6 @@
 //! What an audit entry says. How it becomes bytes and a tree is `crate::audit`'s business.
 
+pub use super::audit_actions::Action;
 use crate::{clock::Millis, domain::words};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -120,7 +121,7 @@ pub struct UpstreamResult {
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub actor: Actor,
-    pub action: &'static str,
+    pub action: Action,
     pub outcome: Outcome,
     pub workspace: Option<String>,
     pub tenant: Option<String>,
@@ -136,10 +137,10 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(actor: &Actor, action: &'static str, outcome: Outcome) -> Self {
+    pub fn new(actor: &Actor, action: impl Into<Action>, outcome: Outcome) -> Self {
         Self {
             actor: actor.clone(),
-            action,
+            action: action.into(),
             outcome,
             workspace: None,
             tenant: None,
@@ -154,7 +155,7 @@ impl Draft {
     }
 
     /// A change of our own data that is being made in this very transaction.
-    pub fn done(actor: &Actor, action: &'static str) -> Self {
+    pub fn done(actor: &Actor, action: impl Into<Action>) -> Self {
         Self::new(actor, action, Outcome::Succeeded)
     }
 

@@ -3,7 +3,9 @@
 pub mod addresses;
 pub mod admins;
 pub mod audit;
+pub mod audit_actions;
 pub mod created_posts;
+pub mod erasures;
 pub mod ids;
 pub mod jobs;
 pub mod keys;

@@ -4,7 +4,7 @@ use super::{Call, Error};
 use crate::{
     app::App,
     domain::{
-        audit::{Actor, ActorType, Draft, Outcome},
+        audit::{Action, Actor, ActorType, Draft, Outcome},
         keys::Key,
         secrets,
     },
@@ -37,7 +37,7 @@ pub async fn key(app: &App, call: &Call) -> Result<Arc<Key>, Error> {
     app.access.ensure_fresh().await?;
     let key = app.access.key(secret).ok_or_else(|| refused(app, call))?;
     if !key.rules.addresses.allow(call.ip) {
-        let draft = Draft::new(&actor(&key, call), "access.refuse", Outcome::Denied)
+        let draft = Draft::new(&actor(&key, call), Action::AccessRefuse, Outcome::Denied)
             .workspace(&key.workspace_id)
             .tenant(key.tenant_id.as_deref())
             .set("code", "address_denied");

@@ -146,6 +146,7 @@ impl Error {
         let retry_after = match self {
             Self::TooMany(seconds) | Self::IdempotencyInFlight(seconds) => Some(*seconds),
             Self::Overloaded => Some(1),
+            Self::Store(store::Error::AuditFork(_)) => Some(5),
             Self::Store(error) if is_away(error) => Some(2),
             _ => None,
         };
@@ -282,7 +283,10 @@ fn describe_refusal(refusal: &Refusal) -> Described {
     };
     let retry_after = match refusal {
         Refusal::Upstream(upstream::Error::BreakerOpen { retry_after }) => Some(*retry_after),
-        Refusal::Audit(_) | Refusal::Suspended | Refusal::Unsettled { .. } => Some(5),
+        Refusal::Audit(_)
+        | Refusal::Store(store::Error::AuditFork(_))
+        | Refusal::Suspended
+        | Refusal::Unsettled { .. } => Some(5),
         Refusal::Taken | Refusal::Upstream(upstream::Error::NotSent) => Some(1),
         Refusal::Store(error) if is_away(error) => Some(2),
         _ => None,

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     clock::{DAY, Millis},
     domain::{
-        audit::{Actor, Draft, ExportFormat, Outcome},
+        audit::{Action, Actor, Draft, ExportFormat, Outcome},
         times,
     },
     exports::{self, Cut},
@@ -122,7 +122,8 @@ pub async fn audit(
     let Request { filter, format, gzip, after, before } = request;
     let until = app.db.audit_scope_len(&Scope::Log, before).await?;
     let rows = app.db.audit_matches(&filter, after, until).await?;
-    let mut entry = Draft::done(actor, "audit.export").set("format", format.as_str()).set("entries", rows);
+    let mut entry =
+        Draft::done(actor, Action::AuditExport).set("format", format.as_str()).set("entries", rows);
     entry.workspace.clone_from(&filter.workspace_id);
     if after >= 0 {
         entry = entry.set("after", after);

@@ -10,8 +10,8 @@ use crate::{
     clock::{MINUTE, Millis, SECOND},
     domain::{
         admins::Right,
-        audit::{Actor, ActorType, Draft, ExportFormat, Outcome},
-        ids,
+        audit::{Action, Actor, ActorType, Draft, ExportFormat, Outcome},
+        ids, times,
     },
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
@@ -48,9 +48,9 @@ struct Claims {
 }
 
 /// The path of a new link for what a filter matches.
-pub fn issue(
+pub async fn issue(
     app: &App,
-    admin_id: &str,
+    actor: &Actor,
     workspace: Option<&str>,
     format: ExportFormat,
     filter: String,
@@ -59,7 +59,7 @@ pub fn issue(
     let claims = Claims {
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
-        sub: admin_id.into(),
+        sub: actor.id.clone(),
         jti: ids::new_id(),
         iat: now,
         nbf: now,
@@ -70,8 +70,16 @@ pub fn issue(
     };
     let mut header = Header::new(Algorithm::HS256);
     header.typ = Some(TYPE.into());
-    let token = encode(&header, &claims, &EncodingKey::from_secret(app.keyring.token_key()));
-    token.map(|t| format!("/exports/{t}")).map_err(|e| Error::Internal(e.to_string()))
+    let token = encode(&header, &claims, &EncodingKey::from_secret(app.keyring.token_key()))
+        .map_err(|e| Error::Internal(e.to_string()))?;
+    let mut made = Draft::done(actor, Action::AuditLink)
+        .target("link", &claims.jti)
+        .set("format", format.as_str())
+        .set("filter", claims.filter.as_str())
+        .set("expiresAt", times::to_iso(claims.exp * SECOND));
+    made.workspace = claims.workspace;
+    app.db.append(app.clock.now(), &[&made]).await?;
+    Ok(format!("/exports/{token}"))
 }
 
 /// `GET /exports/{token}`. Whatever is wrong with a link, the answer is the same 404.
@@ -94,7 +102,7 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     actor.context = call.context();
     let place = app.gate.download()?;
     if !app.db.use_export_link(&claims.jti, claims.exp * SECOND, app.clock.now()).await? {
-        let mut denied = Draft::new(&actor, "audit.export", Outcome::Denied).set("code", "link_used");
+        let mut denied = Draft::new(&actor, Action::AuditExport, Outcome::Denied).set("code", "link_used");
         denied.workspace.clone_from(&claims.workspace);
         app.audit.deny(denied).await?;
         return Err(Error::NotFound);

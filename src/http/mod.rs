@@ -26,7 +26,7 @@ pub use error::{Described, Error};
 pub use gate::Gate;
 pub use health::{State as HealthState, look as look_at_health, wait_until_told};
 pub use limits::Limits;
-pub use route::{Door, Route, route};
+pub use route::{Door, Record, Route, route};
 pub use server::Server;
 
 /// Every route of every door, with the fallback door for what none of them knows. The site map.

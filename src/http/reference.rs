@@ -75,7 +75,7 @@ fn described(row: &Row) -> ReferenceCall {
         path: row.path.into(),
         summary: row.summary.into(),
         needs: row.needs_words(),
-        action: row.action().unwrap_or_default().into(),
+        action: row.action().map(|action| action.to_string()).unwrap_or_default(),
         once: matches!(row.effect, Effect::Changes(_)),
         timeout: row.timeout_seconds(),
         query: fields(row.query),

@@ -1,7 +1,7 @@
 //! A route: method, path, the door it belongs to, and what it does. Tables of routes are data, so that tests can walk them.
 
 use super::{Answer, Call, Error};
-use crate::app::App;
+use crate::{app::App, domain::audit::Action};
 use futures_util::future::{BoxFuture, FutureExt};
 use std::{future::Future, sync::Arc};
 
@@ -56,6 +56,18 @@ impl Door {
 
 pub type Handler = Arc<dyn Fn(Arc<App>, Call) -> BoxFuture<'static, Result<Answer, Error>> + Send + Sync>;
 
+/// What a call leaves in the audit log when it is let in and all goes well. A refusal of somebody we know is an entry
+/// whatever the route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// Nothing: it only reads.
+    Reads,
+    /// An entry of at least one of these actions.
+    Entries(Vec<Action>),
+    /// Nothing, though something is stored; why.
+    None(&'static str),
+}
+
 #[derive(Clone)]
 pub struct Route {
     pub method: &'static str,
@@ -63,6 +75,7 @@ pub struct Route {
     pub path: &'static str,
     /// What a caller needs, in words, for tests and documents: a scope, a right, or `anyone`.
     pub needs: String,
+    pub record: Record,
     pub handler: Handler,
 }
 
@@ -73,5 +86,17 @@ where
     Fut: Future<Output = Result<Answer, Error>> + Send + 'static,
 {
     let handler: Handler = Arc::new(move |app, call| handler(app, call).boxed());
-    Route { method, path, needs: needs.into(), handler }
+    Route { method, path, needs: needs.into(), record: Record::Reads, handler }
+}
+
+impl Route {
+    /// States the actions of its entries.
+    pub fn writes(self, actions: impl IntoIterator<Item = Action>) -> Self {
+        Self { record: Record::Entries(actions.into_iter().collect()), ..self }
+    }
+
+    /// States why it leaves no entry, although it stores something.
+    pub fn writes_none(self, why: &'static str) -> Self {
+        Self { record: Record::None(why), ..self }
+    }
 }

@@ -5,6 +5,7 @@ use super::planning::{self, Error, Listed, Request, Selection};
 use crate::{
     app::App,
     domain::{
+        audit::Actor,
         jobs::{ItemState, Job, JobItem, Purpose, retryable},
         plans::{BulkAction, Move, PLAN_MAX, PastDue, Plan, PlanOptions, Source},
         workspaces::Workspace,
@@ -80,7 +81,7 @@ pub async fn make(
     workspace: &Workspace,
     job: &Job,
     purpose: Purpose,
-    created_by: &str,
+    actor: &Actor,
 ) -> Result<Plan, Error> {
     let action = match purpose {
         Purpose::Retry => job.action,
@@ -106,7 +107,7 @@ pub async fn make(
         starts_at: None,
         ..job.options.clone()
     };
-    let request = Request { workspace, action, options, filter_text: String::new(), created_by };
+    let request = Request { workspace, action, options, filter_text: String::new(), actor };
     let plan = planning::make(app, request, selection).await?;
     app.db.link_plan(&plan.id, &job.id, purpose).await?;
     Ok(plan)

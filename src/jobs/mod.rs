@@ -4,6 +4,7 @@
 pub mod bulk;
 mod checkpoints;
 mod deliveries;
+pub mod erasures;
 mod figures;
 pub mod follow_ups;
 pub mod planning;
@@ -42,6 +43,7 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(checkpoints::run(app.clone())),
         tokio::spawn(deliveries::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
+        tokio::spawn(every(app.clone(), app.config.tuning.tick * 5, "erasures", erasures::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),
         tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),

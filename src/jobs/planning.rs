@@ -7,6 +7,7 @@ use crate::{
     app::App,
     clock::Millis,
     domain::{
+        audit::Actor,
         ids,
         plans::{
             BulkAction, Circumstances, Difference, PLAN_LIFE, PLAN_MAX, Plan, PlanItem, PlanOptions,
@@ -85,7 +86,8 @@ pub struct Request<'a> {
     pub options: PlanOptions,
     /// The list's query, to come back to.
     pub filter_text: String,
-    pub created_by: &'a str,
+    /// Who it is made for, and may confirm it.
+    pub actor: &'a Actor,
 }
 
 /// Makes and stores a plan.
@@ -106,7 +108,7 @@ pub async fn make(app: &App, request: Request<'_>, selection: Selection) -> Resu
         filter: request.filter_text,
         source,
         excluded,
-        created_by: request.created_by.to_owned(),
+        created_by: request.actor.id.clone(),
         created_at: 0,
         expires_at: 0,
         mirrored_at: None,
@@ -116,13 +118,14 @@ pub async fn make(app: &App, request: Request<'_>, selection: Selection) -> Resu
         job_id: None,
     };
     let items = fill(app, workspace, &mut plan, posts).await?;
-    app.db.put_plan(&plan, &items).await?;
+    app.db.put_plan(request.actor, &plan, &items).await?;
     Ok(plan)
 }
 
 /// Decides again about the same posts, with other options. `None` if the plan has been confirmed meanwhile.
 pub async fn remake(
     app: &App,
+    actor: &Actor,
     workspace: &Workspace,
     old: &Plan,
     options: PlanOptions,
@@ -131,13 +134,14 @@ pub async fn remake(
     let posts = still(app, workspace, old, &items).await?;
     let mut plan = Plan { options, ..old.clone() };
     let items = fill(app, workspace, &mut plan, posts).await?;
-    Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
+    Ok(app.db.put_plan(actor, &plan, &items).await?.then_some(plan))
 }
 
 /// Previews a plan again, which may have expired: a filter is evaluated anew, named posts are looked up anew, and what is
 /// different from the preview before is counted. `None` if the plan has been confirmed meanwhile.
 pub async fn again(
     app: &App,
+    actor: &Actor,
     workspace: &Workspace,
     old: &Plan,
     filter: PostFilter,
@@ -153,7 +157,7 @@ pub async fn again(
     let mut plan = old.clone();
     let items = fill(app, workspace, &mut plan, posts).await?;
     plan.difference = Some(Difference::between(&before, &items));
-    Ok(app.db.put_plan(&plan, &items).await?.then_some(plan))
+    Ok(app.db.put_plan(actor, &plan, &items).await?.then_some(plan))
 }
 
 /// Decides about the posts as of now, and writes into the plan what follows from that.

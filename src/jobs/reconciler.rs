@@ -187,7 +187,7 @@ async fn close(
         OpState::Unknown => Outcome::Unknown,
         _ => Outcome::NotApplied,
     };
-    let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb.as_str(), outcome)
+    let mut entry = Draft::new(&Actor::system("reconciler"), operation.verb, outcome)
         .workspace(&operation.workspace_id)
         .tenant(operation.about_tenant());
     if ids::is_object_id(&operation.target) {

@@ -269,7 +269,7 @@ impl Road {
             Verb::TenantDetach | Verb::TenantLink => Some(change.target.as_str()),
             _ => caller.tenant.as_deref(),
         };
-        let mut draft = Draft::new(&caller.actor, change.verb.as_str(), outcome)
+        let mut draft = Draft::new(&caller.actor, change.verb, outcome)
             .workspace(&caller.account.workspace.id)
             .tenant(tenant);
         if ids::is_object_id(&change.target) {

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     clock::{HOUR, MINUTE, Millis},
     domain::{
+        audit::Action,
         created_posts::{NewPost, platform_set},
         operations::{Asked, Snapshot, Verb},
         times,
@@ -33,7 +34,7 @@ impl Road {
         self.standing(caller, None)?;
         self.turns(caller, 1).await;
         if !publish_now && post.publishes_at_once(self.clock.now()) {
-            self.deny(caller, Verb::PostCreate.as_str(), "past_time", None).await?;
+            self.deny(caller, Action::PostCreate, "past_time", None).await?;
             return Err(Refusal::PastTime);
         }
         let workspace_id = &caller.account.workspace.id;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::SECOND,
     domain::{
-        audit::{ActorType, Draft, Outcome, UpstreamResult},
+        audit::{Action, ActorType, Draft, Outcome, UpstreamResult},
         ids,
         jobs::ItemState,
         operations::{Asked, OpState, Snapshot, Verb},
@@ -57,7 +57,7 @@ impl Road {
         let statuses = found.posts.iter().map(|p| p.status.as_str());
         let policy = caller.account.workspace.delete_policy;
         if let Some(status) = blocked_delete(policy, statuses, found.processing_status.as_deref()) {
-            self.deny(caller, Verb::PostDelete.as_str(), "delete_blocked", Some(("post", post_id))).await?;
+            self.deny(caller, Action::PostDelete, "delete_blocked", Some(("post", post_id))).await?;
             return Err(Refusal::DeleteBlocked(status));
         }
         let mirrored = self.mirrored(caller, post_id).await?.map(|m| m.0);
@@ -111,7 +111,7 @@ impl Road {
                 false => None,
             };
             if update.publishes_at_once(on_record, self.clock.now()) {
-                self.deny(caller, Verb::PostUpdate.as_str(), "past_time", Some(("post", post_id))).await?;
+                self.deny(caller, Action::PostUpdate, "past_time", Some(("post", post_id))).await?;
                 return Err(Refusal::PastTime);
             }
         }
@@ -306,7 +306,7 @@ impl Road {
         let code = (!gone).then(|| reply.error_code().unwrap_or_else(|| format!("http_{}", reply.status)));
         let mut entry = Draft::new(
             &caller.actor,
-            Verb::PostDelete.as_str(),
+            Action::PostDelete,
             if gone { Outcome::Gone } else { Outcome::Refused },
         )
         .workspace(&caller.account.workspace.id)

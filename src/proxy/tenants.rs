@@ -8,7 +8,7 @@ use super::{
 use crate::{
     clock::{DAY, Millis},
     domain::{
-        audit::Draft,
+        audit::{Action, Draft},
         operations::{Asked, OpState, Snapshot, Verb},
         tenants::ManagedUser,
     },
@@ -112,7 +112,7 @@ impl Road {
             });
             return Ok(ours.then_some(made));
         }
-        let entry = Draft::done(&caller.actor, "tenant.import")
+        let entry = Draft::done(&caller.actor, Action::TenantImport)
             .workspace(workspace_id)
             .tenant(Some(&managed.id))
             .target("tenant", &managed.id)

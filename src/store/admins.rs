@@ -5,7 +5,8 @@ use crate::{
     clock::Millis,
     domain::{
         admins::{Admin, Preferences, Role},
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
+        times,
     },
 };
 
@@ -66,13 +67,19 @@ impl Db {
         .run()
         .await?;
         let actor = Actor::new(crate::domain::audit::ActorType::Admin, &admin.id, &admin.email);
-        tx.append(now, &[&Draft::done(&actor, "admin.create").target("admin", &admin.id)]).await?;
+        tx.append(now, &[&Draft::done(&actor, Action::AdminCreate).target("admin", &admin.id)]).await?;
         tx.commit().await?;
         Ok(true)
     }
 
     /// Makes a set-up link; those made before stop working.
-    pub async fn put_setup_link(&self, hash: &[u8], expires_at: Millis) -> Result<()> {
+    pub async fn put_setup_link(
+        &self,
+        actor: &Actor,
+        hash: &[u8],
+        expires_at: Millis,
+        now: Millis,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.sql("DELETE FROM setup_links").run().await?;
         tx.sql("INSERT INTO setup_links (hash, expires_at) VALUES ($1, $2)")
@@ -80,6 +87,8 @@ impl Db {
             .bind(expires_at)
             .run()
             .await?;
+        let invitation = Draft::done(actor, Action::AdminInvite).set("expiresAt", times::to_iso(expires_at));
+        tx.append(now, &[&invitation]).await?;
         tx.commit().await
     }
 
@@ -103,6 +112,12 @@ impl Db {
     pub async fn admin(&self, id: &str) -> Result<Option<(Admin, String)>> {
         let row: Option<AdminRow> = self.read(COLUMNS).push("id = ").arg(id).opt().await?;
         Ok(row.map(Into::into))
+    }
+
+    /// Everybody, the oldest account first.
+    pub async fn admins(&self) -> Result<Vec<Admin>> {
+        let rows: Vec<AdminRow> = self.read(COLUMNS).push("1 = 1 ORDER BY created_at, id").all().await?;
+        Ok(rows.into_iter().map(|row| <(Admin, String)>::from(row).0).collect())
     }
 
     /// The roles of an admin, by workspace.
@@ -135,7 +150,7 @@ impl Db {
             .bind(keep_session)
             .run()
             .await?;
-        tx.append(now, &[&Draft::done(actor, "admin.set_password").target("admin", admin_id)]).await?;
+        tx.append(now, &[&Draft::done(actor, Action::AdminSetPassword).target("admin", admin_id)]).await?;
         tx.commit().await
     }
 

@@ -183,7 +183,7 @@ impl Tx {
                 at.into(),
                 draft.actor.kind().as_str().into(),
                 (&draft.actor.id).into(),
-                draft.action.into(),
+                draft.action.as_str().into(),
                 draft.outcome.as_str().into(),
                 (&draft.workspace).into(),
                 row.workspace_seq.into(),

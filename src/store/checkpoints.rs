@@ -40,6 +40,9 @@ pub struct Restored<'a> {
     pub epoch: i64,
 }
 
+/// Tiles of one statement, some 2 MiB.
+const TILES: usize = 256;
+
 const CHECKPOINT: &str = "SELECT epoch, size, at, note FROM audit_checkpoints";
 
 impl Db {
@@ -278,21 +281,20 @@ impl Db {
 
 impl Tx {
     async fn put_tiles(&mut self, tiles: &[Tile]) -> Result<()> {
-        if tiles.is_empty() {
-            return Ok(());
+        for chunk in tiles.chunks(TILES) {
+            self.sql("INSERT INTO audit_tiles (level, idx, hashes) SELECT * FROM ")
+                .table(chunk, |tile| {
+                    [i64::from(tile.level).into(), (tile.index as i64).into(), tile.hashes.concat().into()]
+                })
+                // Another process may have stored a longer part of it a moment ago.
+                .push(
+                    " WHERE true ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes
+                     WHERE LENGTH(excluded.hashes) >= LENGTH(audit_tiles.hashes)",
+                )
+                .run()
+                .await?;
         }
-        self.sql("INSERT INTO audit_tiles (level, idx, hashes) SELECT * FROM ")
-            .table(tiles, |tile| {
-                [i64::from(tile.level).into(), (tile.index as i64).into(), tile.hashes.concat().into()]
-            })
-            // Another process may have stored a longer part of it a moment ago.
-            .push(
-                " WHERE true ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes
-                 WHERE LENGTH(excluded.hashes) >= LENGTH(audit_tiles.hashes)",
-            )
-            .run()
-            .await
-            .map(drop)
+        Ok(())
     }
 
     async fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<()> {

@@ -4,7 +4,7 @@ use super::{Db, Error, Json, Result, leases::Fence};
 use crate::{
     clock::Millis,
     domain::{
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
         jobs::{Counts, ItemState, Job, JobState, Wanted},
         plans::{BulkAction, Plan, PlanOptions, Summary},
     },
@@ -117,7 +117,7 @@ impl Db {
             .bind(job_id)
             .one()
             .await?;
-        let mut entry = Draft::done(actor, "job.create")
+        let mut entry = Draft::done(actor, Action::JobCreate)
             .workspace(&plan.workspace_id)
             .target("job", job_id)
             .reason(reason)
@@ -292,7 +292,7 @@ impl Db {
             .all()
             .await?;
         let mut entry =
-            Draft::done(&job.actor, "job.end").workspace(&job.workspace_id).target("job", &job.id);
+            Draft::done(&job.actor, Action::JobEnd).workspace(&job.workspace_id).target("job", &job.id);
         entry = entry.set("state", state.as_str());
         if let Some(why) = why {
             entry = entry.set("why", why);
@@ -319,9 +319,9 @@ impl Db {
             return Ok(false);
         }
         let action = match wanted {
-            Wanted::Run => "job.resume",
-            Wanted::Pause => "job.pause",
-            Wanted::Cancel => "job.cancel",
+            Wanted::Run => Action::JobResume,
+            Wanted::Pause => Action::JobPause,
+            Wanted::Cancel => Action::JobCancel,
         };
         let mut entry = Draft::done(actor, action).workspace(&job.workspace_id).target("job", &job.id);
         entry.job_id = Some(job.id.clone());

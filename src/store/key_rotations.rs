@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::Millis,
     domain::{
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
         keys::Key,
         times,
     },
@@ -49,7 +49,7 @@ impl Db {
             return Ok(false);
         }
         tx.insert_key(new, mac, pepper_id).await?;
-        let rotation = about(actor, "key.rotate", old)
+        let rotation = about(actor, Action::KeyRotate, old)
             .target("key", &new.id)
             .set("pendingUntil", new.rotation.pending_until.map(times::to_iso))
             .set("overlapSeconds", new.rotation.overlap.map(|overlap| overlap / 1_000));
@@ -83,12 +83,12 @@ impl Db {
             .run()
             .await?;
         let replaced = key.rotation.replaces.as_deref().filter(|_| old == 1);
-        let mut activation = about(actor, "key.activate", key);
+        let mut activation = about(actor, Action::KeyActivate, key);
         if let Some(old) = replaced {
             activation = activation.target("key", old).set("oldKeyEndsAt", times::to_iso(ends));
         }
         let retirement = replaced.filter(|_| at_once).map(|old| {
-            let draft = Draft::done(actor, "key.retire").workspace(&key.workspace_id);
+            let draft = Draft::done(actor, Action::KeyRetire).workspace(&key.workspace_id);
             draft.tenant(key.tenant_id.as_deref()).target("key", old).set("replacedBy", key.id.as_str())
         });
         let entries: Vec<&Draft> = [Some(&activation), retirement.as_ref()].into_iter().flatten().collect();
@@ -117,14 +117,14 @@ impl Db {
             return Ok(false);
         }
         tx.free_old_key(new).await?;
-        let mut cancellation = Draft::done(actor, "key.cancel_rotation")
+        let mut cancellation = Draft::done(actor, Action::KeyCancelRotation)
             .workspace(&new.workspace_id)
             .tenant(new.tenant_id.as_deref());
         if let Some(old) = &new.rotation.replaces {
             cancellation = cancellation.target("key", old);
         }
         let cancellation = cancellation.target("key", &new.id);
-        tx.append(now, &[&cancellation, &about(actor, "key.revoke", new)]).await?;
+        tx.append(now, &[&cancellation, &about(actor, Action::KeyRevoke, new)]).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -149,11 +149,11 @@ impl Db {
         if pending.is_some() {
             tx.free_old_key(key).await?;
         }
-        let mut entries = vec![about(actor, "key.revoke", key)];
+        let mut entries = vec![about(actor, Action::KeyRevoke, key)];
         if let Some(new) = replaced_by
             && tx.put_in_force(&key.workspace_id, &new, now).await?
         {
-            let draft = Draft::done(actor, "key.activate").workspace(&key.workspace_id);
+            let draft = Draft::done(actor, Action::KeyActivate).workspace(&key.workspace_id);
             let draft = draft.tenant(key.tenant_id.as_deref()).target("key", &new);
             entries.push(draft.target("key", &key.id).set("oldKey", "revoked"));
         }
@@ -202,10 +202,10 @@ impl Db {
         }
         let entry = if key.is_pending() {
             tx.free_old_key(key).await?;
-            let entry = about(actor, "key.lapse", key);
+            let entry = about(actor, Action::KeyLapse, key);
             key.rotation.replaces.as_deref().map_or(entry.clone(), |old| entry.target("key", old))
         } else {
-            about(actor, "key.retire", key).set("replacedBy", key.rotation.replaced_by.as_deref())
+            about(actor, Action::KeyRetire, key).set("replacedBy", key.rotation.replaced_by.as_deref())
         };
         tx.append(now, &[&entry]).await?;
         tx.commit().await?;
@@ -267,7 +267,7 @@ impl Tx {
             self.free_replaced_by(workspace_id, id).await?;
         }
         let entry = |(id, tenant, name, _): &(String, String, String, Option<i64>)| {
-            let entry = Draft::done(actor, "key.revoke").workspace(workspace_id).tenant(Some(tenant));
+            let entry = Draft::done(actor, Action::KeyRevoke).workspace(workspace_id).tenant(Some(tenant));
             entry.target("key", id).set("name", name.as_str()).reason("the tenant was detached")
         };
         Ok(revoked.iter().map(entry).collect())
@@ -289,7 +289,7 @@ impl Tx {
 }
 
 /// An entry about a key that is there.
-fn about(actor: &Actor, action: &'static str, key: &Key) -> Draft {
+fn about(actor: &Actor, action: Action, key: &Key) -> Draft {
     Draft::done(actor, action)
         .workspace(&key.workspace_id)
         .tenant(key.tenant_id.as_deref())

@@ -5,7 +5,7 @@ use crate::{
     clock::{DAY, Millis},
     domain::{
         addresses::Addresses,
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
         keys::{Key, KeyKind, KeyRules, Rotation, Scopes},
         words,
     },
@@ -132,7 +132,7 @@ impl Db {
         tx.insert_key(key, mac, pepper_id).await?;
         tx.sql("UPDATE keys SET issued = 1 WHERE id = $1").bind(&key.id).run().await?;
         let revocation = |(id, name): &(String, String)| {
-            Draft::done(actor, "key.revoke")
+            Draft::done(actor, Action::KeyRevoke)
                 .workspace(&key.workspace_id)
                 .tenant(key.tenant_id.as_deref())
                 .target("key", id)
@@ -227,7 +227,7 @@ impl Db {
             .bind(rules.rate.map(i64::from))
             .run()
             .await?;
-        let entry = Draft::done(actor, "key.update")
+        let entry = Draft::done(actor, Action::KeyUpdate)
             .workspace(&key.workspace_id)
             .tenant(key.tenant_id.as_deref())
             .target("key", &key.id)
@@ -353,7 +353,7 @@ impl Tx {
 
 /// The entry about a new key.
 pub(super) fn creation(actor: &Actor, key: &Key) -> Draft {
-    let draft = Draft::done(actor, "key.create")
+    let draft = Draft::done(actor, Action::KeyCreate)
         .workspace(&key.workspace_id)
         .tenant(key.tenant_id.as_deref())
         .target("key", &key.id)

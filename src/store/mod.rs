@@ -7,6 +7,7 @@ pub mod audit_batches;
 mod audit_reads;
 pub mod checkpoints;
 pub mod created_posts;
+pub mod erasures;
 pub mod facts;
 pub mod follow_ups;
 pub mod idempotency;
@@ -28,8 +29,10 @@ pub mod tenants;
 pub mod workspaces;
 
 mod effects;
+mod erased_places;
 mod error;
 mod post_filter;
+mod rewriting;
 mod sql;
 
 pub use error::Error;

@@ -4,6 +4,7 @@ use super::{Db, Error, Json, Result, Tx};
 use crate::{
     clock::Millis,
     domain::{
+        audit::{Action, Actor, Draft},
         plans::{BulkAction, Difference, Plan, PlanItem, PlanOptions, SOON, SkipReason, Source, Summary},
         posts::PostStatus,
     },
@@ -66,8 +67,9 @@ pub enum Show<'a> {
 
 impl Db {
     /// Stores a plan with its posts, or replaces one that has not been confirmed. `false` if it has been.
-    pub async fn put_plan(&self, plan: &Plan, items: &[PlanItem]) -> Result<bool> {
+    pub async fn put_plan(&self, actor: &Actor, plan: &Plan, items: &[PlanItem]) -> Result<bool> {
         let mut tx = self.begin().await?;
+        let known: i64 = tx.sql("SELECT COUNT(*) FROM plans WHERE id = $1").bind(&plan.id).value().await?;
         let stored = tx
             .sql(
                 "INSERT INTO plans (id, workspace_id, action, options, filter, source, excluded, created_by, created_at,
@@ -101,6 +103,14 @@ impl Db {
         for chunk in items.chunks(200) {
             tx.insert_items(&plan.id, chunk).await?;
         }
+        let action = if known == 0 { Action::PlanCreate } else { Action::PlanUpdate };
+        let entry = Draft::done(actor, action)
+            .workspace(&plan.workspace_id)
+            .target("plan", &plan.id)
+            .set("action", plan.action.as_str())
+            .set("posts", plan.summary.total())
+            .set("toDo", plan.summary.acted);
+        tx.append(plan.created_at, &[&entry]).await?;
         tx.commit().await?;
         Ok(true)
     }

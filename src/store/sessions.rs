@@ -5,7 +5,7 @@ use crate::{
     clock::{MINUTE, Millis},
     domain::{
         admins::{SESSIONS_PER_ADMIN, Session},
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
     },
 };
 
@@ -69,7 +69,7 @@ impl Db {
         .await?;
         tx.append(
             session.created_at,
-            &[&Draft::done(actor, "admin.login").target("admin", &session.admin_id)],
+            &[&Draft::done(actor, Action::AdminLogin).target("admin", &session.admin_id)],
         )
         .await?;
         tx.commit().await
@@ -105,7 +105,7 @@ impl Db {
     pub async fn prove_session(&self, actor: &Actor, id: &str, now: Millis) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.sql("UPDATE sessions SET authenticated_at = $2 WHERE id = $1").bind(id).bind(now).run().await?;
-        tx.append(now, &[&Draft::done(actor, "admin.prove").target("session", id)]).await?;
+        tx.append(now, &[&Draft::done(actor, Action::AdminProve).target("session", id)]).await?;
         tx.commit().await
     }
 
@@ -115,7 +115,7 @@ impl Db {
         actor: &Actor,
         admin_id: &str,
         id: &str,
-        action: &'static str,
+        action: Action,
         now: Millis,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;

@@ -4,7 +4,7 @@ use super::{Db, Result, Tx, like_anywhere, posts::Listing};
 use crate::{
     clock::Millis,
     domain::{
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft, Outcome},
         tenants::{ManagedUser, Sync, Tenant, TenantState},
         workspaces::Frozen,
     },
@@ -198,11 +198,11 @@ impl Db {
             let action = match known.get(&user.id) {
                 None => {
                     imported.added += 1;
-                    Some("tenant.import")
+                    Some(Action::TenantImport)
                 }
                 Some(Some(_)) => {
                     imported.returned += 1;
-                    Some("tenant.reattach")
+                    Some(Action::TenantReattach)
                 }
                 Some(None) => None,
             };
@@ -224,7 +224,7 @@ impl Db {
         for (id, _) in left {
             imported.detached += 1;
             tx.mark_detached(workspace_id, id, now).await?;
-            let entry = Draft::done(actor, "tenant.detach").workspace(workspace_id).tenant(Some(id));
+            let entry = Draft::done(actor, Action::TenantDetach).workspace(workspace_id).tenant(Some(id));
             entries.push(entry.target("tenant", id).reason("no longer listed upstream"));
         }
         tx.sql("UPDATE workspaces SET imported_at = $2, import_error = NULL WHERE id = $1")
@@ -234,20 +234,37 @@ impl Db {
             .await?;
         tx.touch_access().await?;
         entries.extend(tx.revoke_keys_of_detached(actor, workspace_id, None, now).await?);
-        if !entries.is_empty() {
-            tx.append(now, &entries.iter().collect::<Vec<_>>()).await?;
-        }
+        let all = Draft::done(actor, Action::WorkspaceImport)
+            .workspace(workspace_id)
+            .target("workspace", workspace_id)
+            .set("added", imported.added)
+            .set("returned", imported.returned)
+            .set("detached", imported.detached);
+        entries.insert(0, all);
+        tx.append(now, &entries.iter().collect::<Vec<_>>()).await?;
         tx.commit().await?;
         Ok(imported)
     }
 
-    pub async fn note_import_error(&self, workspace_id: &str, error: &str) -> Result<()> {
-        self.write("UPDATE workspaces SET import_error = $2 WHERE id = $1")
+    /// An import did not happen, for this reason.
+    pub async fn note_import_error(
+        &self,
+        actor: &Actor,
+        workspace_id: &str,
+        error: &str,
+        now: Millis,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.sql("UPDATE workspaces SET import_error = $2 WHERE id = $1")
             .bind(workspace_id)
             .bind(error)
             .run()
-            .await
-            .map(drop)
+            .await?;
+        let entry = Draft::new(actor, Action::WorkspaceImport, Outcome::Failed)
+            .workspace(workspace_id)
+            .target("workspace", workspace_id);
+        tx.append(now, &[&entry]).await?;
+        tx.commit().await
     }
 
     /// Freezes (with a reason, shown to the tenant) or unfreezes.
@@ -268,7 +285,7 @@ impl Db {
             .run()
             .await?;
         tx.touch_access().await?;
-        let action = if reason.is_some() { "tenant.freeze" } else { "tenant.unfreeze" };
+        let action = if reason.is_some() { Action::TenantFreeze } else { Action::TenantUnfreeze };
         let entry = Draft::done(actor, action)
             .workspace(workspace_id)
             .tenant(Some(id))

@@ -4,7 +4,7 @@ use super::{Db, Error, Result};
 use crate::{
     clock::Millis,
     domain::{
-        audit::{Actor, Draft},
+        audit::{Action, Actor, Draft},
         workspaces::{DeletePolicy, Environment, Frozen, Workspace},
     },
 };
@@ -59,7 +59,7 @@ impl Db {
         .run()
         .await?;
         tx.touch_access().await?;
-        let entry = Draft::done(actor, "workspace.create")
+        let entry = Draft::done(actor, Action::WorkspaceCreate)
             .workspace(&w.id)
             .target("workspace", &w.id)
             .set("name", w.name.as_str())
@@ -108,7 +108,7 @@ impl Db {
         .run()
         .await?;
         tx.touch_access().await?;
-        let entry = Draft::done(actor, "workspace.replace_key")
+        let entry = Draft::done(actor, Action::WorkspaceReplaceKey)
             .workspace(id)
             .target("workspace", id)
             .set("keyPrefix", key.prefix.as_str());
@@ -130,7 +130,7 @@ impl Db {
             .run()
             .await?;
         tx.touch_access().await?;
-        let entry = Draft::done(actor, "workspace.set_delete_policy")
+        let entry = Draft::done(actor, Action::WorkspaceSetDeletePolicy)
             .workspace(id)
             .target("workspace", id)
             .set("deletePolicy", policy.as_str());
@@ -162,7 +162,7 @@ impl Db {
             .run()
             .await?;
         tx.touch_access().await?;
-        let action = if reason.is_some() { "workspace.freeze" } else { "workspace.unfreeze" };
+        let action = if reason.is_some() { Action::WorkspaceFreeze } else { Action::WorkspaceUnfreeze };
         let entry = Draft::done(actor, action)
             .workspace(id)
             .target("workspace", id)
@@ -198,7 +198,7 @@ impl Db {
         }
         tx.touch_access().await?;
         let entry =
-            Draft::done(actor, "workspace.suspend").workspace(id).target("workspace", id).reason(reason);
+            Draft::done(actor, Action::WorkspaceSuspend).workspace(id).target("workspace", id).reason(reason);
         tx.append(now, &[&entry]).await?;
         tx.commit().await.map(|()| true)
     }

@@ -10,7 +10,7 @@ use gatehouse::{
     audit::tree::leaf_hash,
     clock::{HOUR, MINUTE},
     domain::{
-        audit::{Actor, ActorType, Draft, Outcome},
+        audit::{Action, Actor, ActorType, Draft, Outcome},
         keys::{KeyKind, Scope},
     },
     store::audit::AuditFilter,
@@ -36,7 +36,7 @@ async fn fill(app: &TestApp, count: usize) {
     let actor = Actor::new(ActorType::Key, "key-1", "Ann \"=HYPERLINK(1)\"");
     let drafts: Vec<Draft> = (0..count)
         .map(|n| {
-            let draft = Draft::new(&actor, "post.delete", Outcome::Succeeded).set("n", n as i64);
+            let draft = Draft::new(&actor, Action::PostDelete, Outcome::Succeeded).set("n", n as i64);
             match n % 4 {
                 0 => draft,
                 1 => draft.workspace(&app.ws).tenant(Some("507f1f77bcf86cd799439011")),
@@ -72,9 +72,11 @@ async fn a_feed_brings_every_entry_once_in_order(engine: Engine) {
             async move {
                 let actor = Actor::system("test");
                 for _ in 0..60 {
-                    let draft = Draft::done(&actor, "post.delete").workspace(&ws);
+                    let draft = Draft::done(&actor, Action::PostDelete).workspace(&ws);
                     let tenant = draft.clone().tenant(Some("507f1f77bcf86cd799439011"));
-                    db.append(now, &[&draft, &tenant, &Draft::done(&actor, "post.update")]).await.unwrap();
+                    db.append(now, &[&draft, &tenant, &Draft::done(&actor, Action::PostUpdate)])
+                        .await
+                        .unwrap();
                 }
             }
         });
@@ -215,7 +217,7 @@ async fn a_view_is_safe_to_open(engine: Engine) {
     for text in hostile {
         let mut actor = Actor::new(ActorType::Key, text, text);
         actor.context.user_agent = Some(text.into());
-        let draft = Draft::new(&actor, "post.delete", Outcome::Denied).workspace(&app.ws);
+        let draft = Draft::new(&actor, Action::PostDelete, Outcome::Denied).workspace(&app.ws);
         let draft = draft.reason(text).target(text, text).set("x", text);
         first.get_or_insert(app.app().db.append(app.clock.now(), &[&draft]).await.unwrap());
     }

@@ -329,7 +329,8 @@ async fn stands_still(engine: Engine) {
     app.sweep(&app.ws, &ann.id).await;
     let other = Db::connect(&app.config.database_url).await.unwrap();
     let mut tx = other.begin().await.unwrap();
-    let draft = gatehouse::domain::audit::Draft::done(&app.owner, "settings.update");
+    let draft =
+        gatehouse::domain::audit::Draft::done(&app.owner, gatehouse::domain::audit::Action::AdminSetPassword);
     tx.append(app.clock.now(), &[&draft]).await.unwrap();
     let before = app.app().db.audit_head().await.unwrap().size;
     let begun = Instant::now();

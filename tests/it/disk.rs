@@ -253,6 +253,7 @@ async fn a_full_file_system() {
     let data = mounted.0.clone();
     let app = TestApp::spawn_with(Engine::Sqlite, |config| {
         config.database_url = format!("sqlite:{}", data.join("gatehouse.db").display());
+        config.audit_head = data.join("audit.head");
         config.data = data;
     })
     .await;

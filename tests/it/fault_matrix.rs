@@ -288,7 +288,7 @@ async fn plan(app: &TestApp, ws: &str, tenant: &str, posts: &[String], action: B
         action,
         options: PlanOptions::default(),
         filter_text: String::new(),
-        created_by: &app.owner.id,
+        actor: &app.owner,
     };
     let all = posts.iter().map(|id| (tenant.to_owned(), id.clone())).collect();
     planning::make(app.app(), request, planning::Selection::Ticked(all)).await.unwrap()

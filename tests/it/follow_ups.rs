@@ -299,7 +299,8 @@ async fn there_is_nothing_to_follow_a_job_that_runs_or_is_clean(engine: Engine) 
     let plan = delete_plan(&app, &app.ws, ticked(&ann, &ids[..2])).await;
     let account = app.app().access.account(&app.ws).unwrap();
     let bare = PlanOptions { keep_backup: false, ..PlanOptions::default() };
-    let plan = planning::remake(app.app(), &account.workspace, &plan, bare).await.unwrap().unwrap();
+    let plan =
+        planning::remake(app.app(), &app.owner, &account.workspace, &plan, bare).await.unwrap().unwrap();
     let clean = gatehouse::domain::ids::new_id();
     app.app().db.confirm_plan(&app.owner, &plan, &clean, "", None, app.clock.now()).await.unwrap();
     app.app().jobs.ring();

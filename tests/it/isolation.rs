@@ -54,11 +54,11 @@ impl Two {
         Self { app, other_ws, ann, eve, eve_post }
     }
 
-    /// Turns the owner into an operator of the first workspace alone.
+    /// Turns the instance's owner into an owner of the first workspace alone.
     async fn demote(&self) {
         let (db, admin) = (&self.app.app().db, self.app.owner.id.as_str());
         execute(db, "UPDATE admins SET instance_owner = FALSE WHERE id = $1", &[admin]).await.unwrap();
-        let grant = "INSERT INTO roles (admin_id, workspace_id, role) VALUES ($1, $2, 'operator')";
+        let grant = "INSERT INTO roles (admin_id, workspace_id, role) VALUES ($1, $2, 'owner')";
         execute(db, grant, &[admin, &self.app.ws]).await.unwrap();
     }
 

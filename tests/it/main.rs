@@ -4,8 +4,10 @@
 #![expect(clippy::print_stdout, reason = "figures beside the result: how many were tried, how long it took")]
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
+mod audit_actions;
 mod audit_export;
 mod audit_log;
+mod audit_verify;
 mod bulk;
 mod bulk_command;
 mod bulk_door;
@@ -17,6 +19,7 @@ mod created_posts;
 #[cfg(feature = "postgres-tests")]
 mod database_outage;
 mod disk;
+mod erasure;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod fault_matrix;

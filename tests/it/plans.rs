@@ -454,14 +454,16 @@ async fn what_was_shown_is_what_is_confirmed(engine: Engine) {
         action: BulkAction::Reschedule,
         options: PlanOptions { moved: Move::Listed, ..PlanOptions::default() },
         filter_text: String::new(),
-        created_by: &app.owner.id,
+        actor: &app.owner,
     };
     let selection =
         Selection::Listed { posts: vec![listed], source: gatehouse::domain::plans::Source::Listed };
     let plan = planning::make(app.app(), request, selection).await.unwrap();
     let items = app.app().db.plan_items(&plan.id, Show::All, 0, 10).await.unwrap();
     assert_eq!((items[0].target_at, items[0].skip), (wanted_at, None));
-    let again = planning::remake(app.app(), &account.workspace, &plan, plan.options.clone()).await.unwrap();
+    let again = planning::remake(app.app(), &app.owner, &account.workspace, &plan, plan.options.clone())
+        .await
+        .unwrap();
     let items = app.app().db.plan_items(&again.unwrap().id, Show::All, 0, 10).await.unwrap();
     assert_eq!(items[0].target_at, wanted_at);
 }

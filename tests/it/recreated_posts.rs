@@ -86,7 +86,7 @@ async fn confirmed(app: &TestApp, browser: &mut Browser, answer: &Answer) -> (St
 async fn plan(app: &TestApp, job: &str) -> Plan {
     let job = app.app().db.job(&app.ws, job).await.unwrap().unwrap();
     let account = app.app().access.account(&app.ws).unwrap();
-    follow_ups::make(app.app(), &account.workspace, &job, Purpose::Undo, &app.owner.id).await.unwrap()
+    follow_ups::make(app.app(), &account.workspace, &job, Purpose::Undo, &app.owner).await.unwrap()
 }
 
 async fn confirm(app: &TestApp, plan: &Plan) -> String {
@@ -233,7 +233,7 @@ async fn a_backup_is_used_once(engine: Engine) {
         action: BulkAction::Delete,
         options: PlanOptions { keep_backup: false, ..PlanOptions::default() },
         filter_text: String::new(),
-        created_by: &app.owner.id,
+        actor: &app.owner,
     };
     let bare = planning::make(app.app(), request, ticked(&ann, &posts)).await.unwrap();
     let bare = confirm(&app, &bare).await;
@@ -378,9 +378,8 @@ async fn a_kill_makes_no_second_post(engine: Engine) {
     if rest > 0 {
         let job = app.app().db.job(&app.ws, &child).await.unwrap().unwrap();
         let account = app.app().access.account(&app.ws).unwrap();
-        let again = follow_ups::make(app.app(), &account.workspace, &job, Purpose::Retry, &app.owner.id)
-            .await
-            .unwrap();
+        let again =
+            follow_ups::make(app.app(), &account.workspace, &job, Purpose::Retry, &app.owner).await.unwrap();
         let again = confirm(&app, &again).await;
         assert_eq!(ended(&app, &again).await.succeeded, rest);
     }

@@ -6,7 +6,10 @@ use crate::{
     testapp::{Answer, TestApp},
 };
 use gatehouse::{
-    domain::keys::{KeyKind, Scope},
+    domain::{
+        audit::Action,
+        keys::{KeyKind, Scope},
+    },
     http::api::{
         differences::DIFFERENCES,
         table::{Body, rows},
@@ -116,7 +119,7 @@ async fn every_example_works(engine: Engine) {
         if answer.status != row.status {
             wrong.push(format!("{name}: {} {}", answer.status, answer.text));
         }
-        if row.action() == Some("linkedin.comment") {
+        if row.action() == Some(Action::LinkedinComment) {
             comment = answer.json()["comment"]["commentId"].as_str().unwrap_or_default().to_owned();
         }
         // Ten a user: the next row makes its own.

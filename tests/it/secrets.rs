@@ -6,12 +6,12 @@ mod rows;
 
 use crate::{
     support::{
-        databases::{Engine, gateway_on_both_engines},
+        databases::{Engine, dump, gateway_on_both_engines},
         process::Process,
     },
     testapp::{Answer, Browser, TestApp, client, hidden},
 };
-use gatehouse::{envelope::token_hash, http, store::Db};
+use gatehouse::{envelope::token_hash, http};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{fs, io::BufRead, process::Stdio};
@@ -391,35 +391,4 @@ async fn call_the_doors(app: &TestApp, url: &str, tenant: &str, keys: &[String],
     for status in [200, 400, 401, 403, 404, 405, 502, 504] {
         assert!(statuses.contains_key(&status), "no call was answered {status}: {statuses:?}");
     }
-}
-
-/// On PostgreSQL every row of every table as text; SQLite is read as files.
-async fn dump(url: &str) -> Option<Vec<u8>> {
-    let db = Db::connect(url).await.unwrap();
-    let Db::Postgres(pool, ..) = &db else {
-        db.close().await;
-        return None;
-    };
-    let tables = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
-        WHERE table_schema = current_schema() ORDER BY 1";
-    let tables: Vec<(String,)> = sqlx::query_as(tables).fetch_all(pool).await.unwrap();
-    assert!(tables.len() > 10, "{tables:?}");
-    let mut text = String::new();
-    for (table,) in tables {
-        let rows = sqlx::AssertSqlSafe(format!("SELECT CAST(t AS TEXT) FROM \"{table}\" t"));
-        let rows: Vec<(String,)> = sqlx::query_as(rows).fetch_all(pool).await.unwrap();
-        for (row,) in rows {
-            text.push_str(&row);
-            text.push('\n');
-        }
-    }
-    db.close().await;
-    // Bytes stand there as hex digits: what is text in them has to be found too.
-    let mut dump = text.clone().into_bytes();
-    for part in text.split("\\x").skip(1) {
-        let digits: String = part.chars().take_while(char::is_ascii_hexdigit).collect();
-        dump.extend(hex::decode(&digits).unwrap_or_default());
-        dump.push(b'\n');
-    }
-    Some(dump)
 }

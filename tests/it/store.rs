@@ -9,6 +9,7 @@ mod checkpoints;
 mod coverage;
 mod created_posts;
 mod disk;
+mod erasures;
 mod facts;
 mod follow_ups;
 mod idempotency;
@@ -157,7 +158,7 @@ async fn first_admin(db: &Db) -> Admin {
         preferences: Preferences::default(),
     };
     let link = token_hash("link");
-    db.put_setup_link(&link, NOW + 1).await.expect("a link");
+    db.put_setup_link(&actor(), &link, NOW + 1, NOW).await.expect("a link");
     assert!(db.create_first_admin(&link, &admin, "hash-1").await.expect("an admin"));
     admin
 }
@@ -218,7 +219,7 @@ async fn plan(db: &Db, workspace_id: &str, posts: &[Post]) -> (Plan, Vec<PlanIte
             skip: None,
         })
         .collect();
-    assert!(db.put_plan(&plan, &items).await.expect("a plan"));
+    assert!(db.put_plan(&actor(), &plan, &items).await.expect("a plan"));
     (plan, items)
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         admins::Right,
-        audit::{Entry, ExportFormat, Outcome},
+        audit::{Action, Entry, ExportFormat, Outcome},
         times,
     },
     store::{audit::AuditFilter, tenants::TenantFilter},
@@ -31,61 +31,29 @@ const TENANTS: i64 = 500;
 /// What a list's address holds beside the filter.
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
-/// Actions to choose from. A trailing dot is all of a noun.
-const ACTIONS: &[(&str, &str)] = &[
-    ("post.", "Posts: all"),
-    ("post.create", "post.create"),
-    ("post.delete", "post.delete"),
-    ("post.update", "post.update"),
-    ("media.upload_url", "media.upload_url"),
-    ("job.", "Bulk jobs: all"),
-    ("job.create", "job.create"),
-    ("job.pause", "job.pause"),
-    ("job.resume", "job.resume"),
-    ("job.cancel", "job.cancel"),
-    ("job.end", "job.end"),
-    ("tenant.", "Tenants: all"),
-    ("tenant.create", "tenant.create"),
-    ("tenant.import", "tenant.import"),
-    ("tenant.reattach", "tenant.reattach"),
-    ("tenant.detach", "tenant.detach"),
-    ("tenant.link", "tenant.link"),
-    ("tenant.freeze", "tenant.freeze"),
-    ("tenant.unfreeze", "tenant.unfreeze"),
-    ("key.", "Keys: all"),
-    ("key.create", "key.create"),
-    ("key.update", "key.update"),
-    ("key.rotate", "key.rotate"),
-    ("key.activate", "key.activate"),
-    ("key.retire", "key.retire"),
-    ("key.lapse", "key.lapse"),
-    ("key.cancel_rotation", "key.cancel_rotation"),
-    ("key.revoke", "key.revoke"),
-    ("webhook.", "Webhooks: all"),
-    ("webhook.create", "webhook.create"),
-    ("webhook.update", "webhook.update"),
-    ("webhook.delete", "webhook.delete"),
-    ("webhook.rotate_secret", "webhook.rotate_secret"),
-    ("linkedin.", "LinkedIn: all"),
-    ("linkedin.react", "linkedin.react"),
-    ("linkedin.unreact", "linkedin.unreact"),
-    ("linkedin.comment", "linkedin.comment"),
-    ("linkedin.uncomment", "linkedin.uncomment"),
-    ("bookmark.change", "bookmark.change"),
-    ("workspace.", "Workspaces: all"),
-    ("workspace.create", "workspace.create"),
-    ("workspace.replace_key", "workspace.replace_key"),
-    ("workspace.set_delete_policy", "workspace.set_delete_policy"),
-    ("workspace.freeze", "workspace.freeze"),
-    ("workspace.unfreeze", "workspace.unfreeze"),
-    ("workspace.suspend", "workspace.suspend"),
-    ("access.refuse", "access.refuse"),
-    ("auth.refuse", "auth.refuse"),
-    ("admin.", "People: all"),
-    ("admin.login", "admin.login"),
-    ("admin.prove", "admin.prove"),
-    ("audit.export", "audit.export"),
-];
+/// The log's actions to choose from, by noun. A trailing dot is all of a noun.
+fn actions() -> Vec<(String, String)> {
+    let mut list: Vec<(String, String)> = Vec::new();
+    for group in Action::ALL.chunk_by(|a, b| a.noun() == b.noun()) {
+        if let [first, _, ..] = group {
+            let all = match first.noun() {
+                "post" => "Posts: all",
+                "plan" => "Previews: all",
+                "job" => "Bulk jobs: all",
+                "tenant" => "Tenants: all",
+                "key" => "Keys: all",
+                "webhook" => "Webhooks: all",
+                "linkedin" => "LinkedIn: all",
+                "workspace" => "Workspaces: all",
+                "admin" => "People: all",
+                _ => "Audit log: all",
+            };
+            list.push((format!("{}.", first.noun()), all.to_owned()));
+        }
+        list.extend(group.iter().map(|action| (action.to_string(), action.to_string())));
+    }
+    list
+}
 
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let ws = visit.workspace()?.id.clone();
@@ -113,7 +81,7 @@ pub async fn link(visit: Visit) -> Result<Answer, Error> {
     export::audit_filter(visit.form.pairs(), &FORM_FIELDS)?;
     let filters = visit.form.pairs().iter().filter(|(name, _)| !FORM_FIELDS.contains(&name.as_str()));
     let text = query_string(filters.map(|(name, value)| (name.as_str(), value.as_str())));
-    let path = export_link::issue(app, &visit.admin.id, Some(&ws), format, text)?;
+    let path = export_link::issue(app, &visit.actor, Some(&ws), format, text).await?;
     let until = app.clock.now() + export_link::LIFE;
     let (url, label, back) =
         (format!("{}{path}", app.public_url), format!("audit entries as {format}"), base(Some(&ws)));
@@ -268,12 +236,11 @@ async fn choices(
         None => Vec::new(),
         Some(ws) => visit.app.db.tenants(ws, &TenantFilter::default(), None, TENANTS).await?,
     };
-    let actions = ACTIONS.iter().map(|(value, label)| ((*value).to_owned(), (*label).to_owned()));
     let outcomes = Outcome::ALL.iter().map(|o| (o.to_string(), Badge::outcome(o.as_str()).text));
     let time = |at: Option<i64>| at.map(times::to_local_utc).unwrap_or_default();
     Ok(views::AuditFilter {
         actor: filter.actor.clone().unwrap_or_default(),
-        actions: offer("Any action", actions.collect(), filter.action.as_deref()),
+        actions: offer("Any action", actions(), filter.action.as_deref()),
         tenants: offer(
             "Any tenant",
             tenants.into_iter().map(|t| (t.id, t.display_name)).collect(),

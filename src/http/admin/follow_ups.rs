@@ -27,7 +27,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
     if !job.state.is_final() {
         return Ok(Answer::see_other(&back));
     }
-    match follow_ups::make(&visit.app, visit.workspace()?, &job, purpose, &visit.admin.id).await {
+    match follow_ups::make(&visit.app, visit.workspace()?, &job, purpose, &visit.actor).await {
         Ok(plan) => Ok(Answer::see_other(&format!("/w/{}/plans/{}", plan.workspace_id, plan.id))),
         Err(planning::Error::NothingLeft) => Ok(Answer::see_other(&back)),
         Err(error) => Err(error.into()),

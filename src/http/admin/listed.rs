@@ -72,7 +72,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
         action,
         options,
         filter_text: String::new(),
-        created_by: &visit.admin.id,
+        actor: &visit.actor,
     };
     preview(&visit, request, Selection::Listed { posts, source: Source::Listed }).await
 }

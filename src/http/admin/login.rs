@@ -13,7 +13,7 @@ use crate::{
     clock::{MINUTE, Millis, SECOND},
     domain::{
         admins::{Admin, Preferences, Session, check_email, check_password},
-        audit::{Actor, ActorType, Context, Draft, Outcome},
+        audit::{Action, Actor, ActorType, Context, Draft, Outcome},
         ids,
     },
     envelope, store,
@@ -80,7 +80,7 @@ pub async fn note_refused_logins(app: &App) -> store::Result<()> {
     let mut addresses: Vec<_> = by_address.iter().collect();
     addresses.sort_by_key(|(_, n)| -**n);
     let addresses: Vec<String> = addresses.iter().take(20).map(|(ip, n)| format!("{ip} ({n})")).collect();
-    let draft = Draft::new(&Actor::anonymous(Context::default()), "auth.refuse", Outcome::Denied)
+    let draft = Draft::new(&Actor::anonymous(Context::default()), Action::AuthRefuse, Outcome::Denied)
         .set("keys", refused.keys)
         .set("logins", refused.logins)
         .set("addresses", addresses.join(", "));
@@ -278,6 +278,28 @@ pub async fn attempt(app: &Arc<App>, from: IpAddr, email: &str, password: &str) 
     Ok(Attempt::Wrong)
 }
 
+/// Takes the password of the form as proof that it is still the same person; `Err` is what to say if it is none.
+pub async fn prove(visit: &Visit) -> Result<Result<(), String>, Error> {
+    let app = &visit.app;
+    let password = visit.form.get("password");
+    if password.is_empty() {
+        return Ok(Err("Enter your password".into()));
+    }
+    match attempt(app, visit.call.ip, &visit.admin.email, password).await? {
+        Attempt::Right(_) => {
+            app.db.prove_session(&visit.actor, &visit.session.id, app.clock.now()).await?;
+            Ok(Ok(()))
+        }
+        Attempt::TooMany(seconds) => Ok(Err(format!("Too many attempts. Try again in {seconds} seconds"))),
+        Attempt::Wrong => {
+            let entry = Draft::new(&visit.actor, Action::AdminProve, Outcome::Denied)
+                .target("session", &visit.session.id);
+            app.audit.record(vec![entry], Vec::new()).await?;
+            Ok(Err("This is not your password".into()))
+        }
+    }
+}
+
 async fn start_session(app: &App, call: &Call, admin: &Admin, next: &str) -> Result<Answer, Error> {
     let token = envelope::random_token();
     let now = app.clock.now();
@@ -305,7 +327,7 @@ fn session_cookie(app: &App, value: &str, max_age: Option<u32>) -> String {
 
 pub async fn logout(visit: Visit) -> Result<Answer, Error> {
     let (app, id) = (&visit.app, &visit.session.id);
-    app.db.end_session(&visit.actor, &visit.admin.id, id, "admin.logout", app.clock.now()).await?;
+    app.db.end_session(&visit.actor, &visit.admin.id, id, Action::AdminLogout, app.clock.now()).await?;
     Ok(Answer::see_other("/login")
         .with("set-cookie", session_cookie(app, "", Some(0)))
         .with("clear-site-data", "\"cache\", \"storage\""))

@@ -4,7 +4,7 @@
 use super::{
     super::{Answer, Error},
     form::Form,
-    login::{self, Attempt},
+    login::prove,
     plan_options,
     plan_page::{self, Mistakes},
     plan_parts, post_filter, present, selections,
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{Draft, Outcome},
         ids,
         plans::{BulkAction, Plan, PlanOptions, typed_count_matches},
     },
@@ -39,7 +38,7 @@ pub async fn create(visit: Visit) -> Result<Answer, Error> {
         action,
         options: first_options(&visit),
         filter_text: query.filter_text(),
-        created_by: &visit.admin.id,
+        actor: &visit.actor,
     };
     preview(&visit, request, selection).await
 }
@@ -94,7 +93,7 @@ pub async fn set_options(visit: Visit) -> Result<Answer, Error> {
         Ok(options) => options,
         Err(invalid) => return plan_page::render(&visit, &plan, Mistakes::options(invalid)).await,
     };
-    planning::remake(&visit.app, visit.workspace()?, &plan, options).await?;
+    planning::remake(&visit.app, &visit.actor, visit.workspace()?, &plan, options).await?;
     Ok(Answer::see_other(&plan_url(&plan)))
 }
 
@@ -106,7 +105,7 @@ pub async fn again(visit: Visit) -> Result<Answer, Error> {
     }
     let query =
         post_filter::read(&Form::from_text(&plan.filter)).map_err(|e| Error::bad("invalid_filter", e))?;
-    planning::again(&visit.app, visit.workspace()?, &plan, query.filter).await?;
+    planning::again(&visit.app, &visit.actor, visit.workspace()?, &plan, query.filter).await?;
     Ok(Answer::see_other(&plan_url(&plan)))
 }
 
@@ -158,28 +157,6 @@ pub async fn confirm(visit: Visit) -> Result<Answer, Error> {
         }
         // Expired, or previewed again with other options in another window: show what it is now.
         None => Ok(Answer::see_other(&plan_url(&plan))),
-    }
-}
-
-/// Takes the password of the form as proof that it is still the same person; `Err` is what to say if it is none.
-async fn prove(visit: &Visit) -> Result<Result<(), String>, Error> {
-    let app = &visit.app;
-    let password = visit.form.get("password");
-    if password.is_empty() {
-        return Ok(Err("Enter your password".into()));
-    }
-    match login::attempt(app, visit.call.ip, &visit.admin.email, password).await? {
-        Attempt::Right(_) => {
-            app.db.prove_session(&visit.actor, &visit.session.id, app.clock.now()).await?;
-            Ok(Ok(()))
-        }
-        Attempt::TooMany(seconds) => Ok(Err(format!("Too many attempts. Try again in {seconds} seconds"))),
-        Attempt::Wrong => {
-            let entry =
-                Draft::new(&visit.actor, "admin.prove", Outcome::Denied).target("session", &visit.session.id);
-            app.audit.record(vec![entry], Vec::new()).await?;
-            Ok(Err("This is not your password".into()))
-        }
     }
 }
 

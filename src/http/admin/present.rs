@@ -115,6 +115,9 @@ pub fn flash(word: &str) -> Option<Banner> {
         "imported" => "Managed users imported.",
         "tenant_added" => "Tenant created.",
         "detached" => "Tenant detached. The user and its posts stay at PostPost.",
+        "erasing" => {
+            "It is being erased. This cannot be stopped any more, and is completed whatever happens."
+        }
         "revoked" => "Key revoked. It is refused from now on.",
         "rotation_cancelled" => {
             "The rotation was cancelled. The new key is refused from now on; this one goes on."

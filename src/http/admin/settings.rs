@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     admins::{Preferences, ROWS_PER_PAGE, check_password},
+    audit::{Action, Draft, Outcome},
     plans::zone,
     times,
 };
@@ -124,7 +125,12 @@ pub async fn set_password(visit: Visit) -> Result<Answer, Error> {
     // Somebody at a screen that was left open must not guess faster here than at the log-in.
     match login::attempt(app, visit.call.ip, &visit.admin.email, visit.form.get("current_password")).await? {
         Attempt::Right(_) => {}
-        Attempt::Wrong => current_field = current_field.with_error("This is not your current password"),
+        Attempt::Wrong => {
+            let entry = Draft::new(&visit.actor, Action::AdminSetPassword, Outcome::Denied)
+                .target("admin", &visit.admin.id);
+            app.audit.deny(entry).await?;
+            current_field = current_field.with_error("This is not your current password");
+        }
         Attempt::TooMany(seconds) => {
             current_field = current_field.with_error(format!("Too many attempts. Try again in {seconds} s"));
         }
@@ -142,7 +148,11 @@ pub async fn set_password(visit: Visit) -> Result<Answer, Error> {
 pub async fn revoke_session(visit: Visit) -> Result<Answer, Error> {
     let app = &visit.app;
     let id = visit.own_id("id")?;
-    if !app.db.end_session(&visit.actor, &visit.admin.id, id, "admin.end_session", app.clock.now()).await? {
+    if !app
+        .db
+        .end_session(&visit.actor, &visit.admin.id, id, Action::AdminEndSession, app.clock.now())
+        .await?
+    {
         return Err(Error::NotFound);
     }
     Ok(Answer::see_other("/settings?done=session_ended"))

@@ -13,7 +13,7 @@ use crate::{
     clock::MINUTE,
     domain::{
         admins::{Admin, Right, Role, SESSION_ABSOLUTE, SESSION_IDLE, Session},
-        audit::{Actor, ActorType, Draft, Outcome},
+        audit::{Action, Actor, ActorType, Draft, Outcome},
         ids,
         workspaces::Workspace,
     },
@@ -78,10 +78,17 @@ where
     route("POST", path, describe(needs), move |app, call| {
         let handler = handler.clone();
         async move {
-            check_origin(&app, &call)?;
+            if let Err(refused) = check_origin(&app, &call) {
+                // A stranger's page, in the browser of somebody we know.
+                if let Ok(visit) = Visit::admit(app, call, Needs::SignedIn).await {
+                    note_denied(&visit.app, &visit.actor, &visit.call, None, "cross_site").await?;
+                }
+                return Err(refused);
+            }
             let mut visit = Visit::admit(app, call, needs).await?;
             visit.form = Form::from_body(&visit.call)?;
             if !visit.app.keyring.csrf_holds(&visit.session.id, visit.form.get("_csrf")) {
+                note_denied(&visit.app, &visit.actor, &visit.call, None, "csrf").await?;
                 return Err(Error::Forbidden {
                     code: "csrf",
                     text: "This form is out of date. Go back, reload the page and try again".into(),
@@ -180,7 +187,7 @@ async fn note_denied(
     workspace: Option<&str>,
     code: &str,
 ) -> Result<(), Error> {
-    let mut draft = Draft::new(actor, "access.refuse", Outcome::Denied)
+    let mut draft = Draft::new(actor, Action::AccessRefuse, Outcome::Denied)
         .set("code", code)
         .set("method", call.method.as_str());
     if let Some(workspace) = workspace {

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         Invalid,
         admins::Right,
-        audit::Actor,
+        audit::{Action, Actor, Draft, Outcome},
         ids,
         tenants::ManagedUser,
         workspaces::{DeletePolicy, Environment, Workspace, check_base_url, check_name, check_upstream_key},
@@ -64,7 +64,14 @@ pub async fn add_workspace(
         key: SecretString::from(key),
         standing: KeyStanding::Trial,
     };
-    let users = verify(app, actor, &endpoint).await?;
+    let users = match verify(app, actor, &endpoint).await {
+        Ok(users) => users,
+        Err(invalid) => {
+            let entry = Draft::new(actor, Action::WorkspaceCreate, Outcome::Refused);
+            app.audit.record(vec![entry.set("baseUrl", base_url)], Vec::new()).await?;
+            return Err(invalid.into());
+        }
+    };
     not_elsewhere(app, &id, &endpoint, &users)?;
     let sealed = seal(app, &id, key)?;
     let now = app.clock.now();

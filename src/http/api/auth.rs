@@ -9,7 +9,7 @@ use super::super::{
 use crate::{
     app::App,
     domain::{
-        audit::{Draft, Outcome},
+        audit::{Action, Draft, Outcome},
         ids,
         keys::{Key, KeyKind},
     },
@@ -93,7 +93,7 @@ pub async fn identify(app: &App, call: &Call) -> Result<(Caller, Arc<Key>), Erro
 
 /// A tenant's key at a call that is the workspace's: refused, with an entry.
 pub async fn not_for_this_key(app: &App, caller: &Caller) -> Result<Error, Error> {
-    app.road.deny(caller, "access.refuse", "workspace_access", None).await?;
+    app.road.deny(caller, Action::AccessRefuse, "workspace_access", None).await?;
     Ok(workspace_access())
 }
 
@@ -104,7 +104,7 @@ fn workspace_access() -> Error {
 
 /// Naming a user that is not one's own leaves an entry, and nothing is sent upstream.
 async fn deny(app: &App, caller: &Caller, user: &str) -> Result<(), Error> {
-    let draft = Draft::new(&caller.actor, "access.refuse", Outcome::Denied)
+    let draft = Draft::new(&caller.actor, Action::AccessRefuse, Outcome::Denied)
         .workspace(&caller.account.workspace.id)
         .tenant(caller.tenant.as_deref())
         .target("tenant", user)

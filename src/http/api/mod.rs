@@ -47,9 +47,16 @@ pub struct Request {
 pub fn routes() -> Vec<Route> {
     let mut routes: Vec<Route> = rows()
         .iter()
-        .map(|row| route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row)))
+        .map(|row| {
+            let route =
+                route(row.method, row.path, row.needs_words(), move |app, call| handle(app, call, row));
+            match row.action() {
+                Some(action) => route.writes([action]),
+                None => route,
+            }
+        })
         .collect();
-    routes.push(route("POST", "/mcp", "any key", mcp::serve));
+    routes.push(route("POST", "/mcp", "any key", mcp::serve).writes(mcp::actions()));
     routes
 }
 

@@ -125,7 +125,7 @@ fn operation(row: &Row) -> Value {
         "x-timeout-seconds": row.timeout_seconds(),
     });
     if let Some(action) = row.action() {
-        operation["x-audited-as"] = action.into();
+        operation["x-audited-as"] = action.as_str().into();
     }
     if let Body::Object(fields) = row.body {
         let properties: Map<String, Value> = fields

@@ -5,7 +5,7 @@ use super::{
     Request,
 };
 use crate::domain::{
-    audit::{Draft, Outcome},
+    audit::{Action, Draft, Outcome},
     ids,
     operations::{Noun, Operation},
     times,
@@ -21,7 +21,7 @@ pub async fn show(request: Request) -> Result<Answer, Error> {
     match found.filter(|o| caller.tenant.is_none() || o.tenant_id == caller.tenant) {
         Some(operation) => Ok(Answer::json(200, &describe(&operation))),
         None => {
-            let mut draft = Draft::new(&caller.actor, "access.refuse", Outcome::Denied)
+            let mut draft = Draft::new(&caller.actor, Action::AccessRefuse, Outcome::Denied)
                 .workspace(workspace_id)
                 .tenant(caller.tenant.as_deref())
                 .set("code", "not_found");

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Action,
         ids,
         keys::Scope::{
             self, AnalyticsRead, ConnectionsRead, EngagementWrite, MediaWrite, PostsCreate, PostsDelete,
@@ -61,7 +62,7 @@ pub enum Effect {
     /// A change at PostPost: intent and outcome are audited as this action. Takes an `Idempotency-Key`.
     Changes(Verb),
     /// A change of the gateway's own data, audited as this action. Nothing is sent.
-    Own(&'static str),
+    Own(Action),
 }
 
 /// What is taken as a body.
@@ -96,10 +97,10 @@ impl Row {
     }
 
     /// The action of its audit entries.
-    pub fn action(&self) -> Option<&'static str> {
+    pub fn action(&self) -> Option<Action> {
         match self.effect {
             Effect::Reads => None,
-            Effect::Changes(verb) => Some(verb.as_str()),
+            Effect::Changes(verb) => Some(verb.into()),
             Effect::Own(action) => Some(action),
         }
     }
@@ -398,7 +399,7 @@ fn other_rows() -> Vec<Row> {
             "POST",
             "/api/v1/workspace/users/{userId}/api-key",
             owner,
-            Own("key.create"),
+            Own(Action::KeyCreate),
             workspace::create_key,
         )
         .says("Makes a gateway key of the user's, shown once. The one made here before ends; others stay.")

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     access::Standing,
     domain::{
+        audit::Action,
         keys::{KeyKind, KeyRules, NewKey},
         operations::Verb,
         tenants::{check_display_name, check_username},
@@ -76,7 +77,7 @@ pub async fn create_key(request: Request) -> Result<Answer, Error> {
     let workspace_id = &caller.account.workspace.id;
     let scopes = key.scopes.handed_on();
     if scopes.iter().next().is_none() {
-        app.road.deny(caller, "key.create", "scope_missing", Some(("tenant", id))).await?;
+        app.road.deny(caller, Action::KeyCreate, "scope_missing", Some(("tenant", id))).await?;
         let text = "This key has no scope that a tenant's key can have".into();
         return Err(Error::Forbidden { code: "scope_missing", text });
     }
@@ -109,6 +110,6 @@ async fn managed(request: &Request, id: &str) -> Result<(), Error> {
         }
         _ => ("not_managed", Error::NotThere(UNKNOWN_USER)),
     };
-    road.deny(caller, "access.refuse", code, Some(("tenant", id))).await?;
+    road.deny(caller, Action::AccessRefuse, code, Some(("tenant", id))).await?;
     Err(error)
 }

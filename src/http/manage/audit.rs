@@ -8,7 +8,7 @@ use crate::{
     app::App,
     clock::HOUR,
     domain::{
-        audit::{Actor, Draft, ExportFormat, Outcome},
+        audit::{Action, Actor, Draft, ExportFormat, Outcome},
         keys::{Key, KeyKind, Scope},
     },
     exports::lines,
@@ -27,7 +27,7 @@ const NOTED_EVERY: i64 = HOUR;
 
 /// `GET /manage/v1/audit.{csv,ndjson}` and the same with `.gz`, with the filters of the audit page as query parameters.
 pub async fn export(app: Arc<App>, call: Call, format: ExportFormat, gzip: bool) -> Result<Answer, Error> {
-    let (key, actor) = admit(&app, &call, "audit.export").await?;
+    let (key, actor) = admit(&app, &call, Action::AuditExport).await?;
     let mut request = Request::read(&call.query_pairs(), &[], format, gzip)?;
     request.filter.workspace_id = Some(key.workspace_id.clone());
     let place = app.gate.download()?;
@@ -38,7 +38,7 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat, gzip: bool)
 /// `GET /manage/v1/audit`: entries above `after`, oldest first. `next` is the `after` of the next call: a caller that always
 /// sends it gets every entry once, in order.
 pub async fn list(app: Arc<App>, call: Call) -> Result<Answer, Error> {
-    let (key, actor) = admit(&app, &call, "audit.read").await?;
+    let (key, actor) = admit(&app, &call, Action::AuditRead).await?;
     let pairs = call.query_pairs();
     let (after, before) = bounds(&pairs)?;
     let mut filter = export::audit_filter(&pairs, &["after", "before", "limit"])?;
@@ -50,7 +50,7 @@ pub async fn list(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         })?,
     };
     credentials::used(&app, &key, &actor, &call).await?;
-    let entry = Draft::done(&actor, "audit.read").workspace(&key.workspace_id);
+    let entry = Draft::done(&actor, Action::AuditRead).workspace(&key.workspace_id);
     let now = app.clock.now();
     app.db.note_audit_read(&key.id, now - NOTED_EVERY, now, &entry).await?;
     let size = app.db.audit_scope_len(&Part::Log, i64::MAX).await?;
@@ -104,7 +104,7 @@ async fn page(
 }
 
 /// The audit token of a call, and whom it stands for.
-async fn admit(app: &App, call: &Call, action: &'static str) -> Result<(Arc<Key>, Actor), Error> {
+async fn admit(app: &App, call: &Call, action: Action) -> Result<(Arc<Key>, Actor), Error> {
     let key = credentials::key(app, call).await?;
     let actor = credentials::actor(&key, call);
     if key.kind != KeyKind::Audit || !key.scopes.has(Scope::AuditRead) {

@@ -90,7 +90,7 @@ async fn follow(app: Arc<App>, call: Call, purpose: Purpose) -> Result<Answer, E
         return Err(Error::Conflict("The job has not ended"));
     }
     let workspace = &program.account.workspace;
-    let plan = follow_ups::make(&app, workspace, &job, purpose, &program.key.id).await?;
+    let plan = follow_ups::make(&app, workspace, &job, purpose, &program.actor).await?;
     Ok(plans::made(&app, &plan))
 }
 

@@ -6,7 +6,7 @@ use crate::{
     access::Account,
     app::App,
     domain::{
-        audit::{Actor, Draft, Outcome},
+        audit::{Action, Actor, Draft, Outcome},
         keys::{Key, KeyKind, Scope},
         plans::BulkAction,
     },
@@ -22,18 +22,23 @@ pub struct Program {
 }
 
 impl Program {
-    /// Who calls, if its key may do at least something here. It is let in by [`Self::enters`] or [`Self::may`].
+    /// Who calls, if its key may do at least something about posts here. It is let in by [`Self::enters`] or [`Self::may`].
     pub async fn identify(app: &App, call: &Call) -> Result<Self, Error> {
+        Self::with(app, call, Scope::PostsRead).await
+    }
+
+    /// Who calls, if it is a workspace key with this scope. It is let in by [`Self::enters`].
+    pub async fn with(app: &App, call: &Call, scope: Scope) -> Result<Self, Error> {
         let key = credentials::key(app, call).await?;
         let account = app.access.account(&key.workspace_id).ok_or_else(|| credentials::refused(app, call))?;
         let actor = credentials::actor(&key, call);
         let program = Self { actor, key, account };
         if program.key.kind != KeyKind::Workspace {
             program.deny(app, "key_kind").await?;
-            let text = "Bulk work needs a workspace key".into();
+            let text = "This needs a workspace key".into();
             return Err(Error::Forbidden { code: "key_kind", text });
         }
-        program.needs(app, Scope::PostsRead).await?;
+        program.needs(app, scope).await?;
         Ok(program)
     }
 
@@ -69,7 +74,7 @@ impl Program {
     }
 
     async fn deny(&self, app: &App, code: &str) -> Result<(), Error> {
-        let draft = Draft::new(&self.actor, "access.refuse", Outcome::Denied)
+        let draft = Draft::new(&self.actor, Action::AccessRefuse, Outcome::Denied)
             .workspace(&self.account.workspace.id)
             .tenant(self.key.tenant_id.as_deref())
             .set("code", code);

@@ -118,7 +118,7 @@ pub async fn create(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         action,
         options,
         filter_text,
-        created_by: &program.key.id,
+        actor: &program.actor,
     };
     let plan = planning::make(&app, request, selection).await?;
     Ok(made(&app, &plan))

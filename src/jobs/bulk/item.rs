@@ -6,7 +6,7 @@ use crate::{
     audit::Unavailable,
     clock::SECOND,
     domain::{
-        audit::{Draft, Outcome},
+        audit::{Action, Draft, Outcome},
         ids,
         jobs::{ItemState, Job, JobItem},
         operations::OpState,
@@ -304,7 +304,7 @@ async fn missing(run: &Run, item: &JobItem) -> store::Result<ItemEnd> {
 /// Upstream does not know the post: the item ends as gone, with its entry.
 async fn note_gone(run: &Run, item: &JobItem) -> store::Result<ItemEnd> {
     let Run { app, job, fence, .. } = run;
-    let action = if job.action == BulkAction::Delete { "post.delete" } else { "post.update" };
+    let action = if job.action == BulkAction::Delete { Action::PostDelete } else { Action::PostUpdate };
     let mut entry = Draft::new(&job.actor, action, Outcome::Gone)
         .workspace(&job.workspace_id)
         .tenant(Some(&item.tenant_id))

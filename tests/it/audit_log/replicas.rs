@@ -5,7 +5,7 @@ use crate::testapp::TestApp;
 use gatehouse::{
     audit::proof::verify_consistency,
     clock::{HOUR, MINUTE},
-    domain::audit::{Actor, Draft, Outcome},
+    domain::audit::{Action, Actor, Draft, Outcome},
 };
 use std::fs;
 
@@ -20,7 +20,7 @@ fn two_that_sign_at_once() {
             tokio::spawn(async move {
                 let mut signed = Vec::new();
                 for n in 0..40 {
-                    let draft = Draft::new(&Actor::system("test"), "post.delete", Outcome::Succeeded);
+                    let draft = Draft::new(&Actor::system("test"), Action::PostDelete, Outcome::Succeeded);
                     app.audit.record(vec![draft.clone(), draft], vec![]).await.unwrap();
                     if n % 2 == 0 {
                         match app.audit_log.checkpoint_now(i64::MAX).await {

@@ -216,7 +216,7 @@ async fn make(
         action,
         options,
         filter_text: String::new(),
-        created_by: &app.owner.id,
+        actor: &app.owner,
     };
     planning::make(app.app(), request, selection).await.unwrap()
 }

@@ -25,7 +25,7 @@ async fn first(db: Db) {
     let entry = last_entry(&db).await;
     assert_eq!((entry.action.as_str(), entry.workspace_id), ("admin.create", None));
     // A second admin never comes this way.
-    db.put_setup_link(&token_hash("more"), NOW + 9).await.unwrap();
+    db.put_setup_link(&actor(), &token_hash("more"), NOW + 9, NOW).await.unwrap();
     assert!(!db.setup_link_works(&token_hash("more"), NOW).await.unwrap());
     let second = Admin { id: new_id(), email: "b@example.com".into(), ..admin };
     assert!(!db.create_first_admin(&token_hash("more"), &second, "h").await.unwrap());
@@ -34,10 +34,10 @@ async fn first(db: Db) {
 
 async fn setup_links(db: Db) {
     let (old, new) = (token_hash("old"), token_hash("new"));
-    db.put_setup_link(&old, NOW + 10).await.unwrap();
+    db.put_setup_link(&actor(), &old, NOW + 10, NOW).await.unwrap();
     assert!(db.setup_link_works(&old, NOW).await.unwrap());
     assert!(!db.setup_link_works(&old, NOW + 10).await.unwrap());
-    db.put_setup_link(&new, NOW + 10).await.unwrap();
+    db.put_setup_link(&actor(), &new, NOW + 10, NOW).await.unwrap();
     assert!(!db.setup_link_works(&old, NOW).await.unwrap());
     assert!(db.setup_link_works(&new, NOW).await.unwrap());
     let late = admin("late@example.com", NOW + 10);
@@ -72,7 +72,7 @@ fn admin(email: &str, created_at: i64) -> Admin {
 /// Two people open the same link at once.
 async fn one_of_many_wins(db: Db) {
     let link = token_hash("link");
-    db.put_setup_link(&link, NOW + 10).await.unwrap();
+    db.put_setup_link(&actor(), &link, NOW + 10, NOW).await.unwrap();
     let tries = (0..12).map(|n| {
         let (db, link) = (db.clone(), link.clone());
         tokio::spawn(async move {

@@ -7,7 +7,7 @@ use gatehouse::{
         entry,
         tree::{Range, leaf_hash},
     },
-    domain::audit::{Actor, ActorType, Context, Draft, Entry, Outcome, UpstreamResult},
+    domain::audit::{Action, Actor, ActorType, Context, Draft, Entry, Outcome, UpstreamResult},
     store::{Db, audit::AuditFilter},
 };
 use serde_json::{Value, json};
@@ -26,8 +26,8 @@ both_engines!(
     hostile_text
 );
 
-fn draft(action: &'static str) -> Draft {
-    Draft::new(&actor(), action, Outcome::Succeeded)
+fn draft(action: &str) -> Draft {
+    Draft::new(&actor(), Action::parse(action).expect("an action"), Outcome::Succeeded)
 }
 
 async fn all(db: &Db) -> Vec<Entry> {
@@ -83,7 +83,7 @@ async fn dense_and_linked(db: Db) {
         tokio::spawn(async move {
             for n in 0..25 {
                 let tenant = format!("tenant-{}", n % 3);
-                let plain = draft("post.list").target("post", "p");
+                let plain = draft("post.create").target("post", "p");
                 let in_workspace = draft("post.delete").workspace(&format!("w{}", w % 2));
                 let in_tenant = in_workspace.clone().tenant(Some(&tenant));
                 let drafts: &[&Draft] = match n % 4 {
@@ -104,18 +104,20 @@ async fn dense_and_linked(db: Db) {
 
 async fn order_within_a_transaction(db: Db) {
     let mut tx = db.begin().await.unwrap();
-    assert_eq!(tx.append(NOW, &[&draft("a.one"), &draft("a.two")]).await.unwrap(), 0);
-    assert_eq!(tx.append(NOW, &[&draft("a.three")]).await.unwrap(), 2);
+    assert_eq!(tx.append(NOW, &[&draft("key.create"), &draft("key.update")]).await.unwrap(), 0);
+    assert_eq!(tx.append(NOW, &[&draft("key.revoke")]).await.unwrap(), 2);
     assert_eq!(tx.append(NOW, &[]).await.unwrap(), 3);
     tx.commit().await.unwrap();
     let actions: Vec<_> = all(&db).await.into_iter().map(|e| e.action).collect();
-    assert_eq!(actions, ["a.one", "a.two", "a.three"]);
+    assert_eq!(actions, ["key.create", "key.update", "key.revoke"]);
     verify(&db).await;
 }
 
 async fn filters(db: Db) {
     let key = Actor::new(ActorType::Key, "key-7", "CI bot");
-    let mut upstream = Draft::new(&key, "post.delete", Outcome::Refused).workspace("w1").tenant(Some("t1"));
+    let mut upstream = Draft::new(&key, Action::parse("post.delete").unwrap(), Outcome::Refused)
+        .workspace("w1")
+        .tenant(Some("t1"));
     upstream.upstream = Some(UpstreamResult { status: Some(409), latency_ms: 12, code: Some("busy".into()) });
     upstream.op_id = Some("op-1".into());
     upstream.job_id = Some("job-1".into());
@@ -123,7 +125,7 @@ async fn filters(db: Db) {
         draft("post.delete").workspace("w1").tenant(Some("t1")).target("post", "p1").target("post", "p2"),
         upstream.target("post", "p2"),
         draft("post.update").workspace("w1").tenant(Some("t2")),
-        draft("posts.list").workspace("w2").tenant(Some("t1")),
+        draft("plan.create").workspace("w2").tenant(Some("t1")),
         draft("admin.login"),
     ];
     for (n, draft) in drafts.iter().enumerate() {
@@ -169,7 +171,7 @@ async fn filters(db: Db) {
 }
 
 async fn pages(db: Db) {
-    let drafts: Vec<Draft> = (0..20).map(|n| draft("a.b").workspace(["w1", "w2"][n % 2])).collect();
+    let drafts: Vec<Draft> = (0..20).map(|n| draft("post.delete").workspace(["w1", "w2"][n % 2])).collect();
     db.append(NOW, &drafts.iter().collect::<Vec<_>>()).await.unwrap();
     let filter = AuditFilter { workspace_id: Some("w1".into()), ..Default::default() };
     let page = async |before, after, limit| {
@@ -188,9 +190,13 @@ async fn pages(db: Db) {
 }
 
 async fn details(db: Db) {
-    let mut full = draft("tenant.update").workspace("w").reason("tidy").was("name", "a").set("name", "b");
+    let mut full = draft("tenant.freeze").workspace("w").reason("tidy").was("name", "a").set("name", "b");
     full.actor.context.client = Some("cli".into());
-    let bare = Draft::new(&Actor::anonymous(Context::default()), "admin.login", Outcome::Denied);
+    let bare = Draft::new(
+        &Actor::anonymous(Context::default()),
+        Action::parse("admin.login").unwrap(),
+        Outcome::Denied,
+    );
     db.append(NOW, &[&full, &bare]).await.unwrap();
     let entries = all(&db).await;
     let parts: Vec<_> = entries[0].details.iter().map(|d| (d.part.as_str(), d.body.as_str())).collect();
@@ -214,7 +220,9 @@ async fn details(db: Db) {
 async fn by_name(db: Db) {
     for name in ["Ann \"The Boss\" Ölgärt", "Bob", "act_or"] {
         let actor = Actor::new(ActorType::Admin, name.len().to_string(), name);
-        db.append(NOW, &[&Draft::new(&actor, "a.b", Outcome::Succeeded)]).await.unwrap();
+        db.append(NOW, &[&Draft::new(&actor, Action::parse("post.delete").unwrap(), Outcome::Succeeded)])
+            .await
+            .unwrap();
     }
     let of = async |name: &str| {
         let filter = AuditFilter { actor: Some(name.into()), ..Default::default() };
@@ -233,16 +241,16 @@ async fn by_name(db: Db) {
 }
 
 async fn time(db: Db) {
-    db.append(NOW, &[&draft("a.b")]).await.unwrap();
-    db.append(NOW - 1_000, &[&draft("a.b")]).await.unwrap();
-    db.append(NOW + 1, &[&draft("a.b")]).await.unwrap();
+    db.append(NOW, &[&draft("post.delete")]).await.unwrap();
+    db.append(NOW - 1_000, &[&draft("post.delete")]).await.unwrap();
+    db.append(NOW + 1, &[&draft("post.delete")]).await.unwrap();
     let times: Vec<_> = all(&db).await.into_iter().map(|e| e.at).collect();
     assert_eq!(times, [NOW, NOW, NOW + 1], "a clock set back does not set the log back");
     assert_eq!(db.audit_head().await.unwrap().at, NOW + 1);
 }
 
 async fn frozen(db: Db) {
-    db.append(NOW, &[&draft("a.b")]).await.unwrap();
+    db.append(NOW, &[&draft("post.delete")]).await.unwrap();
     let changes = [
         "UPDATE audit_entries SET action = 'c.d'",
         "DELETE FROM audit_entries",
@@ -259,10 +267,10 @@ async fn frozen(db: Db) {
 /// Dropped is undone, also for the next one's numbers.
 async fn rolled_back(db: Db) {
     let mut tx = db.begin().await.unwrap();
-    tx.append(NOW, &[&draft("a.b").workspace("w")]).await.unwrap();
+    tx.append(NOW, &[&draft("post.delete").workspace("w")]).await.unwrap();
     drop(tx);
     assert_eq!(verify(&db).await, 0);
-    assert_eq!(db.append(NOW, &[&draft("a.b").workspace("w")]).await.unwrap(), 0);
+    assert_eq!(db.append(NOW, &[&draft("post.delete").workspace("w")]).await.unwrap(), 0);
     assert_eq!(verify(&db).await, 1);
 }
 
@@ -270,7 +278,7 @@ async fn rolled_back(db: Db) {
 async fn hostile_text(db: Db) {
     let mut actor = Actor::new(ActorType::Key, "k", "nul\0 \u{202e}\u{10ffff}");
     actor.context.user_agent = Some("'; DROP TABLE audit_entries; --\0".into());
-    let draft = Draft::new(&actor, "post.delete", Outcome::Denied)
+    let draft = Draft::new(&actor, Action::parse("post.delete").unwrap(), Outcome::Denied)
         .reason("\0")
         .set("name", "a\0b")
         .target("post", "p");

@@ -5,7 +5,7 @@ use crate::support::databases::both_engines;
 use futures_util::TryStreamExt;
 use gatehouse::{
     clock::HOUR,
-    domain::audit::{Actor, ActorType, Draft, ExportFormat, Outcome},
+    domain::audit::{Action, Actor, ActorType, Draft, ExportFormat, Outcome},
     exports::{self, Cut},
     store::{
         Db,
@@ -20,7 +20,7 @@ both_engines!(scopes, filters, resumed, reads, parts_of_the_log_are_missing);
 async fn fill(db: &Db, count: usize) {
     let drafts: Vec<Draft> = (0..count)
         .map(|n| {
-            let mut draft = Draft::new(&actor(), "post.delete", Outcome::Succeeded);
+            let mut draft = Draft::new(&actor(), Action::PostDelete, Outcome::Succeeded);
             if n % 5 > 0 {
                 draft = draft.workspace(["w1", "w2"][n % 2]);
             }
@@ -104,7 +104,7 @@ async fn scopes(db: Db) {
 async fn filters(db: Db) {
     fill(&db, 1_300).await;
     let other = Actor::new(ActorType::Key, "rare", "Rare");
-    db.append(NOW, &[&Draft::new(&other, "key.create", Outcome::Denied).workspace("w1")]).await.unwrap();
+    db.append(NOW, &[&Draft::new(&other, Action::KeyCreate, Outcome::Denied).workspace("w1")]).await.unwrap();
     let any = AuditFilter::default;
     for filter in [
         AuditFilter { action: Some("post.".into()), ..any() },
@@ -167,7 +167,7 @@ async fn reads(db: Db) {
     let workspace = super::populated(&db, 1).await;
     let key = super::keys::key(&workspace, 2);
     assert!(db.create_key(&actor(), &key, &[2; 32], "pepper-1").await.unwrap());
-    let entry = Draft::done(&actor(), "audit.read").workspace(&workspace);
+    let entry = Draft::done(&actor(), Action::AuditRead).workspace(&workspace);
     let filter = AuditFilter { action: Some("audit.read".into()), ..Default::default() };
     for (at, entries) in [(0, 1), (1, 1), (HOUR - 1, 1), (HOUR, 2), (HOUR + 1, 2), (5 * HOUR, 3)] {
         let now = NOW + at;

@@ -11,7 +11,7 @@ use gatehouse::{
         tree::{Hash, Range, digest, leaf_hash, node_hash},
     },
     clock::{DAY, HOUR, MINUTE, Millis},
-    domain::audit::{Draft, Outcome},
+    domain::audit::{Action, Draft, Outcome},
     store::{
         Db, Error,
         audit::Fork,
@@ -32,7 +32,7 @@ both_engines!(
 
 fn draft(n: usize) -> Draft {
     let workspace = ["w1", "w2"][n % 2];
-    Draft::new(&actor(), "post.delete", Outcome::Succeeded)
+    Draft::new(&actor(), Action::PostDelete, Outcome::Succeeded)
         .workspace(workspace)
         .tenant((!n.is_multiple_of(3)).then_some(["t1", "t2"][n % 2]))
 }

@@ -145,7 +145,7 @@ async fn made_of_a_backup(db: Db) {
 
     let (again, mut items) = plan(&db, &acme, &posts[2..]).await;
     items[0].backup = Some((deleter.clone(), 2));
-    db.put_plan(&again, &items).await.unwrap();
+    db.put_plan(&actor(), &again, &items).await.unwrap();
     assert_eq!(db.plan_items(&again.id, Show::All, 0, 9).await.unwrap(), items);
     let maker = db.confirm_plan(&actor(), &again, &new_id(), "", None, NOW).await.unwrap().unwrap();
     let item = async || db.job_items(&maker, None, 0, 9).await.unwrap().remove(0);

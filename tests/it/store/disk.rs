@@ -7,7 +7,7 @@ use gatehouse::{
     audit::{Unavailable, Writer},
     clock::Clock,
     domain::{
-        audit::{Draft, Outcome},
+        audit::{Action, Draft, Outcome},
         posts::PostStatus,
     },
     store::{Db, Error, operations::Effect},
@@ -23,7 +23,7 @@ async fn room(db: &Db, pages: i64) {
 }
 
 fn large(n: usize) -> Draft {
-    Draft::new(&actor(), "post.delete", Outcome::Intent)
+    Draft::new(&actor(), Action::PostDelete, Outcome::Intent)
         .workspace("w")
         .target("post", &oid(n))
         .reason(&"x".repeat(9_000))

@@ -5,7 +5,10 @@ use crate::support::databases::both_engines;
 use gatehouse::{
     audit::{Unavailable, Writer},
     clock::Clock,
-    domain::{audit::Draft, posts::PostStatus},
+    domain::{
+        audit::{Action, Draft},
+        posts::PostStatus,
+    },
     store::{
         Db, Error,
         leases::{Fence, node_lease},
@@ -83,7 +86,7 @@ async fn a_lost_lease_writes_nothing(db: Db) {
         Effect::PostGone { workspace_id: acme.clone(), tenant_id: oid(1), post_id: posts[0].id.clone() };
     let writer = Writer::start(db.clone(), Clock::default(), Default::default());
     let size = db.audit_head().await.unwrap().size;
-    let draft = Draft::done(&actor(), "post.delete").workspace(&acme);
+    let draft = Draft::done(&actor(), Action::PostDelete).workspace(&acme);
     let late = writer.record(vec![draft], vec![Effect::Fence(old), gone]).await;
     assert!(matches!(late, Err(Unavailable::Store(Error::Fenced))), "{late:?}");
     assert!(db.post(&acme, &oid(1), &posts[0].id).await.unwrap().is_some());

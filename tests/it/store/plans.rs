@@ -54,11 +54,11 @@ async fn round_trip(db: Db) {
     plan.digest = "another".into();
     plan.summary = Summary::of(&items_then, NOW);
     plan.difference = Some(Difference { added: 7, removed: 2, changed: 1 });
-    assert!(db.put_plan(&plan, &items_then[..2]).await.unwrap());
+    assert!(db.put_plan(&actor(), &plan, &items_then[..2]).await.unwrap());
     let stored = db.plan(&acme, &plan.id).await.unwrap().unwrap();
     assert_eq!(format!("{stored:?}"), format!("{plan:?}"));
     assert_eq!(items(&db, &plan, Show::All).await, items_then[..2]);
-    assert!(db.put_plan(&plan, &[]).await.unwrap());
+    assert!(db.put_plan(&actor(), &plan, &[]).await.unwrap());
     assert_eq!(items(&db, &plan, Show::All).await, []);
 }
 
@@ -68,7 +68,7 @@ async fn show_and_tenants(db: Db) {
     all[1].skip = Some(SkipReason::DueSoon);
     all[3].skip = Some(SkipReason::Published);
     all[3].target_at = Some(NOW);
-    assert!(db.put_plan(&plan, &all).await.unwrap());
+    assert!(db.put_plan(&actor(), &plan, &all).await.unwrap());
     let (first, second) = (oid(1), oid(2));
     let numbers = async |show| items(&db, &plan, show).await.iter().map(|i| i.n).collect::<Vec<_>>();
     assert_eq!(items(&db, &plan, Show::All).await, all);
@@ -95,7 +95,7 @@ async fn confirm(db: Db) {
     all[2].skip = Some(SkipReason::NoTime);
     all[3].target_at = Some(NOW + 77);
     all[3].wanted_at = Some(NOW + 78);
-    assert!(db.put_plan(&plan, &all).await.unwrap());
+    assert!(db.put_plan(&actor(), &plan, &all).await.unwrap());
     let id = new_id();
     let later = Some(NOW + 30_000);
     assert_eq!(db.confirm_plan(&actor(), &plan, &id, "spring", later, NOW).await.unwrap(), Some(id.clone()));
@@ -124,7 +124,7 @@ async fn confirm(db: Db) {
     assert!(entry.detail("change").unwrap().contains(r#""posts":4,"toDo":3"#));
     // What is confirmed is frozen.
     assert_eq!(db.plan(&acme, &plan.id).await.unwrap().unwrap().job_id, Some(id));
-    assert!(!db.put_plan(&plan, &[]).await.unwrap());
+    assert!(!db.put_plan(&actor(), &plan, &[]).await.unwrap());
     assert_eq!(db.plan_items(&plan.id, Show::All, 0, 100).await.unwrap(), all);
 }
 

@@ -3,7 +3,7 @@
 use super::{NOW, actor, first_admin, last_entry, workspace};
 use crate::support::databases::both_engines;
 use gatehouse::{
-    domain::{admins::Session, ids::new_id},
+    domain::{admins::Session, audit::Action, ids::new_id},
     envelope::token_hash,
     store::{Db, leases::node_lease, reveals::Reveal, sessions::FormClaim},
 };
@@ -69,11 +69,11 @@ async fn touch_and_end(db: Db) {
     db.touch_session("s1", NOW + 100).await.unwrap();
     db.touch_session("s1", NOW + 50).await.unwrap();
     assert_eq!(db.session_by_hash(&token_hash("s1")).await.unwrap().unwrap().seen_at, NOW + 100);
-    assert!(!db.end_session(&actor(), "another", "s1", "session.end", NOW).await.unwrap());
-    assert!(db.end_session(&actor(), &admin, "s1", "admin.logout", NOW).await.unwrap());
+    assert!(!db.end_session(&actor(), "another", "s1", Action::AdminEndSession, NOW).await.unwrap());
+    assert!(db.end_session(&actor(), &admin, "s1", Action::AdminLogout, NOW).await.unwrap());
     assert_eq!(last_entry(&db).await.action, "admin.logout");
     let size = db.audit_head().await.unwrap().size;
-    assert!(!db.end_session(&actor(), &admin, "s1", "admin.logout", NOW).await.unwrap());
+    assert!(!db.end_session(&actor(), &admin, "s1", Action::AdminLogout, NOW).await.unwrap());
     assert_eq!(db.audit_head().await.unwrap().size, size);
     assert_eq!(ids(&db, &admin).await, [""; 0]);
 }

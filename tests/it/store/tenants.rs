@@ -84,7 +84,7 @@ async fn import(db: Db) {
     assert_eq!(actions[..3], [1, 2, 3].map(|n| ("tenant.import", oid(n))));
     assert_eq!(actions[3..], [("tenant.detach", oid(2)), ("tenant.reattach", oid(2))]);
 
-    db.note_import_error(&acme, "unreachable").await.unwrap();
+    db.note_import_error(&actor(), &acme, "unreachable", NOW).await.unwrap();
     let stored = db.workspace(&acme).await.unwrap().unwrap();
     assert_eq!((stored.import_error.as_deref(), stored.imported_at), (Some("unreachable"), Some(NOW + 2)));
     run(&[user(1)], NOW + 3).await;

@@ -6,7 +6,7 @@ use gatehouse::{
     audit::{Unavailable, Writer},
     clock::Clock,
     domain::{
-        audit::{Draft, Outcome},
+        audit::{Action, Draft, Outcome},
         operations::OpState,
         posts::PostStatus,
     },
@@ -16,7 +16,7 @@ use gatehouse::{
 both_engines!(a_thousand_at_once, one_bad_record, entries_and_effects_together, closed_database);
 
 fn draft(n: usize) -> Draft {
-    Draft::new(&actor(), "post.delete", Outcome::Intent)
+    Draft::new(&actor(), Action::PostDelete, Outcome::Intent)
         .workspace("w")
         .tenant(Some(&oid(n % 5)))
         .target("post", &oid(n))

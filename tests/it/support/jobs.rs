@@ -36,7 +36,7 @@ pub async fn delete_plan(app: &TestApp, ws: &str, posts: Selection) -> Plan {
         action: BulkAction::Delete,
         options: PlanOptions::default(),
         filter_text: String::new(),
-        created_by: &app.owner.id,
+        actor: &app.owner,
     };
     planning::make(app.app(), request, posts).await.unwrap()
 }

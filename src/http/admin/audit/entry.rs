@@ -2,7 +2,12 @@
 
 use super::{base, rows};
 use crate::{
-    domain::{admins::Right, audit::Entry, ids},
+    clock::Millis,
+    domain::{
+        admins::Right,
+        audit::{Action, Entry},
+        ids, times,
+    },
     http::{
         Answer, Error,
         admin::{
@@ -43,7 +48,7 @@ async fn render(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, E
         action: entry.action.clone(),
         facts: facts(visit, &entry, &row, &fixed, &base),
         context: context(&entry),
-        erased: erased(&entry, &fixed),
+        erased: erased(&entry, &fixed, &db.erased_parts(seq).await?),
         changes: changes(&entry),
         bytes: String::from_utf8_lossy(&entry.bytes).into_owned(),
         leaf_hash: CopyId::whole("leaf hash", hex::encode(&entry.leaf)),
@@ -93,7 +98,9 @@ fn facts(visit: &Visit, entry: &Entry, row: &AuditRow, fixed: &Value, base: &str
     if let Some(id) = entry.op_id.as_deref().filter(|id| ids::is_own_id(id)) {
         // An auditor reads the log alone; others are shown how it ended.
         let reads = |ws: &&String| visit.role_in(ws).is_some_and(|role| role.may(Right::Read));
-        let url = match entry.workspace_id.as_ref().filter(reads) {
+        // An erasure is joined by its id as well, and is no call at PostPost.
+        let called = entry.action != Action::AuditErase.as_str();
+        let url = match entry.workspace_id.as_ref().filter(reads).filter(|_| called) {
             Some(ws) => format!("/w/{ws}/operations/{id}"),
             None => format!("{base}?operation={id}"),
         };
@@ -129,11 +136,13 @@ fn context(entry: &Entry) -> Vec<Fact> {
 }
 
 /// Parts that the hashed bytes commit to and that are no longer there.
-fn erased(entry: &Entry, fixed: &Value) -> Option<String> {
+fn erased(entry: &Entry, fixed: &Value, since: &[(String, Millis)]) -> Option<String> {
+    let day = since.iter().map(|(_, at)| times::to_iso(*at)[..10].to_owned()).min();
+    let when = day.map(|day| format!(" on {day}")).unwrap_or_default();
     let parts = fixed["commitments"].as_object()?.keys();
     let gone: Vec<&str> = parts.map(String::as_str).filter(|part| entry.detail(part).is_none()).collect();
     (!gone.is_empty()).then(|| {
-        format!("Erased: {}. What is left is the commitment to it in the bytes below.", gone.join(", "))
+        format!("Erased{when}: {}. What is left is the commitment to it in the bytes below.", gone.join(", "))
     })
 }
 

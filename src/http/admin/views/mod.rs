@@ -6,6 +6,7 @@
 mod audit;
 mod charts;
 mod dashboard;
+mod erasures;
 mod errors;
 mod forms;
 mod jobs;
@@ -27,6 +28,7 @@ mod samples;
 pub use audit::{AuditFilter, AuditListPage, AuditPage, AuditRow, Change, ExportForm, Fact};
 pub use charts::{Bar, Bars, Day, DayBars};
 pub use dashboard::{Attention, DashboardPage, Step, Tile};
+pub use erasures::{ErasePage, LastErasure, PeoplePage, PersonRow};
 pub use errors::ErrorPage;
 pub use forms::{Choice, ChoiceGroup, Field, Summary};
 pub use jobs::{

@@ -101,13 +101,14 @@ impl Badge {
         }
     }
 
-    /// A tenant or a workspace: `active`, `frozen`, `detached`, `key_invalid`.
+    /// A tenant, a workspace or a person: `active`, `frozen`, `detached`, `key_invalid`, `disabled`.
     pub fn state(state: &str) -> Badge {
         match state {
             "active" => Badge::new("ok", "check", "Active"),
             "frozen" => Badge::new("paused", "freeze", "Frozen"),
             "detached" => Badge::new("neutral", "cross", "Detached"),
             "key_invalid" => Badge::new("danger", "cross", "Key refused"),
+            "disabled" => Badge::new("neutral", "cross", "Cannot sign in"),
             other => Badge::new("neutral", "what", other),
         }
     }

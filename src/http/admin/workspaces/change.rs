@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::{Action, Draft, Outcome},
         tenants::check_reason,
         workspaces::{DeletePolicy, check_upstream_key},
     },
@@ -37,7 +38,10 @@ pub async fn replace_key(visit: Visit) -> Result<Answer, Error> {
     };
     let users = match verify(app, &visit.actor, &endpoint).await {
         Ok(users) => users,
-        Err(invalid) => return render(&visit, refused(invalid.reason)).await,
+        Err(invalid) => {
+            note_unusable(&visit, Outcome::Refused, "key_refused").await?;
+            return render(&visit, refused(invalid.reason)).await;
+        }
     };
     // Another account's key would detach every tenant at the next import.
     let (attached, ..) = app.db.sync_summary(&w.id).await?;
@@ -46,12 +50,23 @@ pub async fn replace_key(visit: Visit) -> Result<Answer, Error> {
         let reason = format!(
             "This key is another PostPost account's: none of this workspace's {attached} tenants is among its managed users"
         );
+        note_unusable(&visit, Outcome::Denied, "other_account").await?;
         return render(&visit, refused(reason)).await;
     }
     let sealed = seal(app, &w.id, key)?;
     app.db.replace_workspace_key(&visit.actor, &w.id, &sealed, &visit.admin.name, app.clock.now()).await?;
     app.access.reload().await?;
     Ok(Answer::see_other(&format!("/w/{}?done=key_replaced", w.id)))
+}
+
+/// Writes down that a key was offered which cannot take the place of the workspace's.
+async fn note_unusable(visit: &Visit, outcome: Outcome, code: &str) -> Result<(), Error> {
+    let id = &visit.workspace()?.id;
+    let entry = Draft::new(&visit.actor, Action::WorkspaceReplaceKey, outcome)
+        .workspace(id)
+        .target("workspace", id)
+        .set("code", code);
+    Ok(visit.app.audit.record(vec![entry], Vec::new()).await?)
 }
 
 pub async fn set_policy(visit: Visit) -> Result<Answer, Error> {
@@ -108,7 +123,7 @@ pub async fn import(visit: Visit) -> Result<Answer, Error> {
         }
         Err(failure) => {
             let text = failure.to_string();
-            app.db.note_import_error(id, &text).await?;
+            app.db.note_import_error(&visit.actor, id, &text, app.clock.now()).await?;
             if let Failure::Refused(reply) = &failure
                 && reply.status == 401
             {

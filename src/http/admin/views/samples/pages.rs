@@ -42,6 +42,46 @@ fn people(s: &Sample, add: &mut Add) {
             password: s.field("password", ""),
         },
     );
+    add(
+        "people",
+        &PeoplePage {
+            shell: s.shell("People", "/people"),
+            rows: s.rows(3, |_| PersonRow {
+                name: s.t("Ada Byron"),
+                email: s.t("ada@example.com"),
+                state: Badge::state("active"),
+                roles: s.t("operator of Blue Bakery"),
+                since: s.at("3 Jan 2026, 09:12 UTC", "8 weeks ago"),
+                erase_url: s.opt("/people/p1/erase".to_owned()),
+            }),
+        },
+    );
+    add(
+        "erase",
+        &ErasePage {
+            shell: s.shell("Erase Blue Bakery", "/w/w1/tenants/t1/erase"),
+            list: "Tenants".into(),
+            list_url: "/w/w1/tenants".into(),
+            back_url: "/w/w1/tenants/t1".into(),
+            action: "/w/w1/tenants/t1/erase".into(),
+            title: s.t("Erase Blue Bakery"),
+            goes: vec![s.t("The tenant's names and posts.")],
+            stays: vec![s.t("What PostPost has.")],
+            held: None,
+            last: s.opt(LastErasure {
+                state: "Erased".into(),
+                asked: s.at("3 Mar 2026, 09:12 UTC", "2 h ago"),
+                details: s.t("12 details of the audit log"),
+                rest: String::new(),
+            }),
+            error: s.whole_error(),
+            reason: s.field("reason", "Request 17"),
+            typed: s.t("erase hello@bluebakery.example"),
+            confirm: s.field("confirm", ""),
+            password_required: true,
+            password: s.field("password", ""),
+        },
+    );
 }
 
 fn dashboard(s: &Sample, add: &mut Add) {
