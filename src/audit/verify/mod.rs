@@ -142,8 +142,8 @@ impl Opened {
         let Checkpoint { size, root, .. } = &self.checkpoint;
         if self.scope == (Scope::Log {}) {
             if order.count() != *size {
-                let what = format!("the checkpoint speaks of {size} entries, and {} are here", order.count());
-                return Err(Fault::tampered(8, what));
+                let what = format!("it and what follows is missing: the checkpoint speaks of {size} entries");
+                return Err(Fault::tampered(8, what).at(order.count()));
             }
             if order.root() != *root {
                 return Err(Fault::tampered(8, "the entries do not make the tree of the checkpoint"));
@@ -294,7 +294,7 @@ fn proofs<R: Read>(
         Some((entry, _)) => {
             Err(Fault::tampered(8, format!("a proof of entry {seq} stands where its own should")).at(*entry))
         }
-        None => Err(Fault::tampered(8, format!("{name} has more proofs than there are entries"))),
+        None => Err(Fault::tampered(8, format!("{name} has more proofs than there are entries")).at(seq)),
     })?;
     match next.next() {
         None => Ok(()),

@@ -212,17 +212,17 @@ impl Cases {
             self.add(&format!("the {name} entry removed"), bundle, 1, 7, at + 1);
         }
         let bundle = self.with_lines(|lines| lines.truncate(SIZE as usize - 3));
-        self.add("the last entries removed", bundle, 1, 8, None);
+        self.add("the last entries removed", bundle, 1, 8, SIZE - 3);
         let mut all = self.of(&LOG);
         all.retain(|(name, _)| name != PART);
-        self.add("all entries removed", seal(&mut all), 1, 8, None);
+        self.add("all entries removed", seal(&mut all), 1, 8, 0);
         let removed = self.log.rewritten(|entries| drop(entries.remove(chained as usize)));
         self.add(
             "an entry removed, and all after it linked anew",
             self.under_honest_checkpoint(&removed),
             1,
             8,
-            None,
+            SIZE - 1,
         );
         let mut continued = self.log.cut(50);
         grow(&mut continued, &mut crate::support::chance::Chance::new(5), SIZE as usize);
@@ -564,7 +564,7 @@ impl Cases {
                 lines[5].replacen(&format!("{{\"seq\":{},", seqs[5]), &format!("{{\"seq\":{},", seqs[4]), 1);
         });
         with("the last proof missing", seqs.last().copied(), &|lines| drop(lines.pop()));
-        with("a proof too many", None, &|lines| lines.push(lines[4].clone()));
+        with("a proof too many", Some(seqs[4]), &|lines| lines.push(lines[4].clone()));
         // Entries after the checkpoint's size.
         let short = self.log.bundle_as(&scope, SIZE, &self.log.checkpoint(EARLIER), None, &[]);
         let first = seqs.iter().find(|seq| **seq >= EARLIER).copied();
