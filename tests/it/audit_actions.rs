@@ -30,8 +30,9 @@ const READING_POSTS: [&str; 5] = [
 ];
 
 /// Commands that leave no entry.
-const READING_COMMANDS: [&str; 7] = [
+const READING_COMMANDS: [&str; 8] = [
     "gatehouse audit key",
+    "gatehouse audit verify",
     "gatehouse sandbox",
     "gatehouse migrate",
     "gatehouse config check",

@@ -203,10 +203,11 @@ impl Forked<'_> {
         let signed = log.checkpoint_now(i64::MAX).await.unwrap();
         assert_eq!(signed.checkpoint.origin, log.public().origin(epoch));
         assert_eq!(fs::read_to_string(&app.config.audit_head).unwrap(), signed.note);
-        let entries = all_entries(app).await;
+        // One of them may be what was accepted, changed as it is.
+        let entries = app.entries().await;
         let restores: Vec<&Value> = entries.iter().filter(|e| e["action"] == "audit.restore").collect();
         let targets = json!([{ "type": "epoch", "id": epoch.to_string() }]);
-        assert_eq!(restores.last().unwrap()["targets"], targets);
+        assert_eq!(restores[0]["targets"], targets);
     }
 }
 
