@@ -11,7 +11,6 @@ use crate::{
     support::{
         databases::{Engine, gateway_on_both_engines},
         jobs::{changing_calls, delete_job, deletions, ended},
-        log::all_entries,
     },
     testapp::{Answer, Browser, EMAIL, PASSWORD, Tenant, TestApp},
 };
