@@ -231,7 +231,7 @@ impl<'b> Order<'b> {
         };
         match entry.kind {
             Kind::Other => {
-                self.silences.push(|| format!("Nothing was written {}, and nothing says why.", between()))
+                self.silences.push(|| format!("Nothing was written {}, and nothing says why.", between()));
             }
             Kind::Start => self.stops.push(|| format!("The program was stopped {}.", between())),
             Kind::Restore(_) => {

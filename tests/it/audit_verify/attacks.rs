@@ -513,7 +513,7 @@ impl Cases {
         self.add("an entry dated before the one before it", early.bundle(&LOG, SIZE, &[]), 1, 7, at);
         let before = self.log.entries[at as usize - 1].at;
         let backdated = self.log.rewritten(|entries| {
-            entries[at as usize].0["at"] = json!(gatehouse::domain::times::to_iso(before))
+            entries[at as usize].0["at"] = json!(gatehouse::domain::times::to_iso(before));
         });
         self.add("an entry backdated", self.under_honest_checkpoint(&backdated), 1, 8, None);
         let mut silent = self.log.cut(SIZE as usize);
@@ -541,7 +541,7 @@ impl Cases {
         };
         let zero = note::base64(&[0; 32]);
         with("a proof with one hash more", Some(seqs[4]), &|lines| {
-            lines[4] = lines[4].replace("]}", &format!(",\"{zero}\"]}}"))
+            lines[4] = lines[4].replace("]}", &format!(",\"{zero}\"]}}"));
         });
         with("a proof with one hash before", Some(seqs[4]), &|lines| {
             lines[4] = lines[4].replace("\"proof\":[", &format!("\"proof\":[\"{zero}\","));
@@ -551,7 +551,7 @@ impl Cases {
             lines[4].replace_range(end.., "]}");
         });
         with("an empty proof", Some(seqs[4]), &|lines| {
-            lines[4] = format!("{{\"seq\":{},\"proof\":[]}}", seqs[4])
+            lines[4] = format!("{{\"seq\":{},\"proof\":[]}}", seqs[4]);
         });
         with("a bit of a proof flipped", Some(seqs[4]), &|lines| {
             let at = lines[4].find("\"proof\":[\"").unwrap() + 10;
