@@ -14,7 +14,7 @@
 #   GATEHOUSE_CASES            sequences of changes the mirror follows                200
 #   GATEHOUSE_SCHEDULES        schedules of bulk jobs per engine                      150
 #   GATEHOUSE_KEYS             generated gateway keys                                 1000000
-#   GATEHOUSE_AUDIT_ENTRIES    entries of the audit bundle that is verified           1000000
+#   GATEHOUSE_AUDIT_ENTRIES    entries of the audit log that is exported and verified  1000000
 #   GATEHOUSE_BIN              the program under test                                 a release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,6 +48,7 @@ mirror;          test(/^mirror::/);                          1200
 size;            test(/^size::/);                            1800
 keys;            test(/^keys::/);                            900
 audit verifier;  test(/^audit_verify::/);                    1800
+audit exports;   test(/^audit_export_size::/);               1800
 slow clients;    test(/^slow_clients::/);                    600
 corpora;         test(/^(raw_http|hostile_bytes)::/);        300
 stops;           test(/^(stopping|disk|database_outage)::/); 900

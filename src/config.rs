@@ -31,6 +31,9 @@ pub struct Settings {
     /// Folder of the database and the key files [default: gatehouse-data]
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// Folder of the files of exports; one for all processes, if several use one database [default: exports in the data folder]
+    #[arg(long)]
+    pub export_folder: Option<PathBuf>,
     /// Addresses of proxies whose X-Forwarded-For is believed, with commas between
     #[arg(long)]
     pub trusted_proxies: Option<String>,
@@ -87,6 +90,8 @@ pub struct Config {
     pub public_url: Option<String>,
     pub database_url: String,
     pub data: PathBuf,
+    /// Where the files of exports are.
+    pub export_folder: PathBuf,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub log: String,
     /// Calls a second of one key and of one tenant; 0 is no limit.
@@ -137,6 +142,7 @@ impl Settings {
             public_url: var("GATEHOUSE_PUBLIC_URL"),
             database_url: var("GATEHOUSE_DATABASE_URL"),
             data: var("GATEHOUSE_DATA").map(PathBuf::from),
+            export_folder: var("GATEHOUSE_EXPORT_FOLDER").map(PathBuf::from),
             trusted_proxies: var("GATEHOUSE_TRUSTED_PROXIES"),
             log: var("GATEHOUSE_LOG"),
             lease_seconds: number("GATEHOUSE_LEASE_SECONDS")?,
@@ -167,6 +173,7 @@ impl Settings {
             public_url: self.public_url.or(other.public_url),
             database_url: self.database_url.or(other.database_url),
             data: self.data.or(other.data),
+            export_folder: self.export_folder.or(other.export_folder),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log: self.log.or(other.log),
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
@@ -246,6 +253,7 @@ impl Config {
             listen,
             public_url,
             database_url,
+            export_folder: settings.export_folder.unwrap_or_else(|| data.join("exports")),
             audit_head: settings.audit_head.unwrap_or_else(|| data.join("audit.head")),
             audit_anchor_file: settings.audit_anchor_file,
             audit_anchor_url: settings.audit_anchor_url.map(check_anchor_url).transpose()?,
@@ -338,6 +346,7 @@ impl fmt::Debug for Config {
             .field("public_url", &self.public_url)
             .field("database_url", &redacted(&self.database_url))
             .field("data", &self.data)
+            .field("export_folder", &self.export_folder)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("log", &self.log)
             .field("key_rate", &self.key_rate)

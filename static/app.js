@@ -232,5 +232,25 @@
     });
   }
 
+  // What is being made is drawn again as it grows, until it is done; nothing while hidden.
+  const watch = (old) => setTimeout(() => {
+    if (document.hidden || old.contains(document.activeElement)) { watch(old); return; }
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    request.responseType = "document";
+    request.timeout = 10000;
+    request.addEventListener("loadend", () => {
+      const fresh = request.status === 200 && request.response ? $("[data-watch]", request.response) : null;
+      if (!fresh) { watch(old); return; }
+      const node = document.importNode(fresh, true);
+      old.replaceWith(node);
+      document.title = request.response.title;
+      if (node.dataset.watch === "on") watch(node);
+      else say($("[data-watch-say]", node).textContent);
+    });
+    request.send();
+  }, 2000);
+  for (const node of $$("[data-watch=on]")) watch(node);
+
   globalThis.gatehouse = { $, $$, number, plural, say };
 })();

@@ -43,6 +43,16 @@ impl Scope {
         }
     }
 
+    /// Its word in `bundle.json`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Log {} => "log",
+            Self::Workspace { .. } => "workspace",
+            Self::Tenant { .. } => "tenant",
+            Self::Partial { .. } => "partial",
+        }
+    }
+
     /// Whether each entry has its proof. The whole log proves itself.
     pub fn has_proofs(&self) -> bool {
         *self != Self::Log {}

@@ -2,6 +2,7 @@
 //! else for people to standard error.
 
 mod accept_restore;
+mod export;
 mod key;
 mod verify;
 
@@ -16,6 +17,8 @@ pub struct AuditArgs {
 
 #[derive(Subcommand)]
 enum AuditCommand {
+    /// Take the log away in a file: the evidence, a view of it, or a bundle for an auditor
+    Export(Box<export::ExportArgs>),
     /// Print the public key that the log is checked with
     Key(ServeArgs),
     /// Check a bundle of the audit log, without its database
@@ -30,6 +33,7 @@ enum AuditCommand {
 /// Says why nothing was done. What is wrong with a bundle is an exit code.
 pub fn run(args: AuditArgs) -> Result<u8, Error> {
     match args.command {
+        AuditCommand::Export(args) => export::run(*args).map(|()| 0),
         AuditCommand::Key(args) => with_runtime("error", key::run(args)).map(|()| 0),
         AuditCommand::Verify(args) => verify::run(&args),
         // What contradicts is said by the command itself.

@@ -1,7 +1,7 @@
 //! `gatehouse bulk`: bulk work from a shell, through the machine door of a running gateway. Results go to standard output
 //! as JSON, everything for people to standard error; the exit code says how it ended, for scripts.
 
-mod door;
+pub mod door;
 mod files;
 
 use clap::{Args, Subcommand, ValueEnum};

@@ -11,6 +11,7 @@ use crate::{
         erasures::{Subject, check_reason},
         ids,
     },
+    exports,
     jobs::erasures,
     store::{Db, erasures::Asked},
 };
@@ -81,6 +82,8 @@ pub fn run(args: EraseArgs) -> Result<(), Error> {
             Err(person) => find_person(&db, &person).await?,
         };
         let done = erase(&db, &subject, &reason).await;
+        // Exports were withdrawn by it.
+        exports::files::sweep(&config.export_folder, &db).await?;
         db.close().await;
         done
     })

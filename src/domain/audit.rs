@@ -97,7 +97,62 @@ words! {
         Csv = "csv",
         /// The evidence: the hashed bytes as they are.
         Ndjson = "ndjson",
+        /// The evidence with its proofs, in an archive.
+        Bundle = "bundle",
     }
+}
+
+impl ExportFormat {
+    /// How the name of such a file ends.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Bundle => "tar",
+        }
+    }
+}
+
+words! {
+    /// Where an export in the background stands.
+    ExportState {
+        Queued = "queued",
+        Running = "running",
+        /// The file can be downloaded.
+        Ready = "ready",
+        Failed = "failed",
+        /// The file has served its time, or was taken back.
+        Expired = "expired",
+    }
+}
+
+/// An export that is made in the background, into a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    pub id: String,
+    /// `None`: of the whole instance.
+    pub workspace_id: Option<String>,
+    /// Who asked for it.
+    pub admin_id: String,
+    pub format: ExportFormat,
+    pub gzip: bool,
+    /// What it is of, as a query string.
+    pub filter: String,
+    /// Entries that were found to match when it was asked for; a bundle can have some more.
+    pub entries: i64,
+    pub state: ExportState,
+    /// Entries in the file so far.
+    pub done: i64,
+    /// Of the finished file.
+    pub bytes: Option<i64>,
+    /// In hexadecimal.
+    pub sha256: Option<String>,
+    /// Why there is no file, for whoever asked.
+    pub failure: Option<String>,
+    pub created_at: Millis,
+    pub ended_at: Option<Millis>,
+    /// When the file is removed.
+    pub expires_at: Option<Millis>,
 }
 
 /// What an entry is about.

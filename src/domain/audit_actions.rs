@@ -58,6 +58,7 @@ words! {
         AdminSetPassword = "admin.set_password",
         AdminEndSession = "admin.end_session",
         AuditExport = "audit.export",
+        AuditDownload = "audit.download",
         AuditLink = "audit.link",
         AuditRead = "audit.read",
         AuditErase = "audit.erase",

@@ -9,8 +9,8 @@ use crate::{
         audit::{Action, Actor, Draft, ExportFormat, Outcome},
         times,
     },
-    exports::{self, Cut},
-    store::{audit::AuditFilter, audit_batches::Scope},
+    exports::{self, Wanted},
+    store::{self, audit::AuditFilter},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -19,29 +19,29 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// The highest number there can be.
 const NO_END: i64 = i64::MAX;
+/// Sizes of earlier checkpoints that one bundle proves itself against, beside those handed out.
+const SINCE_MAX: usize = 20;
 
-/// What is asked for in a file.
-pub struct Request {
-    pub filter: AuditFilter,
-    pub format: ExportFormat,
-    pub gzip: bool,
-    /// Entries between these numbers, both exclusive.
-    pub after: i64,
-    pub before: i64,
-}
-
-impl Request {
-    /// From query or form pairs; `ignored` are names that mean something else.
-    pub fn read(
-        pairs: &[(String, String)],
-        ignored: &[&str],
-        format: ExportFormat,
-        gzip: bool,
-    ) -> Result<Self, Error> {
-        let (after, before) = bounds(pairs)?;
-        let filter = audit_filter(pairs, &[ignored, &BOUNDS].concat())?;
-        Ok(Self { filter, format, gzip, after, before })
-    }
+/// What query or form pairs ask for; `ignored` are names that mean something else.
+pub fn wanted(
+    pairs: &[(String, String)],
+    ignored: &[&str],
+    format: ExportFormat,
+    gzip: bool,
+) -> Result<Wanted, Error> {
+    let (after, before) = bounds(pairs)?;
+    let filter = audit_filter(pairs, &[ignored, &BOUNDS, &["since"]].concat())?;
+    let since = pairs.iter().filter(|(name, value)| name == "since" && !value.is_empty());
+    let since: Option<Vec<u64>> = since.map(|(_, text)| text.parse().ok()).collect();
+    let since = since
+        .filter(|sizes| sizes.len() <= SINCE_MAX && (format == ExportFormat::Bundle || sizes.is_empty()));
+    let since = since.ok_or_else(|| {
+        let text = format!("since: up to {SINCE_MAX} sizes of earlier checkpoints, for a bundle");
+        Error::bad("invalid_filter", text)
+    })?;
+    let kept = pairs.iter().filter(|(name, value)| !ignored.contains(&name.as_str()) && !value.is_empty());
+    let search = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    Ok(Wanted { filter, search, after, before, format, gzip, since })
 }
 
 /// What limits the numbers of entries, beside a filter.
@@ -111,29 +111,26 @@ pub fn moment(text: &str, whole_day: Millis) -> Option<Millis> {
         .or_else(|| times::from_local_utc(&format!("{text}T00:00")).map(|at| at + whole_day))
 }
 
-/// Streams what the request matches, up to the log's size at this moment; the entry that records the export comes after
-/// it. `place` is held until the last byte is made; taken by the caller, before anything is used up.
+/// Streams what is wanted, up to the log's size at this moment; the entry that records the export comes after it. But a
+/// bundle goes up to a checkpoint that is signed for it, and has that entry. `place` is held until the last byte is made;
+/// taken by the caller, before anything is used up.
 pub async fn audit(
     app: &Arc<App>,
     actor: &Actor,
-    request: Request,
+    wanted: Wanted,
     place: OwnedSemaphorePermit,
 ) -> Result<Answer, Error> {
-    let Request { filter, format, gzip, after, before } = request;
-    let until = app.db.audit_scope_len(&Scope::Log, before).await?;
-    let rows = app.db.audit_matches(&filter, after, until).await?;
-    let mut entry =
-        Draft::done(actor, Action::AuditExport).set("format", format.as_str()).set("entries", rows);
-    entry.workspace.clone_from(&filter.workspace_id);
-    if after >= 0 {
-        entry = entry.set("after", after);
-    }
-    for (name, value) in shown(&filter) {
-        entry = entry.set(name, value);
-    }
-    app.db.append(app.clock.now(), &[&entry]).await?;
-    let made = exports::chunks(app.db.clone(), Cut { filter, after, until }, format);
-    let mut made = if gzip { exports::gzipped(made) } else { made };
+    let Wanted { after, format, gzip, .. } = wanted;
+    let (size, entries) = exports::measure(&app.db, &wanted).await?;
+    let size = match app.db.append(app.clock.now(), &[&entry(actor, &wanted, entries)]).await {
+        Ok(seq) if format == ExportFormat::Bundle => seq + 1,
+        // A log that contradicts what was signed of it can be taken away; it is the log that cannot be added to.
+        Ok(_) | Err(store::Error::AuditFork(_)) => size,
+        Err(error) => return Err(error.into()),
+    };
+    let name = file_name(app, format, gzip);
+    let made = exports::make(&app.db, &app.audit_log, wanted, size, app.clock.now(), Arc::default()).await?;
+    let (mut made, until) = made;
     let (chunks, body) = channel();
     app.runtime.spawn(async move {
         let _place = place;
@@ -147,15 +144,36 @@ pub async fn audit(
             }
         }
     });
-    let day = times::to_iso(app.clock.now());
-    let name = exports::file_name(&day[..10], format, gzip);
-    let answer = download(&name, exports::media(format, gzip, after), body)
-        // What a reader needs to see that a file was cut, and to fetch the rest of it and nothing else.
-        .with("x-audit-entries", rows.to_string())
+    let mut answer = download(&name, exports::media(format, gzip, after), body)
+        // What a reader needs to fetch the rest of a file that was cut, and nothing else.
         .with("x-audit-before", until.to_string())
         .with("x-audit-evidence", if format == ExportFormat::Csv { "no" } else { "yes" });
+    if format != ExportFormat::Bundle {
+        answer = answer.with("x-audit-entries", entries.to_string());
+    }
     // Compressed already: the server must not do it again.
     Ok(if gzip { answer.with("content-encoding", "identity") } else { answer })
+}
+
+/// The entry of an export of `entries` entries.
+pub fn entry(actor: &Actor, wanted: &Wanted, entries: i64) -> Draft {
+    let mut entry =
+        Draft::done(actor, Action::AuditExport).set("format", wanted.format.as_str()).set("entries", entries);
+    entry.workspace.clone_from(&wanted.filter.workspace_id);
+    if wanted.format == ExportFormat::Bundle {
+        entry = entry.set("scope", wanted.scope().word());
+    }
+    for (name, bound, none) in [("after", wanted.after, -1), ("before", wanted.before, NO_END)] {
+        if bound != none {
+            entry = entry.set(name, bound);
+        }
+    }
+    shown(&wanted.filter).into_iter().fold(entry, |entry, (name, value)| entry.set(name, value))
+}
+
+/// The name under which a file of today is saved.
+pub fn file_name(app: &App, format: ExportFormat, gzip: bool) -> String {
+    exports::file_name(&times::to_iso(app.clock.now())[..10], format, gzip)
 }
 
 /// A file to save. The name is ours, never a caller's.

@@ -1,10 +1,8 @@
 //! Links that download one audit export without a session: signed, for five minutes, for one use. For handing an export
-//! to somebody who has no account here. The strict profile is security.md §4; the library's defaults let too much through.
+//! to somebody who has no account here, and for the files of large ones. The strict profile is security.md §4; the library's defaults let too
+//! much through.
 
-use super::{
-    Answer, Call, Error,
-    export::{self, Request},
-};
+use super::{Answer, Call, Error, export, export_file};
 use crate::{
     app::App,
     clock::{MINUTE, Millis, SECOND},
@@ -45,15 +43,19 @@ struct Claims {
     format: String,
     /// The filter's query string.
     filter: String,
+    /// The id of an export whose file it is for, and not a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
 }
 
-/// The path of a new link for what a filter matches.
+/// The path of a new link for what a filter matches, or for the file of an export.
 pub async fn issue(
     app: &App,
     actor: &Actor,
     workspace: Option<&str>,
     format: ExportFormat,
     filter: String,
+    file: Option<&str>,
 ) -> Result<String, Error> {
     let now = app.clock.now() / SECOND;
     let claims = Claims {
@@ -67,6 +69,7 @@ pub async fn issue(
         workspace: workspace.map(str::to_owned),
         format: format.as_str().into(),
         filter,
+        file: file.map(str::to_owned),
     };
     let mut header = Header::new(Algorithm::HS256);
     header.typ = Some(TYPE.into());
@@ -77,6 +80,9 @@ pub async fn issue(
         .set("format", format.as_str())
         .set("filter", claims.filter.as_str())
         .set("expiresAt", times::to_iso(claims.exp * SECOND));
+    if let Some(id) = file {
+        made = made.target("export", id);
+    }
     made.workspace = claims.workspace;
     app.db.append(app.clock.now(), &[&made]).await?;
     Ok(format!("/exports/{token}"))
@@ -100,6 +106,13 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     }
     let mut actor = Actor::new(ActorType::Admin, &admin.id, &admin.email);
     actor.context = call.context();
+    let file = match &claims.file {
+        None => None,
+        Some(id) => {
+            let export = app.db.export(claims.workspace.as_deref(), id).await?;
+            Some(export_file::open(&app, export.ok_or(Error::NotFound)?).await?)
+        }
+    };
     let place = app.gate.download()?;
     if !app.db.use_export_link(&claims.jti, claims.exp * SECOND, app.clock.now()).await? {
         let mut denied = Draft::new(&actor, Action::AuditExport, Outcome::Denied).set("code", "link_used");
@@ -107,11 +120,14 @@ pub async fn redeem(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         app.audit.deny(denied).await?;
         return Err(Error::NotFound);
     }
+    if let Some(file) = file {
+        return export_file::download(&app, &actor, file, place).await;
+    }
     let pairs: Vec<(String, String)> =
         url::form_urlencoded::parse(claims.filter.as_bytes()).into_owned().collect();
-    let mut request = Request::read(&pairs, &[], format, false)?;
-    request.filter.workspace_id = claims.workspace;
-    export::audit(&app, &actor, request, place).await
+    let mut wanted = export::wanted(&pairs, &[], format, false)?;
+    wanted.filter.workspace_id = claims.workspace;
+    export::audit(&app, &actor, wanted, place).await
 }
 
 /// The claims of a sound token, else nothing.

@@ -31,6 +31,8 @@ pub async fn round(app: Arc<App>) -> store::Result<()> {
                 return Ok(());
             }
         };
+        // What it has withdrawn.
+        super::exports::sweep(&app).await?;
         if let Err(error) = app.access.reload().await {
             tracing::warn!(%error, "the picture of keys and tenants could not be rebuilt after an erasure");
         }
@@ -61,6 +63,8 @@ pub async fn finish(db: &Db, clock: &Clock, erasure: &Erasure) -> store::Result<
     if erasure.state == Erasing {
         db.erase_details(erasure).await?;
         db.erase_rows(erasure, clock.now()).await?;
+        // After it: what is exported from now on has nothing of it.
+        db.withdraw_exports("personal data was erased", clock.now()).await?;
     }
     if matches!(erasure.state, Erasing | Rewriting) {
         db.rewrite_files().await?;

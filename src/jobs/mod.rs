@@ -5,6 +5,7 @@ pub mod bulk;
 mod checkpoints;
 mod deliveries;
 pub mod erasures;
+pub mod exports;
 mod figures;
 pub mod follow_ups;
 pub mod planning;
@@ -43,6 +44,7 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(checkpoints::run(app.clone())),
         tokio::spawn(deliveries::run(app.clone())),
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
+        tokio::spawn(every(app.clone(), app.config.tuning.tick, "exports", exports::round)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * 5, "erasures", erasures::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),
@@ -99,5 +101,6 @@ async fn housekeeping(app: Arc<App>) -> crate::store::Result<()> {
     app.db.sweep_reveals(now - 10 * MINUTE).await?;
     app.db.sweep_idempotency_keys(now - DAY).await?;
     app.db.sweep_leases(now - 7 * DAY).await?;
+    exports::sweep(&app).await?;
     app.db.sweep_plans(now - HOUR).await
 }

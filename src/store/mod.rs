@@ -8,6 +8,7 @@ mod audit_reads;
 pub mod checkpoints;
 pub mod created_posts;
 pub mod erasures;
+pub mod exports;
 pub mod facts;
 pub mod follow_ups;
 pub mod idempotency;
@@ -137,11 +138,8 @@ impl Db {
             // The pool's own test waits for ever where the server or the network stands still, before use and, worse,
             // after: sixteen such connections and nobody gets one again. Ours gives such a connection up.
             .test_before_acquire(false)
-            .before_acquire(|connection, used| {
-                // Tested when it was given back, and that was a moment ago.
-                let fresh = used.idle_for < ALIVE;
-                Box::pin(async move { if fresh { Ok(true) } else { answers(connection).await } })
-            })
+            // Also where it was given back a moment ago: the server may have ended it since, and the call would fail.
+            .before_acquire(|connection, _| Box::pin(answers(connection)))
             .after_release(|connection, _| Box::pin(answers(connection)))
             .connect_with(options)
             .await?;

@@ -5,7 +5,9 @@
 #![expect(clippy::disallowed_methods, reason = "tests ask the system for its time and for TEST_POSTGRES_URL")]
 
 mod audit_actions;
+mod audit_bundle;
 mod audit_export;
+mod audit_export_size;
 mod audit_log;
 mod audit_verify;
 mod bulk;

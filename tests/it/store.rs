@@ -10,6 +10,7 @@ mod coverage;
 mod created_posts;
 mod disk;
 mod erasures;
+mod exports;
 mod facts;
 mod follow_ups;
 mod idempotency;

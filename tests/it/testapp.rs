@@ -382,6 +382,12 @@ impl Browser {
     }
 
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let response = self.send(path, fields).await;
+        self.take(response).await
+    }
+
+    /// A form whose answer is not text.
+    pub async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
             .http
@@ -390,7 +396,7 @@ impl Browser {
             .header("origin", &self.origin)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
-        self.take(request.send().await.unwrap()).await
+        request.send().await.unwrap()
     }
 
     /// The page a form leads to.

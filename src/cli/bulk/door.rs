@@ -28,14 +28,7 @@ impl From<Failure> for String {
 
 impl Door {
     pub fn new(url: &str, key: SecretString) -> Result<Self, String> {
-        let parsed = url::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
-        let host = parsed.host_str().unwrap_or_default();
-        let here = host == "localhost"
-            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        // The key would cross the network readably.
-        if parsed.scheme() != "https" && !here {
-            return Err(format!("{url}: only https, but for this machine"));
-        }
+        check_url(url)?;
         let http = Client::builder()
             .redirect(Policy::none())
             .timeout(Duration::from_secs(60))
@@ -84,8 +77,20 @@ impl Door {
     }
 }
 
+/// Whether a key may be sent there: elsewhere it would cross the network readably.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let parsed = url::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
+    let host = parsed.host_str().unwrap_or_default();
+    let here = host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    match parsed.scheme() == "https" || here {
+        true => Ok(()),
+        false => Err(format!("{url}: only https, but for this machine")),
+    }
+}
+
 /// The innermost cause: what is around it only says that sending failed.
-fn reason(error: reqwest::Error) -> String {
+pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(inner) = cause.source() {

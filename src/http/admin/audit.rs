@@ -1,15 +1,12 @@
 //! The audit log, of a workspace or of the instance: list, one entry, export. Must not change anything.
 
 mod entry;
+pub mod exports;
 
 pub use entry::{show, show_any};
 
 use super::{
-    super::{
-        Answer, Error,
-        export::{self, Request},
-        export_link,
-    },
+    super::{Answer, Error, export, export_link},
     form::query_string,
     present,
     secrets::{self, SecretKind},
@@ -28,6 +25,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Tenants to choose from; others are filtered for by a link on their page.
 const TENANTS: i64 = 500;
+/// An export of more entries than this is made in the background (ui.md A2).
+const STREAMED_MAX: i64 = 50_000;
 /// What a list's address holds beside the filter.
 const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
 
@@ -66,11 +65,11 @@ pub async fn list_all(visit: Visit) -> Result<Answer, Error> {
 
 pub async fn export(visit: Visit) -> Result<Answer, Error> {
     let ws = visit.workspace()?.id.clone();
-    stream(&visit, Some(ws)).await
+    begin_export(&visit, Some(ws)).await
 }
 
 pub async fn export_all(visit: Visit) -> Result<Answer, Error> {
-    stream(&visit, None).await
+    begin_export(&visit, None).await
 }
 
 /// Makes a link that downloads what the filters match, for somebody who has no account here.
@@ -78,15 +77,21 @@ pub async fn link(visit: Visit) -> Result<Answer, Error> {
     let app = &visit.app;
     let ws = visit.workspace()?.id.clone();
     let format = read_format(&visit)?;
-    export::audit_filter(visit.form.pairs(), &FORM_FIELDS)?;
-    let filters = visit.form.pairs().iter().filter(|(name, _)| !FORM_FIELDS.contains(&name.as_str()));
-    let text = query_string(filters.map(|(name, value)| (name.as_str(), value.as_str())));
-    let path = export_link::issue(app, &visit.actor, Some(&ws), format, text).await?;
-    let until = app.clock.now() + export_link::LIFE;
-    let (url, label, back) =
-        (format!("{}{path}", app.public_url), format!("audit entries as {format}"), base(Some(&ws)));
-    let location = secrets::store_reveal(&visit, SecretKind::Export, &url, &label, back, Some(until)).await?;
+    if format == ExportFormat::Bundle {
+        return Err(Error::bad("invalid_form", "format: a bundle is made first, and its link on its page"));
+    }
+    let wanted = export::wanted(visit.form.pairs(), &FORM_FIELDS, format, false)?;
+    let path = export_link::issue(app, &visit.actor, Some(&ws), format, wanted.search, None).await?;
+    let label = format!("audit entries as {format}");
+    let location = reveal_link(&visit, &path, &label, base(Some(&ws))).await?;
     Ok(Answer::see_other(&location))
+}
+
+/// The page that shows a download link once.
+async fn reveal_link(visit: &Visit, path: &str, label: &str, back: String) -> Result<String, Error> {
+    let until = visit.app.clock.now() + export_link::LIFE;
+    let url = format!("{}{path}", visit.app.public_url);
+    secrets::store_reveal(visit, SecretKind::Export, &url, label, back, Some(until)).await
 }
 
 /// What the export forms hold beside the filter.
@@ -94,14 +99,19 @@ const FORM_FIELDS: [&str; 3] = ["_csrf", "_once", "format"];
 
 fn read_format(visit: &Visit) -> Result<ExportFormat, Error> {
     ExportFormat::parse(visit.form.get("format"))
-        .ok_or_else(|| Error::bad("invalid_form", "format: choose csv or ndjson"))
+        .ok_or_else(|| Error::bad("invalid_form", "format: choose csv, ndjson or bundle"))
 }
 
-async fn stream(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
-    let mut request = Request::read(visit.form.pairs(), &FORM_FIELDS, read_format(visit)?, false)?;
-    request.filter.workspace_id = workspace_id;
+/// Streams it, or where that would take long, has it made in the background.
+async fn begin_export(visit: &Visit, workspace_id: Option<String>) -> Result<Answer, Error> {
+    let mut wanted = export::wanted(visit.form.pairs(), &FORM_FIELDS, read_format(visit)?, false)?;
+    wanted.filter.workspace_id = workspace_id;
+    let (_, entries) = crate::exports::measure(&visit.app.db, &wanted).await?;
+    if wanted.format == ExportFormat::Bundle || entries > STREAMED_MAX {
+        return exports::create(visit, wanted, entries).await;
+    }
     let place = visit.app.gate.download()?;
-    export::audit(&visit.app, &visit.actor, request, place).await
+    export::audit(&visit.app, &visit.actor, wanted, place).await
 }
 
 /// The newest entries of what `filter` names, for the pages that show some.
@@ -210,7 +220,11 @@ async fn render(visit: &Visit, workspace_id: Option<&str>) -> Result<Answer, Err
     page.export = may_export.then(|| ExportForm {
         rows: count,
         hidden: pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-        note: String::new(),
+        note: if count.0 > STREAMED_MAX as u64 {
+            "So many are written to a file in the background.".into()
+        } else {
+            String::new()
+        },
     });
     Ok(present::page(&page))
 }

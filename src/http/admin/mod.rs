@@ -46,11 +46,11 @@ pub use workspaces::{NewWorkspace, add_workspace};
 use super::{Route, route};
 use crate::domain::admins::Right::{Audit, Export, Manage, Operate, Read};
 use crate::domain::audit::Action::{
-    AdminCreate, AdminEndSession, AdminLogin, AdminLogout, AdminSetPassword, AuditErase, AuditExport,
-    AuditLink, JobCancel, JobCreate, JobPause, JobResume, KeyCancelRotation, KeyCreate, KeyRevoke, KeyRotate,
-    KeyUpdate, PlanCreate, PlanUpdate, TenantCreate, TenantDetach, TenantFreeze, TenantLink, TenantUnfreeze,
-    WorkspaceCreate, WorkspaceFreeze, WorkspaceImport, WorkspaceReplaceKey, WorkspaceSetDeletePolicy,
-    WorkspaceUnfreeze,
+    AdminCreate, AdminEndSession, AdminLogin, AdminLogout, AdminSetPassword, AuditDownload, AuditErase,
+    AuditExport, AuditLink, JobCancel, JobCreate, JobPause, JobResume, KeyCancelRotation, KeyCreate,
+    KeyRevoke, KeyRotate, KeyUpdate, PlanCreate, PlanUpdate, TenantCreate, TenantDetach, TenantFreeze,
+    TenantLink, TenantUnfreeze, WorkspaceCreate, WorkspaceFreeze, WorkspaceImport, WorkspaceReplaceKey,
+    WorkspaceSetDeletePolicy, WorkspaceUnfreeze,
 };
 use visit::Needs::{In, InstanceOwner, Member, SignedIn};
 use visit::{form, page};
@@ -74,6 +74,9 @@ pub fn routes() -> Vec<Route> {
         page("/audit", InstanceOwner, audit::list_all),
         page("/audit/{seq}", InstanceOwner, audit::show_any),
         form("/audit/export", InstanceOwner, audit::export_all).writes([AuditExport]),
+        page("/audit/exports", InstanceOwner, audit::exports::list),
+        page("/audit/exports/{id}", InstanceOwner, audit::exports::show),
+        form("/audit/exports/{id}/download", InstanceOwner, audit::exports::download).writes([AuditDownload]),
         page("/people", InstanceOwner, erasures::people),
         page("/people/{id}/erase", InstanceOwner, erasures::person_form),
         form("/people/{id}/erase", InstanceOwner, erasures::erase_person).writes([AuditErase]),
@@ -141,6 +144,13 @@ pub fn routes() -> Vec<Route> {
         page("/w/{ws}/audit/{seq}", w(Audit), audit::show),
         form("/w/{ws}/audit/export", w(Export), audit::export).writes([AuditExport]),
         form("/w/{ws}/audit/link", w(Export), audit::link).writes([AuditLink]),
-        route("GET", "/exports/{token}", "a signed link", super::export_link::redeem).writes([AuditExport]),
+        page("/w/{ws}/audit/exports", w(Audit), audit::exports::list),
+        page("/w/{ws}/audit/exports/{id}", w(Audit), audit::exports::show),
+        form("/w/{ws}/audit/exports/{id}/download", w(Audit), audit::exports::download)
+            .writes([AuditDownload]),
+        form("/w/{ws}/audit/exports/{id}/link", w(Audit), audit::exports::link)
+            .writes([AuditDownload, AuditLink]),
+        route("GET", "/exports/{token}", "a signed link", super::export_link::redeem)
+            .writes([AuditExport, AuditDownload]),
     ]
 }

@@ -2,7 +2,7 @@
 
 use super::super::{
     Answer, Body, Call, Error, credentials,
-    export::{self, Request, bounds},
+    export::{self, bounds},
 };
 use crate::{
     app::App,
@@ -13,6 +13,7 @@ use crate::{
     },
     exports::lines,
     store::{
+        self,
         audit::AuditFilter,
         audit_batches::{Batch, Scope as Part},
     },
@@ -25,14 +26,14 @@ const LIMIT_MAX: i64 = 1_000;
 /// A feed makes an entry of its own so often: one for each poll would be read by the next poll.
 const NOTED_EVERY: i64 = HOUR;
 
-/// `GET /manage/v1/audit.{csv,ndjson}` and the same with `.gz`, with the filters of the audit page as query parameters.
+/// `GET /manage/v1/audit.{csv,ndjson,tar}` and the same with `.gz`, with the filters of the audit page as query parameters.
 pub async fn export(app: Arc<App>, call: Call, format: ExportFormat, gzip: bool) -> Result<Answer, Error> {
     let (key, actor) = admit(&app, &call, Action::AuditExport).await?;
-    let mut request = Request::read(&call.query_pairs(), &[], format, gzip)?;
-    request.filter.workspace_id = Some(key.workspace_id.clone());
+    let mut wanted = export::wanted(&call.query_pairs(), &[], format, gzip)?;
+    wanted.filter.workspace_id = Some(key.workspace_id.clone());
     let place = app.gate.download()?;
     credentials::used(&app, &key, &actor, &call).await?;
-    export::audit(&app, &actor, request, place).await
+    export::audit(&app, &actor, wanted, place).await
 }
 
 /// `GET /manage/v1/audit`: entries above `after`, oldest first. `next` is the `after` of the next call: a caller that always
@@ -52,7 +53,11 @@ pub async fn list(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     credentials::used(&app, &key, &actor, &call).await?;
     let entry = Draft::done(&actor, Action::AuditRead).workspace(&key.workspace_id);
     let now = app.clock.now();
-    app.db.note_audit_read(&key.id, now - NOTED_EVERY, now, &entry).await?;
+    match app.db.note_audit_read(&key.id, now - NOTED_EVERY, now, &entry).await {
+        // It can be read all the same.
+        Ok(()) | Err(store::Error::AuditFork(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     let size = app.db.audit_scope_len(&Part::Log, i64::MAX).await?;
     if after >= size {
         let text = format!(

@@ -9,7 +9,7 @@ mod tenants;
 use super::{Route, route};
 use crate::domain::audit::{
     Action,
-    ExportFormat::{Csv, Ndjson},
+    ExportFormat::{Bundle, Csv, Ndjson},
 };
 
 /// The site map of the machine door.
@@ -28,6 +28,14 @@ pub fn routes() -> Vec<Route> {
         .writes([Action::AuditExport]),
         route("GET", "/manage/v1/audit.ndjson.gz", "audit:read", |app, call| {
             audit::export(app, call, Ndjson, true)
+        })
+        .writes([Action::AuditExport]),
+        route("GET", "/manage/v1/audit.tar", "audit:read", |app, call| {
+            audit::export(app, call, Bundle, false)
+        })
+        .writes([Action::AuditExport]),
+        route("GET", "/manage/v1/audit.tar.gz", "audit:read", |app, call| {
+            audit::export(app, call, Bundle, true)
         })
         .writes([Action::AuditExport]),
         route("POST", "/manage/v1/bulk/plans", "the action's scope", plans::create)

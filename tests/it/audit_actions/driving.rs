@@ -13,7 +13,7 @@ use crate::{
 use gatehouse::{
     app::Running,
     domain::{
-        audit::{Actor, ActorType, Entry},
+        audit::{Actor, ActorType, Entry, ExportState},
         keys::{KeyKind, Scope},
     },
     http::{
@@ -316,7 +316,23 @@ async fn the_log(drive: &mut Drive<'_>) {
     assert_eq!(client().get(link).send().await.unwrap().status(), 200);
     drive.expect("GET /exports/{token}", since).await;
     let token = app.key(&app.ws, KeyKind::Audit, None, &[Scope::AuditRead]).await;
-    for file in ["", ".csv", ".csv.gz", ".ndjson", ".ndjson.gz"] {
+    for (log, route) in [("/audit", "/audit"), (log.as_str(), "/w/{ws}/audit")] {
+        let bundle = [("format", "bundle")];
+        let made = drive.form(&format!("{route}/export"), log, &format!("{log}/export"), &bundle).await;
+        let place = made.header("location").to_owned();
+        let (ws, id) = ((log != "/audit").then_some(app.ws.as_str()), last_id(&place));
+        app.until("the file is made", || async {
+            let export = app.app().db.export(ws, &id).await.unwrap().unwrap();
+            export.state == ExportState::Ready
+        })
+        .await;
+        let download = format!("{place}/download");
+        drive.form(&format!("{route}/exports/{{id}}/download"), &place, &download, &[]).await;
+        if ws.is_some() {
+            drive.form(&format!("{route}/exports/{{id}}/link"), &place, &format!("{place}/link"), &[]).await;
+        }
+    }
+    for file in ["", ".csv", ".csv.gz", ".ndjson", ".ndjson.gz", ".tar", ".tar.gz"] {
         let path = format!("/manage/v1/audit{file}");
         drive.call(&format!("GET {path}"), &path, &token, None).await;
     }

@@ -13,6 +13,7 @@ use gatehouse::{
         audit_batches::{Batch, Scope},
     },
 };
+use std::sync::Arc;
 
 both_engines!(scopes, filters, resumed, reads, parts_of_the_log_are_missing);
 
@@ -96,7 +97,8 @@ async fn scopes(db: Db) {
         let some = db.audit_scope_batch(&scope, 3..11).await.unwrap();
         assert_eq!(plain(&some), all.iter().skip(3).take(8).cloned().collect::<Vec<_>>());
         let cut = Cut { filter, after: -1, until: 1_234 };
-        let streamed: Vec<Batch> = exports::batches(db.clone(), cut).try_collect().await.unwrap();
+        let streamed: Vec<Batch> =
+            exports::batches(db.clone(), cut, Arc::default()).try_collect().await.unwrap();
         assert_eq!(streamed.iter().flat_map(plain).collect::<Vec<_>>(), all);
     }
 }
@@ -118,7 +120,8 @@ async fn filters(db: Db) {
             let all = expected(&db, &filter, after, until).await;
             assert_eq!(db.audit_matches(&filter, after, until).await.unwrap(), all.len() as i64);
             let cut = Cut { filter: filter.clone(), after, until };
-            let streamed: Vec<Batch> = exports::batches(db.clone(), cut).try_collect().await.unwrap();
+            let streamed: Vec<Batch> =
+                exports::batches(db.clone(), cut, Arc::default()).try_collect().await.unwrap();
             assert_eq!(streamed.iter().flat_map(plain).collect::<Vec<_>>(), all, "{filter:?}");
         }
         let (batch, looked) = db.audit_batch(&filter, -1, 1_301, 10).await.unwrap();
@@ -138,7 +141,7 @@ async fn resumed(db: Db) {
         let file = async |after| {
             let cut = Cut { filter: filter.clone(), after, until: 1_100 };
             let chunks: Vec<bytes::Bytes> =
-                exports::chunks(db.clone(), cut, format).try_collect().await.unwrap();
+                exports::chunks(db.clone(), cut, format, Arc::default()).try_collect().await.unwrap();
             String::from_utf8(chunks.concat()).unwrap()
         };
         let whole = file(-1).await;
@@ -196,7 +199,8 @@ async fn parts_of_the_log_are_missing(db: Db) {
     for filter in [AuditFilter::default(), w2] {
         let all = expected(&db, &filter, -1, 200).await;
         let cut = Cut { filter, after: -1, until: 200 };
-        let streamed: Vec<Batch> = exports::batches(db.clone(), cut).try_collect().await.unwrap();
+        let streamed: Vec<Batch> =
+            exports::batches(db.clone(), cut, Arc::default()).try_collect().await.unwrap();
         assert_eq!(streamed.iter().flat_map(plain).collect::<Vec<_>>(), all);
     }
     let below = left.iter().filter(|e| e.0 < 150).count() as i64;

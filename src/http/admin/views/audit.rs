@@ -109,3 +109,49 @@ pub struct Change {
     pub before: String,
     pub after: String,
 }
+
+/// `/w/{ws}/audit/exports` and `/audit/exports`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "audit/exports.html")]
+pub struct ExportListPage {
+    pub shell: Shell,
+    /// `/w/{ws}/audit` or `/audit`
+    pub base: String,
+    pub rows: Vec<ExportRow>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ExportRow {
+    pub url: String,
+    /// "Bundle", "NDJSON", "CSV"
+    pub format: String,
+    /// "action=post.delete", or "Everything"
+    pub search: String,
+    pub badge: Badge,
+    pub entries: Count,
+    pub by: String,
+    pub created: Moment,
+}
+
+/// `/w/{ws}/audit/exports/{id}`
+#[derive(Template, Clone, Debug, Default)]
+#[template(path = "audit/export.html")]
+pub struct ExportPage {
+    pub shell: Shell,
+    pub base: String,
+    pub id: String,
+    pub row: ExportRow,
+    /// Queued or being made: the page is drawn again.
+    pub is_under_way: bool,
+    pub done: Count,
+    /// Where it stands, as a sentence.
+    pub summary: String,
+    /// "12.4 MiB", and the file's hash; of a finished file.
+    pub size: String,
+    pub sha256: String,
+    pub expires: Option<Moment>,
+    /// There is a file, and this person may have it.
+    pub can_download: bool,
+    /// A link for somebody without an account can be made.
+    pub can_link: bool,
+}

@@ -354,6 +354,41 @@ fn audit(s: &Sample, add: &mut Add) {
     };
     add("audit", &page(false));
     add("audit-whole", &page(true));
+    let export = |s: &Sample, state: Badge| ExportRow {
+        url: "/w/w1/audit/exports/e1".into(),
+        format: "Bundle".into(),
+        search: s.t("tenant: 507f1f77bcf86cd799439011"),
+        badge: state,
+        entries: s.n(812_040),
+        by: s.t("ada@example.com"),
+        created: s.at("15 Mar 2026, 14:30:07 UTC", ""),
+    };
+    add(
+        "audit-exports",
+        &ExportListPage {
+            shell: s.shell("Exports", "/w/w1/audit/exports"),
+            base: "/w/w1/audit".into(),
+            rows: s.rows(3, |_| export(s, Badge::new("ok", "check", "Ready"))),
+        },
+    );
+    for (name, is_under_way) in [("audit-export-running", true), ("audit-export", false)] {
+        let ready = Badge::new("ok", "check", "Ready");
+        let page = ExportPage {
+            shell: s.shell("Export: Bundle", "/w/w1/audit/exports/e1"),
+            base: "/w/w1/audit".into(),
+            id: "e1".into(),
+            row: export(s, if is_under_way { Badge::new("info", "half", "Being made") } else { ready }),
+            is_under_way,
+            done: s.n(204_000),
+            summary: s.t("The file is ready."),
+            size: if is_under_way { String::new() } else { s.t("412.3 MiB") },
+            sha256: if is_under_way { String::new() } else { s.t(&"5f".repeat(32)) },
+            expires: (!is_under_way).then(|| s.at("16 Mar 2026, 14:31:00 UTC", "in 23 h")),
+            can_download: !is_under_way,
+            can_link: !is_under_way,
+        };
+        add(name, &page);
+    }
     let fact =
         |name: &str, value: &str, url: &str| Fact { name: name.into(), value: s.t(value), url: url.into() };
     add(
