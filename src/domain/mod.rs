@@ -4,6 +4,8 @@ pub mod addresses;
 pub mod admins;
 pub mod audit;
 pub mod audit_actions;
+pub mod audit_search;
+pub mod audit_words;
 pub mod created_posts;
 pub mod erasures;
 pub mod ids;

@@ -7,6 +7,7 @@ use crate::{
     clock::{DAY, Millis},
     domain::{
         audit::{Action, Actor, Draft, ExportFormat, Outcome},
+        audit_search::{Field, Search},
         times,
     },
     exports::{self, Cut},
@@ -95,10 +96,21 @@ pub fn audit_filter(pairs: &[(String, String)], ignored: &[&str]) -> Result<Audi
             "outcome" => {
                 filter.outcome = Some(Outcome::parse(value).ok_or_else(|| bad("no such outcome"))?);
             }
+            "q" => {
+                filter.search = Search::parse(value).map_err(|why| Error::bad("invalid_filter", why))?;
+            }
             "from" => filter.from = Some(moment(value, 0).ok_or_else(|| bad("not a time"))?),
             "to" => filter.to = Some(moment(value, DAY).ok_or_else(|| bad("not a time"))?),
             _ => return Err(Error::bad("invalid_filter", format!("There is no filter {name}"))),
         }
+    }
+    // A search for one tenant and nothing else is the tenant's part of the log, and can be proven to be all of it.
+    if filter.tenant_id.is_none()
+        && filter.search.terms().len() == 1
+        && let Some(tenant) = filter.search.value(Field::Tenant).map(str::to_owned)
+    {
+        filter.tenant_id = Some(tenant);
+        filter.search = Search::default();
     }
     Ok(filter)
 }
@@ -187,5 +199,6 @@ fn shown(filter: &AuditFilter) -> Vec<(&'static str, String)> {
     add("filterTarget", filter.target.clone());
     add("filterJob", filter.job_id.clone());
     add("filterOperation", filter.op_id.clone());
+    add("filterSearch", Some(filter.search.to_string()).filter(|text| !text.is_empty()));
     shown
 }

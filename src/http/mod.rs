@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod api;
+mod audit_proof;
 mod call;
 mod credentials;
 mod error;

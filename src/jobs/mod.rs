@@ -1,6 +1,7 @@
 //! Background work: bulk jobs, the mirror, the reconciler, refused keys, the audit log's checkpoints, housekeeping. Each worker is one loop that ends when the app
 //! stops; what it does is resumed by the next process from what is stored.
 
+mod audit_words;
 pub mod bulk;
 mod checkpoints;
 mod deliveries;
@@ -45,6 +46,7 @@ pub fn start(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(every(app.clone(), app.config.tuning.tick, "reconciler", reconciler::round)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * 5, "erasures", erasures::round)),
         tokio::spawn(every(app.clone(), POLL, "access", poll_access)),
+        tokio::spawn(every(app.clone(), audit_words::EVERY, "audit words", audit_words::round)),
         tokio::spawn(every(app.clone(), app.config.tuning.tick * figures::TICKS, "figures", figures::round)),
         tokio::spawn(every(app.clone(), Duration::from_secs(60), "housekeeping", housekeeping)),
     ]

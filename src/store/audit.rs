@@ -1,13 +1,16 @@
 //! The audit log's rows: appending within a transaction, and reading back by filter.
 
-use super::{Db, Error, Result, Tx, like_anywhere};
+use super::{Db, Error, Result, Tx};
 use crate::{
     audit::{
         entry::{self, Link, Place},
         tree::{self, Hash, Range},
     },
     clock::Millis,
-    domain::audit::{ActorType, Detail, Draft, Entry, Outcome},
+    domain::{
+        audit::{ActorType, Detail, Draft, Entry, Outcome},
+        audit_search::Search,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -26,8 +29,14 @@ pub struct AuditFilter {
     pub to: Option<Millis>,
     pub op_id: Option<String>,
     pub job_id: Option<String>,
-    /// The id of the entry's first target.
+    /// The id of one of the entry's targets.
     pub target: Option<String>,
+    /// What was typed, besides.
+    pub search: Search,
+    /// Only the entries of this job's items.
+    pub items_of: Option<String>,
+    /// Not those of these jobs' items.
+    pub not_items_of: Vec<String>,
 }
 
 /// Where the log stands.
@@ -50,7 +59,7 @@ pub struct Fork {
 }
 
 #[derive(sqlx::FromRow)]
-struct EntryRow {
+pub(super) struct EntryRow {
     seq: i64,
     entry: Vec<u8>,
     leaf: Vec<u8>,
@@ -65,7 +74,7 @@ struct EntryRow {
     job_id: Option<String>,
 }
 
-const ENTRY: &str = "SELECT seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id, tenant_id, op_id, \
+pub(super) const ENTRY: &str = "SELECT seq, entry, leaf, at, actor_type, actor_id, action, outcome, workspace_id, tenant_id, op_id, \
                      job_id FROM audit_entries WHERE";
 
 /// Where a workspace (tenant `""`) or a tenant stands in its sequence.
@@ -264,17 +273,32 @@ impl Db {
         after: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Entry>> {
-        let mut sql = narrow(self.read(ENTRY).push(" 1 = 1"), filter);
-        sql = sql.and("seq <", before).and("seq >", after);
-        let sql =
-            sql.push(if after.is_some() { " ORDER BY seq LIMIT " } else { " ORDER BY seq DESC LIMIT " });
-        let rows: Vec<EntryRow> = sql.arg(limit).all().await?;
-        self.with_details(rows).await
+        self.audit_entries(&self.audit_seqs(filter, before, after, limit).await?).await
     }
 
-    /// How many entries the filter matches.
-    pub async fn audit_count(&self, filter: &AuditFilter) -> Result<i64> {
-        narrow(self.read("SELECT COUNT(*) FROM audit_entries WHERE 1 = 1"), filter).value().await
+    /// These entries, in this order.
+    pub async fn audit_entries(&self, seqs: &[i64]) -> Result<Vec<Entry>> {
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<EntryRow> = self.read(ENTRY).push(" seq IN ").list(seqs.iter().copied()).all().await?;
+        let mut entries: BTreeMap<i64, Entry> =
+            self.with_details(rows).await?.into_iter().map(|entry| (entry.seq, entry)).collect();
+        Ok(seqs.iter().filter_map(|seq| entries.remove(seq)).collect())
+    }
+
+    /// The entries from a number on and below another, oldest first.
+    pub async fn audit_range(&self, from: i64, to: i64) -> Result<Vec<Entry>> {
+        let rows: Vec<EntryRow> = self
+            .read(ENTRY)
+            .push(" seq >= ")
+            .arg(from)
+            .push(" AND seq < ")
+            .arg(to)
+            .push(" ORDER BY seq")
+            .all()
+            .await?;
+        self.with_details(rows).await
     }
 
     /// One entry. With a workspace, only if it is that workspace's.
@@ -285,7 +309,7 @@ impl Db {
     }
 
     async fn with_details(&self, rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
-        let mut details: BTreeMap<i64, Vec<Detail>> = BTreeMap::new();
+        let mut details = BTreeMap::new();
         if !rows.is_empty() {
             let found: Vec<(i64, String, Vec<u8>, String)> = self
                 .read("SELECT seq, part, salt, body FROM audit_details WHERE seq IN ")
@@ -293,9 +317,7 @@ impl Db {
                 .push(" ORDER BY seq, part")
                 .all()
                 .await?;
-            for (seq, part, salt, body) in found {
-                details.entry(seq).or_default().push(Detail { part, salt, body });
-            }
+            details = group_details(found);
         }
         rows.into_iter()
             .map(|row| {
@@ -306,37 +328,17 @@ impl Db {
     }
 }
 
-/// Adds the filter's conditions.
-pub(super) fn narrow<'c>(sql: super::Sql<'c>, filter: &AuditFilter) -> super::Sql<'c> {
-    let mut sql = sql
-        .and("workspace_id =", filter.workspace_id.as_deref())
-        .and("tenant_id =", filter.tenant_id.as_deref())
-        .and("outcome =", filter.outcome.map(Outcome::as_str))
-        .and("at >=", filter.from)
-        .and("at <", filter.to)
-        .and("op_id =", filter.op_id.as_deref())
-        .and("job_id =", filter.job_id.as_deref())
-        .and("target_id =", filter.target.as_deref());
-    match filter.action.as_deref() {
-        Some(noun) if noun.ends_with('.') => {
-            let after = format!("{}/", &noun[..noun.len() - 1]);
-            sql = sql.and("action >=", Some(noun)).and("action <", Some(after));
-        }
-        action => sql = sql.and("action =", action),
+/// Details by the numbers of their entries.
+pub(super) fn group_details(found: Vec<(i64, String, Vec<u8>, String)>) -> BTreeMap<i64, Vec<Detail>> {
+    let mut details: BTreeMap<i64, Vec<Detail>> = BTreeMap::new();
+    for (seq, part, salt, body) in found {
+        details.entry(seq).or_default().push(Detail { part, salt, body });
     }
-    if let Some(actor) = &filter.actor {
-        // The part's text is always `{"actor":"<name>"}`, the name as a JSON string.
-        let name = serde_json::Value::from(actor.as_str()).to_string();
-        let pattern = format!(r#"{{"actor":"{}"}}"#, like_anywhere(&name[1..name.len() - 1]));
-        sql = sql.push(" AND (actor_id = ").arg(actor.as_str());
-        sql = sql.push(" OR EXISTS (SELECT 1 FROM audit_details d WHERE d.seq = audit_entries.seq AND d.part = 'names' AND ");
-        sql = sql.push("LOWER(d.body) LIKE LOWER(").arg(pattern).push(r") ESCAPE '\'))");
-    }
-    sql
+    details
 }
 
 impl EntryRow {
-    fn into_entry(self, details: Vec<Detail>) -> Result<Entry> {
+    pub(super) fn into_entry(self, details: Vec<Detail>) -> Result<Entry> {
         Ok(Entry {
             actor_type: ActorType::parse(&self.actor_type)
                 .ok_or_else(|| Error::Corrupt("actor type".into()))?,

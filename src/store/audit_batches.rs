@@ -2,14 +2,8 @@
 //! each entry and detail would cost more than reading it (performance.md F), so the database joins them. What belongs to
 //! one scope alone (the log, a workspace, a tenant) is read by its dense numbers there.
 
-use super::{
-    Db, Error, Result, Sql,
-    audit::{AuditFilter, narrow},
-};
+use super::{Db, Error, Result, Sql, audit::AuditFilter};
 use std::ops::Range;
-
-/// Numbers that a filter is tried on in one statement, so that none takes long where little matches.
-const WINDOW: i64 = 50_000;
 
 /// What a dense sequence of numbers runs over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,19 +230,17 @@ impl Db {
         until: i64,
         limit: i64,
     ) -> Result<(Batch, i64)> {
-        let end = until.min(after.saturating_add(1 + WINDOW));
-        let sql =
-            self.read(ENTRIES).bind(Vec::<u8>::new()).push("seq > ").arg(after).push(" AND seq < ").arg(end);
-        let sql = narrow(sql, filter).push(" ORDER BY seq LIMIT ").arg(limit).push(") AS batch");
-        let batch = Batch::entries(sql.one().await?)?;
-        let looked = match batch.last() {
-            Some(last) if batch.len() as i64 == limit => last,
-            _ => end - 1,
+        let seqs = self.audit_seqs(filter, Some(until), Some(after), limit).await?;
+        let looked = match seqs.last() {
+            Some(last) if seqs.len() as i64 == limit => *last,
+            _ => until - 1,
         };
-        if batch.is_empty() {
-            return Ok((batch, looked));
+        if seqs.is_empty() {
+            return Ok((Batch::default(), looked));
         }
-        let sql = self.read(DETAILS).bind(Vec::<u8>::new()).push("IN ").list(batch.seqs.iter().copied());
+        let sql = self.read(ENTRIES).bind(Vec::<u8>::new()).push("seq IN ").list(seqs.iter().copied());
+        let batch = Batch::entries(sql.push(" ORDER BY seq) AS batch").one().await?)?;
+        let sql = self.read(DETAILS).bind(Vec::<u8>::new()).push("IN ").list(seqs);
         let batch = batch.with_details(sql.push(" ORDER BY seq, part) AS batch").one().await?)?;
         Ok((batch, looked))
     }
@@ -259,15 +251,7 @@ impl Db {
             let from = self.audit_scope_len(&scope, after + 1).await?;
             return Ok((self.audit_scope_len(&scope, until).await? - from).max(0));
         }
-        let (mut count, mut after) = (0, after);
-        let until = until.min(self.audit_scope_len(&Scope::Log, until).await?);
-        while after + 1 < until {
-            let end = until.min(after + 1 + WINDOW);
-            let sql = self.read("SELECT COUNT(*) FROM audit_entries WHERE seq > ").arg(after);
-            count += narrow(sql.push(" AND seq < ").arg(end), filter).value::<i64>().await?;
-            after = end - 1;
-        }
-        Ok(count)
+        self.audit_count_between(filter, after, until).await
     }
 }
 

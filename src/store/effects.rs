@@ -156,7 +156,7 @@ impl Tx {
     /// Each row is looked up by its key. PostgreSQL would as soon read a table of some thousand rows as a whole, or all that is
     /// pending, and knows no better before it has counted them. For the same reason no state below is compared as it is:
     /// that keeps the partial indexes out of the choice.
-    async fn plan_by_key(&mut self) -> Result<()> {
+    pub(super) async fn plan_by_key(&mut self) -> Result<()> {
         if let Self::Postgres(..) = self {
             self.sql(
                 "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),

@@ -290,16 +290,6 @@ impl Db {
 }
 
 impl Tx {
-    /// Deletes these parts of these entries; how many there were.
-    async fn erase_audit_details(&mut self, seqs: &[i64], parts: &[&str]) -> Result<u64> {
-        self.sql("DELETE FROM audit_details WHERE seq IN ")
-            .list(seqs.iter().copied())
-            .push(" AND part IN ")
-            .list(parts.iter().copied())
-            .run()
-            .await
-    }
-
     /// Keeps on record which details an erasure takes.
     async fn note_erased(&mut self, erasure_id: &str, seqs: &[i64], parts: &[&str]) -> Result<()> {
         self.sql("INSERT INTO erased_details (seq, part, erasure_id) SELECT seq, part, ")

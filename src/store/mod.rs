@@ -4,7 +4,10 @@
 pub mod admins;
 pub mod audit;
 pub mod audit_batches;
+mod audit_candidates;
 mod audit_reads;
+pub mod audit_search;
+pub mod audit_words;
 pub mod checkpoints;
 pub mod created_posts;
 pub mod erasures;
@@ -28,6 +31,7 @@ pub mod sessions;
 pub mod tenants;
 pub mod workspaces;
 
+mod bits;
 mod effects;
 mod erased_places;
 mod error;

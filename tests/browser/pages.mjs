@@ -103,7 +103,7 @@ const addresses = async (page, site, ws) => {
   const go = (path) => page.goto(site.url + path, { waitUntil: "load" });
   const found = ["/", "/settings", "/audit", "/workspaces", "/workspaces/new", w, `${w}/tenants`, `${w}/tenants/new`,
     `${w}/keys`, `${w}/keys/new`, `${w}/posts`, `${w}/plans/new`, `${w}/jobs`, `${w}/operations`, `${w}/audit`,
-    `${w}/posts?q=nothing-is-like-this`, `${w}/audit?actor=nobody`, `${w}/posts?status=scheduled&select=matching`];
+    `${w}/posts?q=nothing-is-like-this`, `${w}/audit?q=actor%3Anobody`, `${w}/posts?status=scheduled&select=matching`];
   await go("/audit");
   found.push(await first(page, "td a.quiet"));
   await go(`${w}/audit`);

@@ -1,6 +1,7 @@
 // Drives the pages in Chromium: node tests/browser/run.mjs. Starts what it needs on free ports (GATEHOUSE_BIN, else
 // target/debug/gatehouse; CHROMIUM, else /usr/bin/chromium) and stops it at the end. Exit code 1 on any failure.
 
+import { audit } from "./audit.mjs";
 import { bulk, withoutScripts } from "./bulk.mjs";
 import { launch, login, open } from "./chromium.mjs";
 import { demo, unused } from "./demo.mjs";
@@ -50,6 +51,7 @@ try {
       await keys(hands.browser, acting, ws);
       await withoutScripts(hands.browser, acting, ws);
       await bulk(hands.browser, acting, ws);
+      await audit(hands.browser, acting, ws);
     })(),
     (async () => {
       const ws = await workspace(eyes.browser, shown);

@@ -193,7 +193,7 @@ async fn rules_are_changed_on_the_keys_page(engine: Engine) {
     assert_eq!(from(&app, "192.0.2.1", LIST, &key).await.status, 200);
     // What this key has done: what it was refused, too.
     let link =
-        shown.split("<a href=\"").find(|l| l.contains("/audit?actor=")).unwrap().split('"').next().unwrap();
+        shown.split("<a href=\"").find(|l| l.contains("/audit?q=key%3A")).unwrap().split('"').next().unwrap();
     let log = browser.get(link).await;
     assert!(
         log.status == 200

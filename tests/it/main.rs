@@ -7,6 +7,8 @@
 mod audit_actions;
 mod audit_export;
 mod audit_log;
+mod audit_search;
+mod audit_size;
 mod audit_verify;
 mod bulk;
 mod bulk_command;

@@ -65,7 +65,10 @@ async fn every_page_opens(engine: Engine) {
         (format!("/w/{ws}/keys?status=active&tenant={id}"), vec!["1 key of Blue Bakery"]),
         (format!("/w/{ws}/keys/new?tenant={id}"), vec!["New key"]),
         (format!("/w/{ws}/audit"), vec!["workspace.create", "Export CSV"]),
-        (format!("/w/{ws}/audit?action=key.create&outcome=succeeded"), vec!["1 entry", "Action: key.create"]),
+        (
+            format!("/w/{ws}/audit?action=key.create&outcome=succeeded"),
+            vec!["1 entry", "action:key.create", "outcome:succeeded"],
+        ),
         ("/audit".into(), vec!["admin.login"]),
         ("/audit/0".into(), vec!["Entry 0", "As stored"]),
     ] {

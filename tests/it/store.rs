@@ -5,6 +5,7 @@
 mod admins;
 mod audit;
 mod audit_batches;
+mod audit_search;
 mod checkpoints;
 mod coverage;
 mod created_posts;

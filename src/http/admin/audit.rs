@@ -1,8 +1,10 @@
 //! The audit log, of a workspace or of the instance: list, one entry, export. Must not change anything.
 
 mod entry;
+mod folds;
+mod list;
 
-pub use entry::{show, show_any};
+pub use entry::{proof, proof_any, show, show_any};
 
 use super::{
     super::{
@@ -13,25 +15,24 @@ use super::{
     form::query_string,
     present,
     secrets::{self, SecretKind},
-    views::{self, AuditListPage, AuditRow, Badge, Chip, Choice, Count, ExportForm, Pager},
+    views::AuditRow,
     visit::Visit,
 };
 use crate::{
     domain::{
         admins::Right,
-        audit::{Action, Entry, ExportFormat, Outcome},
-        times,
+        audit::{Action, Entry, ExportFormat},
     },
-    store::{audit::AuditFilter, tenants::TenantFilter},
+    store::audit::AuditFilter,
 };
 use std::collections::{BTreeMap, HashMap};
 
 /// Tenants to choose from; others are filtered for by a link on their page.
 const TENANTS: i64 = 500;
 /// What a list's address holds beside the filter.
-const NOT_FILTERS: [&str; 4] = ["before", "after", "done", "refresh"];
+const NOT_FILTERS: [&str; 5] = ["before", "after", "fold", "done", "refresh"];
 
-/// The log's actions to choose from, by noun. A trailing dot is all of a noun.
+/// The log's actions to choose from, by noun. A noun alone is all of its actions.
 fn actions() -> Vec<(String, String)> {
     let mut list: Vec<(String, String)> = Vec::new();
     for group in Action::ALL.chunk_by(|a, b| a.noun() == b.noun()) {
@@ -48,7 +49,7 @@ fn actions() -> Vec<(String, String)> {
                 "admin" => "People: all",
                 _ => "Audit log: all",
             };
-            list.push((format!("{}.", first.noun()), all.to_owned()));
+            list.push((first.noun().to_owned(), all.to_owned()));
         }
         list.extend(group.iter().map(|action| (action.to_string(), action.to_string())));
     }
@@ -57,11 +58,11 @@ fn actions() -> Vec<(String, String)> {
 
 pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let ws = visit.workspace()?.id.clone();
-    render(&visit, Some(&ws)).await
+    list::render(&visit, Some(&ws)).await
 }
 
 pub async fn list_all(visit: Visit) -> Result<Answer, Error> {
-    render(&visit, None).await
+    list::render(&visit, None).await
 }
 
 pub async fn export(visit: Visit) -> Result<Answer, Error> {
@@ -141,141 +142,4 @@ async fn rows(visit: &Visit, entries: &[Entry], base: &str) -> Result<Vec<AuditR
 
 fn base(workspace_id: Option<&str>) -> String {
     workspace_id.map_or_else(|| "/audit".into(), |ws| format!("/w/{ws}/audit"))
-}
-
-async fn render(visit: &Visit, workspace_id: Option<&str>) -> Result<Answer, Error> {
-    let db = &visit.app.db;
-    let base = base(workspace_id);
-    let pairs: Vec<(&str, &str)> = visit
-        .form
-        .pairs()
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.trim()))
-        .filter(|(n, v)| !NOT_FILTERS.contains(n) && !v.is_empty())
-        .collect();
-    let parsed = export::audit_filter(visit.form.pairs(), &NOT_FILTERS).and_then(|filter| {
-        let place = |name| match visit.form.some(name) {
-            None => Ok(None),
-            Some(text) => text
-                .parse::<i64>()
-                .map(Some)
-                .map_err(|_| Error::bad("invalid_filter", format!("{name}: not the number of an entry"))),
-        };
-        Ok((filter, place("before")?, place("after")?))
-    });
-    let title = if workspace_id.is_some() { "Audit log" } else { "Instance log" };
-    let mut page = AuditListPage {
-        base: base.clone(),
-        whole: workspace_id.is_none(),
-        clear_url: base.clone(),
-        ..AuditListPage::default()
-    };
-    let (filter, before, after) = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            page.shell = visit.error_shell(title);
-            page.filter = choices(visit, workspace_id, &AuditFilter::default()).await?;
-            page.chips = chips(&pairs, &base, &page.filter);
-            page.filter_error = Some(format!("{}.", error.describe().text));
-            return Ok(present::page_with_status(422, &page));
-        }
-    };
-    let filter = AuditFilter { workspace_id: workspace_id.map(str::to_owned), ..filter };
-    let size = visit.admin.preferences.rows_per_page;
-    let mut entries = db.audit_page(&filter, before, after, size + 1).await?;
-    let more = entries.len() as i64 > size;
-    entries.truncate(size as usize);
-    if after.is_some() {
-        entries.reverse();
-    }
-    let url = |name: &str, seq: i64| {
-        let seq = seq.to_string();
-        format!("{base}?{}", query_string(pairs.iter().copied().chain([(name, seq.as_str())])))
-    };
-    let (newer, older) = if after.is_some() { (more, true) } else { (before.is_some(), more) };
-    let count = present::count(db.audit_count(&filter).await?);
-    page.pager = Pager::times(
-        entries.first().filter(|_| newer).map(|e| url("after", e.seq)),
-        entries.last().filter(|_| older).map(|e| url("before", e.seq)),
-    );
-    page.rows = rows(visit, &entries, &base).await?;
-    page.shell = visit.shell(title);
-    page.filter = choices(visit, workspace_id, &filter).await?;
-    page.chips = chips(&pairs, &base, &page.filter);
-    page.result_line = match count {
-        Count(0) => String::new(),
-        count => format!("{} · newest first", count.of("entry", "entries")),
-    };
-    let may_export = workspace_id.is_none() || visit.may(Right::Export);
-    page.export = may_export.then(|| ExportForm {
-        rows: count,
-        hidden: pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-        note: String::new(),
-    });
-    Ok(present::page(&page))
-}
-
-/// What the filter form offers, with what is in force chosen even where it is not on offer.
-async fn choices(
-    visit: &Visit,
-    workspace_id: Option<&str>,
-    filter: &AuditFilter,
-) -> Result<views::AuditFilter, Error> {
-    let offer = |any: &str, list: Vec<(String, String)>, chosen: Option<&str>| {
-        let mut offer = vec![Choice::new("", any, chosen.is_none())];
-        if let Some(other) = chosen.filter(|c| !list.iter().any(|(value, _)| value == c)) {
-            offer.push(Choice::new(other, other, true));
-        }
-        offer.extend(list.into_iter().map(|(value, label)| {
-            let selected = chosen == Some(value.as_str());
-            Choice::new(value, label, selected)
-        }));
-        offer
-    };
-    let tenants = match workspace_id {
-        None => Vec::new(),
-        Some(ws) => visit.app.db.tenants(ws, &TenantFilter::default(), None, TENANTS).await?,
-    };
-    let outcomes = Outcome::ALL.iter().map(|o| (o.to_string(), Badge::outcome(o.as_str()).text));
-    let time = |at: Option<i64>| at.map(times::to_local_utc).unwrap_or_default();
-    Ok(views::AuditFilter {
-        actor: filter.actor.clone().unwrap_or_default(),
-        actions: offer("Any action", actions(), filter.action.as_deref()),
-        tenants: offer(
-            "Any tenant",
-            tenants.into_iter().map(|t| (t.id, t.display_name)).collect(),
-            filter.tenant_id.as_deref(),
-        ),
-        outcomes: offer("Any outcome", outcomes.collect(), filter.outcome.map(Outcome::as_str)),
-        from: time(filter.from),
-        to: time(filter.to),
-    })
-}
-
-fn chips(pairs: &[(&str, &str)], base: &str, filter: &views::AuditFilter) -> Vec<Chip> {
-    let label = |choices: &[Choice], value: &str| {
-        choices.iter().find(|c| c.value == value).map_or_else(|| value.to_owned(), |c| c.label.clone())
-    };
-    pairs
-        .iter()
-        .map(|(name, value)| {
-            let (noun, text) = match *name {
-                "actor" => ("Actor", (*value).to_owned()),
-                "action" => ("Action", label(&filter.actions, value)),
-                "tenant" => ("Tenant", label(&filter.tenants, value)),
-                "outcome" => ("Outcome", label(&filter.outcomes, value)),
-                "from" => ("From", format!("{value} UTC")),
-                "to" => ("To", format!("{value} UTC")),
-                "target" => ("Target", (*value).to_owned()),
-                "job" => ("Job", (*value).to_owned()),
-                "operation" => ("Operation", (*value).to_owned()),
-                other => (other, (*value).to_owned()),
-            };
-            let rest = query_string(pairs.iter().copied().filter(|(n, _)| n != name));
-            Chip {
-                label: format!("{noun}: {text}"),
-                remove_url: if rest.is_empty() { base.to_owned() } else { format!("{base}?{rest}") },
-            }
-        })
-        .collect()
 }

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         admins::Right,
         audit::Outcome,
+        audit_search::{self, Field},
         ids,
         keys::{Key, KeyKind, Scope, Scopes},
         secrets,
@@ -157,7 +158,10 @@ async fn render(visit: &Visit, key: Key, form: KeyRulesForm) -> Result<Answer, E
         rotation,
         can_rotate,
         made,
-        done_url: format!("/w/{ws}/audit?{}", query_string([("actor", key.id.as_str())])),
+        done_url: format!(
+            "/w/{ws}/audit?{}",
+            query_string([("q", audit_search::is(Field::Key, &key.id).as_str())])
+        ),
         audit: audit::latest(visit, about, 10).await?,
         id: CopyId::whole("key ID", key.id),
         detection_regex: secrets::DETECTION_REGEX,
@@ -180,7 +184,8 @@ async fn made_keys(visit: &Visit, key: &Key) -> Result<Option<Link>, Error> {
         ..AuditFilter::default()
     };
     let count = present::count(visit.app.db.audit_count(&filter).await?);
-    let query = query_string([("action", action), ("actor", &key.id), ("outcome", outcome.as_str())]);
+    let q = format!("action:{action} {} outcome:{outcome}", audit_search::is(Field::Key, &key.id));
+    let query = query_string([("q", q.as_str())]);
     let url = format!("/w/{}/audit?{query}", key.workspace_id);
     Ok((count.0 > 0).then(|| Link::new(count.of("key", "keys"), url)))
 }

@@ -224,6 +224,7 @@ pub fn audit_rows(
                     .unwrap_or_default(),
                 outcome: Badge::outcome(entry.outcome.as_str()),
                 address: json(entry, "context", "ip").unwrap_or_default(),
+                fold: None,
             }
         })
         .collect()

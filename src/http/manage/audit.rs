@@ -1,7 +1,7 @@
 //! The audit log by program, for the workspace of the audit token: pages for whoever polls it as a feed, and files.
 
 use super::super::{
-    Answer, Body, Call, Error, credentials,
+    Answer, Body, Call, Error, audit_proof, credentials,
     export::{self, Request, bounds},
 };
 use crate::{
@@ -35,6 +35,16 @@ pub async fn export(app: Arc<App>, call: Call, format: ExportFormat, gzip: bool)
     export::audit(&app, &actor, request, place).await
 }
 
+/// `GET /manage/v1/audit/{seq}`: one entry, with its proof.
+pub async fn show(app: Arc<App>, call: Call) -> Result<Answer, Error> {
+    let (key, actor) = admit(&app, &call, Action::AuditRead).await?;
+    let seq: i64 = call.param("seq").parse().map_err(|_| Error::NotFound)?;
+    let entry = app.db.audit_entry(Some(&key.workspace_id), seq).await?.ok_or(Error::NotFound)?;
+    credentials::used(&app, &key, &actor, &call).await?;
+    note_read(&app, &key, &actor).await?;
+    audit_proof::answer(&app, &entry).await
+}
+
 /// `GET /manage/v1/audit`: entries above `after`, oldest first. `next` is the `after` of the next call: a caller that always
 /// sends it gets every entry once, in order.
 pub async fn list(app: Arc<App>, call: Call) -> Result<Answer, Error> {
@@ -50,9 +60,7 @@ pub async fn list(app: Arc<App>, call: Call) -> Result<Answer, Error> {
         })?,
     };
     credentials::used(&app, &key, &actor, &call).await?;
-    let entry = Draft::done(&actor, Action::AuditRead).workspace(&key.workspace_id);
-    let now = app.clock.now();
-    app.db.note_audit_read(&key.id, now - NOTED_EVERY, now, &entry).await?;
+    note_read(&app, &key, &actor).await?;
     let size = app.db.audit_scope_len(&Part::Log, i64::MAX).await?;
     if after >= size {
         let text = format!(
@@ -72,6 +80,13 @@ pub async fn list(app: Arc<App>, call: Call) -> Result<Answer, Error> {
     let more = next + 1 < before.min(size);
     body.extend_from_slice(format!("],\"next\":{next},\"more\":{more}}}").as_bytes());
     Ok(Answer { body: Body::Bytes(body.into()), ..Answer::new(200, "application/json; charset=utf-8", "") })
+}
+
+/// That the token reads is an entry, but not each time.
+async fn note_read(app: &App, key: &Key, actor: &Actor) -> Result<(), Error> {
+    let entry = Draft::done(actor, Action::AuditRead).workspace(&key.workspace_id);
+    let now = app.clock.now();
+    Ok(app.db.note_audit_read(&key.id, now - NOTED_EVERY, now, &entry).await?)
 }
 
 /// Up to `limit` entries, and the number up to which all that match are among them.

@@ -16,6 +16,7 @@ use crate::domain::audit::{
 pub fn routes() -> Vec<Route> {
     vec![
         route("GET", "/manage/v1/audit", "audit:read", audit::list).writes([Action::AuditRead]),
+        route("GET", "/manage/v1/audit/{seq}", "audit:read", audit::show).writes([Action::AuditRead]),
         route("GET", "/manage/v1/audit.csv", "audit:read", |app, call| audit::export(app, call, Csv, false))
             .writes([Action::AuditExport]),
         route("GET", "/manage/v1/audit.csv.gz", "audit:read", |app, call| {

@@ -320,6 +320,12 @@ async fn the_log(drive: &mut Drive<'_>) {
         let path = format!("/manage/v1/audit{file}");
         drive.call(&format!("GET {path}"), &path, &token, None).await;
     }
+    // A token's reading is an entry once an hour: this one has not read yet.
+    let other = app.key(&app.ws, KeyKind::Audit, None, &[Scope::AuditRead]).await;
+    let own =
+        gatehouse::store::audit::AuditFilter { workspace_id: Some(app.ws.clone()), ..Default::default() };
+    let seq = app.app().db.audit_seqs(&own, None, None, 1).await.unwrap()[0];
+    drive.call("GET /manage/v1/audit/{seq}", &format!("/manage/v1/audit/{seq}"), &other, None).await;
 }
 
 async fn the_machine_door(drive: &mut Drive<'_>, tenant: &str) {

@@ -148,7 +148,8 @@ async fn filters(db: Db) {
     assert_eq!(of(AuditFilter { from: Some(NOW + 1), to: Some(NOW + 3), ..any() }).await, [2, 1]);
     assert_eq!(of(AuditFilter { op_id: text("op-1"), ..any() }).await, [1]);
     assert_eq!(of(AuditFilter { job_id: text("job-1"), ..any() }).await, [1]);
-    assert_eq!(of(AuditFilter { target: text("p2"), ..any() }).await, [1]);
+    assert_eq!(of(AuditFilter { target: text("p1"), ..any() }).await, [0]);
+    assert_eq!(of(AuditFilter { target: text("p2"), ..any() }).await, [1, 0]);
     assert_eq!(of(AuditFilter { actor: text("key-7"), ..any() }).await, [1]);
     assert_eq!(of(AuditFilter { actor: text("q\0q"), ..any() }).await, [0; 0]);
 

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::forms::Choice;
-use super::parts::{Badge, Chip, CopyId, Count, Moment, Pager};
+use super::parts::{Badge, Chip, CopyId, Count, Link, Moment, Pager};
 use super::shell::Shell;
 
 /// `/w/{ws}/audit` and `/audit`
@@ -15,38 +15,50 @@ pub struct AuditListPage {
     pub base: String,
     /// True for `/audit`: the workspace column is drawn.
     pub whole: bool,
+    /// "q": the search as it was typed
+    pub q: String,
+    /// What can be typed, for the help.
+    pub qualifiers: Vec<Qualifier>,
     pub filter: AuditFilter,
     pub chips: Vec<Chip>,
     pub clear_url: String,
     pub filter_error: Option<String>,
-    /// "Newest first · verified to entry 81,204"
+    /// "4,312 entries · newest first"
     pub result_line: String,
+    /// "Verified to entry 81,204 …"
+    pub status: String,
+    /// Shows all entries of bulk jobs, or folds them again.
+    pub folding: Option<Link>,
     pub rows: Vec<AuditRow>,
     pub pager: Pager,
     /// None: this person may not export.
     pub export: Option<ExportForm>,
 }
 
+/// One line of the help: what a qualifier finds, and one to copy.
+#[derive(Clone, Debug, Default)]
+pub struct Qualifier {
+    pub finds: &'static str,
+    pub example: &'static str,
+}
+
+/// Fields that write into the search.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// "actor"
-    pub actor: String,
     /// "action": one of the list, or empty
     pub actions: Vec<Choice>,
     /// "tenant"
     pub tenants: Vec<Choice>,
     /// "outcome"
     pub outcomes: Vec<Choice>,
-    /// "from" and "to": `YYYY-MM-DDTHH:MM`, UTC
-    pub from: String,
-    pub to: String,
 }
 
 /// `POST …/export`, with `format` = `csv` or `ndjson`.
 #[derive(Clone, Debug, Default)]
 pub struct ExportForm {
-    pub rows: Count,
-    /// Filters in force, as hidden fields of the same names.
+    /// "4,312 entries"
+    pub rows: String,
+    /// The search in force, as a hidden field.
     pub hidden: Vec<(String, String)>,
     /// "Larger than 50,000 rows: …". Empty: not printed.
     pub note: String,
@@ -69,6 +81,18 @@ pub struct AuditRow {
     pub tenant: String,
     pub outcome: Badge,
     pub address: String,
+    /// The line stands for all entries of a bulk job's items.
+    pub fold: Option<FoldedEntries>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct FoldedEntries {
+    /// "8,360 entries"
+    pub entries: String,
+    /// "4,180 Started, 4,036 Success, 144 Failed"
+    pub counts: String,
+    /// Where they are shown one by one.
+    pub url: String,
 }
 
 /// `/w/{ws}/audit/{seq}`
@@ -93,6 +117,23 @@ pub struct AuditPage {
     /// The bytes as stored and hashed.
     pub bytes: String,
     pub leaf_hash: CopyId,
+    /// "8,360 entries of this bulk job"
+    pub related: Vec<Link>,
+    /// Other entries of the same operation.
+    pub related_rows: Vec<AuditRow>,
+    /// None: no checkpoint has the entry yet.
+    pub proof: Option<EntryProof>,
+    pub proof_url: String,
+}
+
+/// That the entry is in the tree that a checkpoint signs.
+#[derive(Clone, Debug, Default)]
+pub struct EntryProof {
+    pub size: Count,
+    /// Base64, from the leaf up.
+    pub hashes: Vec<String>,
+    /// The signed note.
+    pub checkpoint: String,
 }
 
 /// A name and a value, with a link where there is one.

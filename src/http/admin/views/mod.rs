@@ -25,7 +25,10 @@ mod workspaces;
 #[cfg(test)]
 mod samples;
 
-pub use audit::{AuditFilter, AuditListPage, AuditPage, AuditRow, Change, ExportForm, Fact};
+pub use audit::{
+    AuditFilter, AuditListPage, AuditPage, AuditRow, Change, EntryProof, ExportForm, Fact, FoldedEntries,
+    Qualifier,
+};
 pub use charts::{Bar, Bars, Day, DayBars};
 pub use dashboard::{Attention, DashboardPage, Step, Tile};
 pub use erasures::{ErasePage, LastErasure, PeoplePage, PersonRow};

@@ -101,6 +101,11 @@ impl Sample {
             tenant: self.t("Blue Bakery"),
             outcome: Badge::outcome(OUTCOMES[(i / 2) % 4]),
             address: self.t("203.0.113.7"),
+            fold: (i % 5 == 4).then(|| FoldedEntries {
+                entries: self.t("8,360 entries"),
+                counts: self.t("4,180 Started, 4,036 Success, 132 Refused by PostPost, 12 Failed"),
+                url: "/w/w1/audit?q=job%3Aj1".into(),
+            }),
         })
     }
 

@@ -333,22 +333,32 @@ fn audit(s: &Sample, add: &mut Add) {
         base: if whole { "/audit" } else { "/w/w1/audit" }.into(),
         whole,
         filter: AuditFilter {
-            actor: s.t(""),
             actions: s.choices(&[("", "Any action"), ("post.delete", "post.delete")]),
             tenants: s.choices(&[("", "Any tenant"), ("t1", "Blue Bakery")]),
             outcomes: s.choices(&[("", "Any outcome"), ("denied", "Denied")]),
-            from: s.t(""),
-            to: s.t(""),
         },
+        q: s.t("action:post.delete -outcome:denied holiday"),
+        qualifiers: vec![
+            Qualifier {
+                finds: "what was done; a noun alone is all of its actions",
+                example: "action:post.delete",
+            },
+            Qualifier {
+                finds: "days or times, UTC; either end may be *",
+                example: "created:2026-03-01..2026-03-15",
+            },
+        ],
         chips: if whole { vec![] } else { s.chips() },
         clear_url: "?".into(),
         filter_error: (whole && s.sort == Sort::Hostile).then(|| s.t("From is after to.")),
-        result_line: s.opt(s.t("Newest first · verified to entry 81,204")).unwrap_or_default(),
+        result_line: s.opt(s.t("4,312 entries · newest first")).unwrap_or_default(),
+        status: s.opt(s.t("Verified to entry 81,203, signed 15 Mar 2026, 14:30:00 UTC.")).unwrap_or_default(),
+        folding: s.opt(Link::new("Show every entry of bulk jobs", "?fold=no")),
         rows: s.audit_rows(30),
         pager: Pager::times(s.opt("?after=1".into()), s.opt("?before=2".into())),
         export: Some(ExportForm {
-            rows: s.n(12_400),
-            hidden: vec![("action".into(), s.t("post.delete"))],
+            rows: s.t("12,400 entries"),
+            hidden: vec![("q".into(), s.t("action:post.delete"))],
             note: s.t("Larger exports are made in the background."),
         }),
     };
@@ -386,6 +396,14 @@ fn audit(s: &Sample, add: &mut Add) {
                 after: s.t(["Blue Bakery", "frozen"][i]),
             }),
             bytes: s.t("{\"v\":1,\"seq\":81204,\"action\":\"tenant.update\",\"outcome\":\"success\",\"commitments\":{\"before\":\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}}"),
+            related: s.rows(2, |i| Link::new(s.t(["8,360 entries of this bulk job", "14 entries of this session"][i]), "/w/w1/audit?q=job%3Aj1")),
+            related_rows: s.audit_rows(1),
+            proof: s.opt(EntryProof {
+                size: Count(81_300),
+                hashes: s.rows(3, |_| s.t("n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=")),
+                checkpoint: s.t("gatehouse-audit/0191f3a2\n81300\nn4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n\n— gatehouse-audit/0191f3a2 Az3grlgt\n"),
+            }),
+            proof_url: "/w/w1/audit/81204/proof.json".into(),
             leaf_hash: CopyId::whole("leaf hash", s.t("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")),
         },
     );
