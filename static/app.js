@@ -153,6 +153,8 @@
     if (!bar) return;
     const matching = form.dataset.matching === "true";
     const total = Number(form.dataset.total);
+    const more = "more" in form.dataset; // than were counted
+    const counted = number.format(total) + (more ? "+" : "");
     const elsewhere = Number(form.dataset.elsewhere);
     const but = $("[data-bulk-but]", form);
     const boxes = $$("tbody .tick input", form);
@@ -167,9 +169,9 @@
       bar.classList.toggle("idle", !matching && n === 0);
       const without = left > 0 ? " but " + number.format(left) : "";
       $("[data-bulk-count]", bar).textContent = matching
-        ? "All " + number.format(total) + " matching" + without : plural(n, "post", "posts") + " selected";
+        ? "All " + counted + " matching" + without : plural(n, "post", "posts") + " selected";
       if (but) but.textContent = without;
-      for (const node of $$("[data-bulk-n]", bar)) node.textContent = " " + number.format(n);
+      for (const node of $$("[data-bulk-n]", bar)) node.textContent = " " + (matching && more ? counted : number.format(n));
       for (const button of $$("button[name=action]", bar)) button.disabled = n === 0;
       if (all) {
         all.checked = ticked > 0 && ticked === boxes.length;

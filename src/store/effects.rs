@@ -184,7 +184,7 @@ impl Tx {
         }
         self.sql(
             "UPDATE posts SET status = COALESCE(v.column4, status), scheduled_at = COALESCE(v.column5, scheduled_at),
-               seen_at = v.column6 FROM ",
+               place_at = COALESCE(v.column5, place_at), seen_at = v.column6 FROM ",
         )
         .table(&latest, |((workspace, tenant, post), (status, scheduled_at, at))| {
             let status = status.map(PostStatus::as_str);

@@ -31,7 +31,9 @@ pub mod workspaces;
 mod effects;
 mod erased_places;
 mod error;
+mod post_figures;
 mod post_filter;
+mod post_texts;
 mod rewriting;
 mod sql;
 
@@ -129,7 +131,9 @@ impl Db {
     async fn connect_postgres(url: &str) -> Result<Self> {
         // A process that stands still in the middle of a transaction must not hold its locks: the head of the log is one of
         // them. And what nobody waits for any more need not be worked out.
-        let limits = [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "15s")];
+        // And to compile a query takes longer than ours run.
+        let limits =
+            [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "15s"), ("jit", "off")];
         let options = PgConnectOptions::from_str(url)?.application_name("gatehouse").options(limits);
         let pool = PgPoolOptions::new()
             .max_connections(16)
@@ -137,11 +141,8 @@ impl Db {
             // The pool's own test waits for ever where the server or the network stands still, before use and, worse,
             // after: sixteen such connections and nobody gets one again. Ours gives such a connection up.
             .test_before_acquire(false)
-            .before_acquire(|connection, used| {
-                // Tested when it was given back, and that was a moment ago.
-                let fresh = used.idle_for < ALIVE;
-                Box::pin(async move { if fresh { Ok(true) } else { answers(connection).await } })
-            })
+            // Also where it was given back a moment ago: the server may have ended it since, and the call would fail.
+            .before_acquire(|connection, _| Box::pin(answers(connection)))
             .after_release(|connection, _| Box::pin(answers(connection)))
             .connect_with(options)
             .await?;

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Posts without a time sort as this. The indexes of the migrations name the same number.
+/// Posts without a time are placed here (`place_at`). The migrations name the same number.
 const NO_TIME: Millis = 9_007_199_254_740_991;
 
 /// How a page is looked for. Statistics that would tell an engine which is better are not always there, and a wrong choice
@@ -25,11 +25,45 @@ pub(super) enum Way {
     Gather,
 }
 
-/// Fewer matches than this are gathered.
-pub(super) const FEW: i64 = 5_000;
+/// Through what the posts are found that are to be looked at.
+pub(super) enum Through {
+    /// The table and its indexes.
+    Posts,
+    /// The whole table from end to end: for most of its posts that is quicker than through an index.
+    Scan,
+    /// SQLite's index of the texts, by what it is asked for.
+    Texts(String),
+}
 
-/// A filter alone needs nothing but the posts; whether we paused one is asked of those drafts only that are left.
-pub(super) const OF_POSTS: &str = " FROM posts p WHERE p.workspace_id = ";
+/// Fewer matches than this are gathered.
+pub(super) const FEW: i64 = 10_000;
+/// A walk that reads the posts it passes gives up after so many.
+pub(super) const WALKED: i64 = 20_000;
+
+/// What is selected from; the conditions follow. A filter alone needs nothing but the posts; whether we paused one is asked of
+/// those drafts only that are left.
+pub(super) fn found<'c>(sql: Sql<'c>, workspace_id: &str, filter: &PostFilter, through: &Through) -> Sql<'c> {
+    let id = filter.text.as_deref().filter(|text| ids::is_object_id(text));
+    // With the joins crossed, SQLite takes the tables in the order they are named.
+    let sql = match (through, id) {
+        (Through::Posts, _) => sql.push(" FROM posts p WHERE p.workspace_id = "),
+        (Through::Scan, _) => sql.push(" FROM posts p WHERE +p.workspace_id = "),
+        (Through::Texts(asked), None) => sql
+            .push(" FROM posts_by_text t CROSS JOIN posts p ON p.n = t.rowid WHERE t.posts_by_text MATCH ")
+            .arg(asked)
+            .push(" AND +p.workspace_id = "),
+        (Through::Texts(asked), Some(id)) => sql
+            .push(" FROM (SELECT rowid AS n FROM posts_by_text WHERE posts_by_text MATCH ")
+            .arg(asked)
+            .push(" UNION SELECT n FROM posts WHERE workspace_id = ")
+            .arg(workspace_id)
+            .push(" AND id = ")
+            .arg(id)
+            .push(") t CROSS JOIN posts p ON p.n = t.n WHERE +p.workspace_id = "),
+    };
+    sql.arg(workspace_id)
+}
+
 const PAUSED: &str = "EXISTS (SELECT 1 FROM pauses x WHERE x.workspace_id = p.workspace_id AND x.tenant_id = p.tenant_id \
     AND x.post_id = p.id)";
 
@@ -37,8 +71,8 @@ impl PostSort {
     /// The SQL expression and whether it descends.
     pub(super) fn column(self) -> (&'static str, bool) {
         match self {
-            Self::ScheduledAsc => ("COALESCE(p.scheduled_at, 9007199254740991)", false),
-            Self::ScheduledDesc => ("COALESCE(p.scheduled_at, 9007199254740991)", true),
+            Self::ScheduledAsc => ("p.place_at", false),
+            Self::ScheduledDesc => ("p.place_at", true),
             Self::UpdatedDesc => ("p.updated_at", true),
             Self::CreatedDesc => ("p.created_at", true),
         }
@@ -59,7 +93,8 @@ impl PostSort {
     }
 }
 
-/// The places of a page: sort value, post, tenant.
+/// The places of a page: sort value, post, tenant; none beyond `until`.
+#[expect(clippy::too_many_arguments, reason = "the parts of one statement")]
 pub(super) fn places<'c>(
     sql: Sql<'c>,
     workspace_id: &str,
@@ -67,22 +102,24 @@ pub(super) fn places<'c>(
     statuses: &[StatusFilter],
     slice: &Slice<'_>,
     way: Way,
+    through: &Through,
+    until: Option<&Position>,
 ) -> Sql<'c> {
     let (column, descending) = slice.sort.column();
     let descending = descending != slice.backwards;
     let order = if way == Way::Walk { "" } else { "+" };
     let sql = sql.push("SELECT ").push(column).push(" AS value, p.id AS at_id, p.tenant_id AS at_tenant");
-    let mut sql = narrow(sql.push(OF_POSTS).arg(workspace_id), filter, statuses, Some((slice.sort, way)));
-    if let Some(at) = slice.at {
-        sql = sql.push(" AND (").push(order).push(column).push(", p.id, p.tenant_id) ");
-        sql = sql.push(if descending { "< (" } else { "> (" });
-        sql = sql
-            .arg(at.value)
-            .push(", ")
-            .arg(at.post_id.as_str())
-            .push(", ")
-            .arg(at.tenant_id.as_str())
-            .push(")");
+    let mut sql =
+        narrow(found(sql, workspace_id, filter, through), filter, statuses, Some((slice.sort, way)));
+    let bounds = [
+        (slice.at, if descending { " < (" } else { " > (" }),
+        (until, if descending { " >= (" } else { " <= (" }),
+    ];
+    for (place, test) in bounds {
+        let Some(at) = place else { continue };
+        sql =
+            sql.push(" AND (").push(order).push(column).push(", p.id, p.tenant_id)").push(test).arg(at.value);
+        sql = sql.push(", ").arg(at.post_id.as_str()).push(", ").arg(at.tenant_id.as_str()).push(")");
     }
     sql = sql.push(" ORDER BY ").push(order).push(column);
     sql = sql.push(if descending { " DESC, p.id DESC, p.tenant_id DESC" } else { ", p.id, p.tenant_id" });
@@ -144,16 +181,12 @@ pub(super) fn narrow<'c>(
         };
         sql = sql.arg(like_anywhere(text)).push(r") ESCAPE '\')");
     }
-    sql = match filter.media {
-        Some(true) => sql.push(" AND p.media <> '[]'"),
-        Some(false) => sql.push(" AND p.media = '[]'"),
-        None => sql,
-    };
+    sql = sql.and("p.with_media =", filter.media);
     let by_scheduled = page.is_some_and(|(sort, _)| sort.is_scheduled());
     let plain = of_tenants || walks_else(by_scheduled);
     let time = |sql: Sql<'c>, test: &'static str| {
         let sql = sql.push(if plain { " AND +" } else { " AND " });
-        sql.push("COALESCE(p.scheduled_at, 9007199254740991)").push(test)
+        sql.push("p.place_at").push(test)
     };
     if filter.no_time {
         sql = time(sql, " = ").arg(NO_TIME);

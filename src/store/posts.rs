@@ -3,7 +3,7 @@
 use super::{
     Db, Error, Json, Result, Tx,
     leases::Fence,
-    post_filter::{FEW, OF_POSTS, Way, narrow, places},
+    post_filter::{FEW, Through, WALKED, Way, found, narrow, places},
 };
 use crate::{
     clock::Millis,
@@ -142,17 +142,39 @@ impl Db {
         filter: &PostFilter,
         slice: &Slice<'_>,
     ) -> Result<Vec<MirroredPost>> {
+        let through = self.through(workspace_id, filter).await?;
         let few = match slice.matching {
             _ if !filter.tenants.is_empty() => true,
             _ if *filter == PostFilter::default() => false,
             Some(matching) => matching < FEW,
-            None => {
-                let sql = self.read("SELECT COUNT(*) FROM (SELECT 1").push(OF_POSTS).arg(workspace_id);
-                let sql = narrow(sql, filter, &filter.statuses, None).push(" LIMIT ").arg(FEW);
-                sql.push(") few").value::<i64>().await? < FEW
-            }
+            None => self.count_through(workspace_id, filter, &through, Some(FEW)).await? < FEW,
         };
-        let way = if few { Way::Gather } else { Way::Walk };
+        if few {
+            return self.page_of_posts(workspace_id, filter, slice, Way::Gather, &through, None).await;
+        }
+        // Texts are not in the orders: each post that is passed is read.
+        let until = match filter.text {
+            Some(_) => self.place_after(workspace_id, slice, WALKED).await?,
+            None => None,
+        };
+        let walked = self
+            .page_of_posts(workspace_id, filter, slice, Way::Walk, &Through::Posts, until.as_ref())
+            .await?;
+        if until.is_none() || walked.len() as i64 >= slice.limit {
+            return Ok(walked);
+        }
+        self.page_of_posts(workspace_id, filter, slice, Way::Gather, &through, None).await
+    }
+
+    async fn page_of_posts(
+        &self,
+        workspace_id: &str,
+        filter: &PostFilter,
+        slice: &Slice<'_>,
+        way: Way,
+        through: &Through,
+        until: Option<&Position>,
+    ) -> Result<Vec<MirroredPost>> {
         let descending = slice.sort.column().1 != slice.backwards;
         // The places first, from the indexes alone, and only then the posts that stand there.
         let mut sql = self.read(SELECT).push(" FROM (");
@@ -160,13 +182,14 @@ impl Db {
             // Each status is an order of its own; the beginnings of all hold the beginning of the whole.
             for (n, status) in filter.statuses.iter().enumerate() {
                 sql = sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION SELECT * FROM (" });
-                sql = places(sql, workspace_id, filter, std::slice::from_ref(status), slice, way);
+                let status = std::slice::from_ref(status);
+                sql = places(sql, workspace_id, filter, status, slice, way, through, until);
                 sql = sql.push(if n == 0 { ") s" } else { ") t" });
             }
             sql = sql.push(if descending { " ORDER BY 1 DESC, 2 DESC, 3 DESC" } else { " ORDER BY 1, 2, 3" });
             sql = sql.push(" LIMIT ").arg(slice.limit);
         } else {
-            sql = places(sql, workspace_id, filter, &filter.statuses, slice, way);
+            sql = places(sql, workspace_id, filter, &filter.statuses, slice, way, through, until);
         }
         let rows: Vec<PostRow> = sql
             .push(
@@ -177,6 +200,7 @@ impl Db {
             .arg(workspace_id)
             .push(" ORDER BY k.value")
             .push(if descending { " DESC, k.at_id DESC, k.at_tenant DESC" } else { ", k.at_id, k.at_tenant" })
+            .planned_anew()
             .all()
             .await?;
         let mut posts = rows.into_iter().map(TryInto::try_into).collect::<Result<Vec<MirroredPost>>>()?;
@@ -186,10 +210,45 @@ impl Db {
         Ok(posts)
     }
 
+    /// Where one comes after so many posts of the workspace, from where the slice begins; `None` if there are not so many.
+    async fn place_after(
+        &self,
+        workspace_id: &str,
+        slice: &Slice<'_>,
+        steps: i64,
+    ) -> Result<Option<Position>> {
+        let (all, one) = (PostFilter::default(), Slice { limit: 1, ..*slice });
+        let sql = places(self.read(""), workspace_id, &all, &[], &one, Way::Walk, &Through::Posts, None);
+        let place: Option<(i64, String, String)> = sql.push(" OFFSET ").arg(steps).opt().await?;
+        Ok(place.map(|(value, post_id, tenant_id)| Position { value, post_id, tenant_id }))
+    }
+
     /// How many posts the filter matches.
     pub async fn count_posts(&self, workspace_id: &str, filter: &PostFilter) -> Result<i64> {
-        let sql = self.read("SELECT COUNT(*)").push(OF_POSTS).arg(workspace_id);
-        narrow(sql, filter, &filter.statuses, None).value().await
+        let through = self.through(workspace_id, filter).await?;
+        self.count_through(workspace_id, filter, &through, None).await
+    }
+
+    /// The same, but no further than to `most`: whoever only shows the number need not wait for all of it.
+    pub async fn count_posts_to(&self, workspace_id: &str, filter: &PostFilter, most: i64) -> Result<i64> {
+        let through = self.through(workspace_id, filter).await?;
+        self.count_through(workspace_id, filter, &through, Some(most)).await
+    }
+
+    pub(super) async fn count_through(
+        &self,
+        workspace_id: &str,
+        filter: &PostFilter,
+        through: &Through,
+        most: Option<i64>,
+    ) -> Result<i64> {
+        let sql = found(self.read("SELECT COUNT(*) FROM (SELECT 1"), workspace_id, filter, through);
+        let sql = narrow(sql, filter, &filter.statuses, None);
+        let sql = match most {
+            Some(most) => sql.push(" LIMIT ").arg(most),
+            None => sql,
+        };
+        sql.push(") matching").planned_anew().value().await
     }
 
     /// How many of these posts, by tenant and id, the filter matches; at most a few hundred can be asked for.
@@ -199,13 +258,15 @@ impl Db {
         filter: &PostFilter,
         posts: &[PostKey],
     ) -> Result<i64> {
-        let sql = self.read("SELECT COUNT(*)").push(OF_POSTS).arg(workspace_id);
-        let mut sql = narrow(sql, filter, &filter.statuses, None).push(" AND (1 = 0");
-        for (tenant, id) in posts {
-            sql = sql.push(" OR (p.tenant_id = ").arg(tenant.as_str()).push(" AND p.id = ").arg(id.as_str());
-            sql = sql.push(")");
+        if posts.is_empty() {
+            return Ok(0);
         }
-        sql.push(")").value().await
+        let sql = self
+            .read("SELECT COUNT(*) FROM ")
+            .table(posts, |(tenant, id)| [tenant.into(), id.into()])
+            .push(" CROSS JOIN posts p WHERE p.tenant_id = v.column1 AND p.id = v.column2 AND p.workspace_id = ")
+            .arg(workspace_id);
+        narrow(sql, filter, &filter.statuses, None).value().await
     }
 
     pub async fn post(&self, workspace_id: &str, tenant_id: &str, id: &str) -> Result<Option<MirroredPost>> {
@@ -320,70 +381,6 @@ impl Db {
             .value()
             .await
     }
-
-    /// Posts per status with a scheduled time in the span: (status, scheduled day or hour number, count).
-    pub async fn count_by_span(
-        &self,
-        workspace_id: &str,
-        from: Millis,
-        to: Millis,
-        span: Millis,
-    ) -> Result<Vec<(String, i64, i64)>> {
-        self.read(
-            "SELECT status, (scheduled_at - $2) / $4, COUNT(*) FROM posts
-             WHERE workspace_id = $1 AND COALESCE(scheduled_at, 9007199254740991) >= $2
-               AND COALESCE(scheduled_at, 9007199254740991) < $3
-             GROUP BY 1, 2 ORDER BY 2, 1",
-        )
-        .bind(workspace_id)
-        .bind(from)
-        .bind(to)
-        .bind(span)
-        .all()
-        .await
-    }
-
-    /// Per tenant: scheduled posts, failed posts whose time was in the span, and the last published post's time.
-    pub async fn tenant_post_counts(
-        &self,
-        workspace_id: &str,
-        tenants: &[String],
-        failed: std::ops::Range<Millis>,
-    ) -> Result<Vec<(String, i64, i64, Option<i64>)>> {
-        self.read("SELECT tenant_id, CAST(SUM(CASE WHEN status = 'scheduled' THEN 1 ELSE 0 END) AS BIGINT),
-               CAST(SUM(CASE WHEN status = 'failed' AND scheduled_at >= ")
-            .arg(failed.start)
-            .push(" AND scheduled_at < ")
-            .arg(failed.end)
-            .push(" THEN 1 ELSE 0 END) AS BIGINT), MAX(CASE WHEN status IN ('published', 'partially_published') THEN scheduled_at END)
-             FROM posts WHERE workspace_id = ")
-            .arg(workspace_id)
-            .push(" AND tenant_id IN ")
-            .list(tenants.iter().map(String::as_str))
-            .push(" GROUP BY tenant_id")
-            .all()
-            .await
-    }
-
-    /// Failed and all platform posts per platform since a time, from posts that went out: (platform names, status, count).
-    pub async fn outcomes_by_platforms(
-        &self,
-        workspace_id: &str,
-        since: Millis,
-        until: Millis,
-    ) -> Result<Vec<(String, String, i64)>> {
-        self.read(
-            "SELECT platform_names, status, COUNT(*) FROM posts
-             WHERE workspace_id = $1 AND COALESCE(scheduled_at, 9007199254740991) >= $2
-               AND COALESCE(scheduled_at, 9007199254740991) < $3
-               AND status IN ('published', 'partially_published', 'failed') GROUP BY 1, 2 ORDER BY 1, 2",
-        )
-        .bind(workspace_id)
-        .bind(since)
-        .bind(until)
-        .all()
-        .await
-    }
 }
 
 impl Tx {
@@ -408,7 +405,8 @@ impl Tx {
         }
         self.sql(
             "INSERT INTO posts (workspace_id, tenant_id, id, content, status, scheduled_at, created_at, updated_at,
-               platforms, platform_names, media, seen_at) SELECT * FROM ",
+               platforms, platform_names, media, seen_at, place_at, with_media)
+             SELECT v.*, COALESCE(v.column6, 9007199254740991), v.column11 <> '[]' FROM ",
         )
         .table(&posts, |post| {
             let names: Vec<&str> = post.platforms.iter().map(|p| p.platform.as_str()).collect();
@@ -431,7 +429,8 @@ impl Tx {
             " WHERE true ON CONFLICT (workspace_id, tenant_id, id) DO UPDATE SET content = excluded.content,
                status = excluded.status, scheduled_at = excluded.scheduled_at, created_at = excluded.created_at,
                updated_at = excluded.updated_at, platforms = excluded.platforms,
-               platform_names = excluded.platform_names, media = excluded.media, seen_at = excluded.seen_at
+               platform_names = excluded.platform_names, media = excluded.media, seen_at = excluded.seen_at,
+               place_at = excluded.place_at, with_media = excluded.with_media
              WHERE excluded.updated_at > posts.updated_at OR posts.seen_at <= ",
         )
         .arg(started)

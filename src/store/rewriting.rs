@@ -21,6 +21,7 @@ impl Db {
     pub async fn rewrite_files(&self) -> Result<()> {
         match self {
             Self::Sqlite { writer, .. } => {
+                self.forget_gone_texts().await?;
                 sqlx::raw_sql("VACUUM").execute(writer).await?;
             }
             Self::Postgres(pool, _) => {

@@ -98,6 +98,8 @@ pub(crate) struct Sql<'c> {
     on: On<'c>,
     /// Of a statement that commits on its own.
     points: Option<Failpoints>,
+    /// Whether the drivers keep it prepared.
+    kept: bool,
 }
 
 /// Builds the driver's query for whichever engine the statement is attached to, and runs it; on PostgreSQL with a limit
@@ -105,15 +107,15 @@ pub(crate) struct Sql<'c> {
 macro_rules! dispatch {
     ($self:ident, $make:ident $(::<$t:ty>)?, $fetch:ident $(, $map:expr)?) => {{
         let text = AssertSqlSafe($self.text);
-        let points = $self.points;
+        let (points, kept) = ($self.points, $self.kept);
         if let Some(points) = &points {
             points.before_commit()?;
         }
         let done = match $self.on {
-            On::SqlitePool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c).await $(.map($map))?,
-            On::SqliteTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c).await $(.map($map))?,
-            On::PgPool(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c)).await $(.map($map))?,
-            On::PgTx(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).$fetch(c)).await $(.map($map))?,
+            On::SqlitePool(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).persistent(kept).$fetch(c).await $(.map($map))?,
+            On::SqliteTx(c, a) => sqlx::$make::<_, $($t,)? _>(text, a).persistent(kept).$fetch(c).await $(.map($map))?,
+            On::PgPool(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).persistent(kept).$fetch(c)).await $(.map($map))?,
+            On::PgTx(c, a) => in_time(sqlx::$make::<_, $($t,)? _>(text, a).persistent(kept).$fetch(c)).await $(.map($map))?,
         }?;
         if let Some(points) = &points {
             points.after_commit()?;
@@ -132,24 +134,30 @@ pub(super) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> s
 
 impl<'c> Sql<'c> {
     pub fn on_sqlite(pool: &'c SqlitePool, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::SqlitePool(pool, Default::default()), points: None }
+        Self { text: text.into(), on: On::SqlitePool(pool, Default::default()), points: None, kept: true }
     }
 
     pub fn on_postgres(pool: &'c PgPool, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::PgPool(pool, Default::default()), points: None }
+        Self { text: text.into(), on: On::PgPool(pool, Default::default()), points: None, kept: true }
     }
 
     pub fn in_sqlite(tx: &'c mut SqliteConnection, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::SqliteTx(tx, Default::default()), points: None }
+        Self { text: text.into(), on: On::SqliteTx(tx, Default::default()), points: None, kept: true }
     }
 
     pub fn in_postgres(tx: &'c mut PgConnection, text: &'static str) -> Self {
-        Self { text: text.into(), on: On::PgTx(tx, Default::default()), points: None }
+        Self { text: text.into(), on: On::PgTx(tx, Default::default()), points: None, kept: true }
     }
 
     /// The statement commits on its own.
     pub fn committing(mut self, points: &Failpoints) -> Self {
         self.points = Some(points.clone());
+        self
+    }
+
+    /// Is planned for its values each time: PostgreSQL would soon use one plan for frequent and rare ones alike.
+    pub fn planned_anew(mut self) -> Self {
+        self.kept = false;
         self
     }
 

@@ -322,9 +322,9 @@ impl Db {
         let rows: Vec<(String,)> = self
             .read(
                 "SELECT t.id FROM posts p JOIN tenants t ON t.workspace_id = p.workspace_id AND t.id = p.tenant_id
-                 WHERE p.workspace_id = $1 AND p.status = 'scheduled' AND COALESCE(p.scheduled_at, 9007199254740991) >= $2
-                   AND COALESCE(p.scheduled_at, 9007199254740991) < $3
-                   AND t.detached_at IS NULL AND t.sync_error_at IS NULL AND t.synced_at < p.scheduled_at + $4
+                 WHERE p.workspace_id = $1 AND p.status = 'scheduled' AND p.place_at >= $2
+                   AND p.place_at < $3
+                   AND t.detached_at IS NULL AND t.sync_error_at IS NULL AND t.synced_at < p.place_at + $4
                  GROUP BY t.id, t.synced_at ORDER BY t.synced_at, t.id LIMIT $5",
             )
             .bind(workspace_id)

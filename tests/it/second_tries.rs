@@ -131,9 +131,13 @@ async fn an_earlier_updates_time_is_not_taken_for_this_ones(engine: Engine) {
     assert_eq!(first.status, 200, "{}", first.text);
     app.sweep(&app.ws, &ann.id).await;
     // As a listing read before the first update leaves it, when it brings a post that was not in the mirror.
-    execute(&app.app().db, "UPDATE posts SET scheduled_at = 1, updated_at = 1 WHERE id = $1", &[&id])
-        .await
-        .unwrap();
+    execute(
+        &app.app().db,
+        "UPDATE posts SET scheduled_at = 1, place_at = 1, updated_at = 1 WHERE id = $1",
+        &[&id],
+    )
+    .await
+    .unwrap();
     app.faults(json!([{ "match": { "method": "PUT" }, "times": 1, "resetBefore": true }])).await;
     let lost = app.api(Method::PUT, &path, &ann.key, update("2030-02-02T08:00:00Z")).await;
     assert_eq!(lost.status, 504, "{}", lost.text);

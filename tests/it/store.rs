@@ -20,6 +20,7 @@ mod migrations;
 mod notices;
 mod operations;
 mod plans;
+mod post_texts;
 mod posts;
 mod saved_views;
 mod selections;

@@ -63,7 +63,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     let app = &visit.app;
     let clocks = visit.clocks();
     let now = clocks.now;
-    let total = app.db.count_posts(&workspace_id, &query.filter).await?;
+    let total = app.db.count_posts_to(&workspace_id, &query.filter, present::COUNTED + 1).await?;
     let (rows, before, after) = rows(&visit, &query, total).await?;
     // What stood here has gone; the list has not.
     if rows.is_empty() && total > 0 && (visit.form.some("after").or(visit.form.some("before"))).is_some() {
@@ -83,7 +83,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Error> {
     page.chips = query.chips(&base, &names, &clocks);
     page.result_line = result_line(&query, rows.len(), total, before.is_none(), synced.3, now);
     freshness::note_looked_at(&visit, &workspace_id, &tenant_ids).await?;
-    page.total = present::count(total);
+    page.total = present::counted(total);
     page.empty = if !page.chips.is_empty() {
         "no_match"
     } else if page.sync_notice.is_some() {
@@ -170,9 +170,9 @@ fn result_line(
         Some(at) => format!("synced {} ago", present::age(at, now)),
         None => "not synced yet".into(),
     };
-    let total = present::count(total);
+    let total = present::counted(total);
     let range = match first {
-        true if shown as u64 == total.0 => total.of("post", "posts"),
+        true if shown as u64 == total.n.0 => total.of("post", "posts"),
         true => format!("1 to {shown} of {total}"),
         false => format!("{shown} of {total}"),
     };

@@ -2,7 +2,7 @@
 
 use super::{
     super::Answer,
-    views::{AuditRow, Badge, Banner, CopyId, Count, Moment},
+    views::{AuditRow, Badge, Banner, CopyId, Count, Counted, Moment},
 };
 use crate::{
     app::App,
@@ -100,6 +100,14 @@ pub fn span(millis: Millis) -> String {
 /// A count from the database.
 pub fn count(n: i64) -> Count {
     Count(n.max(0).unsigned_abs())
+}
+
+/// How far lists count what matches them: the exact number of hundreds of thousands is not worth the wait for it.
+pub const COUNTED: i64 = 10_000;
+
+/// A count from the database that went no further than one past [`COUNTED`].
+pub fn counted(n: i64) -> Counted {
+    Counted { n: count(n.min(COUNTED)), more: n > COUNTED }
 }
 
 /// What a redirect's `?done=` says. Fixed texts only: a link must not be able to put words on our pages.

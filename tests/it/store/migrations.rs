@@ -36,7 +36,9 @@ async fn same_tables_and_columns() {
     let Db::Sqlite { reader, .. } = &db else { unreachable!() };
     let columns = "SELECT m.name, c.name, c.\"notnull\" <> 0 OR c.pk > 0
          FROM sqlite_schema m, pragma_table_info(m.name) c
-         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '\\_sqlx%' ESCAPE '\\'";
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '\\_sqlx%' ESCAPE '\\'
+           -- An index of texts is a table here, and knows a post by its number.
+           AND m.name NOT LIKE 'posts\\_by\\_text%' ESCAPE '\\' AND NOT (m.name = 'posts' AND c.name = 'n')";
     let mut in_sqlite: Columns = sqlx::query_as(columns).fetch_all(reader).await.unwrap();
     in_sqlite.sort();
     let versions = "SELECT version, description FROM _sqlx_migrations ORDER BY version";

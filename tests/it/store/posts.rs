@@ -31,7 +31,11 @@ fn platform(name: &str) -> PlatformPost {
 
 async fn ids(db: &Db, workspace: &str, filter: &PostFilter) -> Vec<String> {
     let found = db.posts(workspace, filter, PostSort::ScheduledAsc, None, false, 1_000).await.unwrap();
-    assert_eq!(db.count_posts(workspace, filter).await.unwrap(), found.len() as i64);
+    let count = found.len() as i64;
+    assert_eq!(db.count_posts(workspace, filter).await.unwrap(), count);
+    for most in [1, 2, 1_000] {
+        assert_eq!(db.count_posts_to(workspace, filter, most).await.unwrap(), count.min(most));
+    }
     found.into_iter().map(|p| p.post.id).collect()
 }
 

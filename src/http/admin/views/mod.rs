@@ -39,7 +39,7 @@ pub use keys::{
     RotateKeyPage, SecretPage,
 };
 pub use operations::{OperationListPage, OperationPage, OperationRow};
-pub use parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager, Tab};
+pub use parts::{Badge, Banner, Chip, CopyId, Count, Counted, Link, Moment, Pager, Tab};
 pub use people::{LoginPage, SetupPage};
 pub use plans::{
     BadLine, Breakdown, BreakdownRow, Callout, ListedPage, PlanItem, PlanOptions, PlanPage, PlanState,

@@ -208,6 +208,28 @@ impl Count {
     }
 }
 
+/// A number that was counted up to a bound only: `4,312`, or `10,000+` for more than that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub n: Count,
+    pub more: bool,
+}
+
+impl HtmlSafe for Counted {}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.n, if self.more { "+" } else { "" })
+    }
+}
+
+impl Counted {
+    /// "1 post", "4,312 posts", "10,000+ posts".
+    pub fn of(&self, one: &str, many: &str) -> String {
+        format!("{self} {}", if self.n.0 == 1 { one } else { many })
+    }
+}
+
 /// A link with its text. `url` must be a path of ours.
 #[derive(Clone, Debug, Default)]
 pub struct Link {

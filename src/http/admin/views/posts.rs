@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::audit::AuditRow;
 use super::forms::Choice;
-use super::parts::{Badge, Banner, Chip, CopyId, Count, Link, Moment, Pager};
+use super::parts::{Badge, Banner, Chip, CopyId, Count, Counted, Link, Moment, Pager};
 use super::shell::Shell;
 
 /// `/w/{ws}/posts`
@@ -30,7 +30,7 @@ pub struct PostListPage {
     /// Jobs of this person's that have ended since.
     pub notices: Vec<JobNotice>,
     /// All posts matching the filters.
-    pub total: Count,
+    pub total: Counted,
     /// Why the list is empty: `none`, `no_match` or `sync_failed`.
     pub empty: &'static str,
     pub rows: Vec<PostRow>,
@@ -47,8 +47,11 @@ pub struct PostListPage {
 impl PostListPage {
     /// " 595" in the actions' names where all that match are selected: as wide as the script would make them.
     pub fn meant(&self) -> String {
+        let Counted { n, more } = self.total;
         match self.selection.matching {
-            true => format!(" {}", Count(self.total.0.saturating_sub(self.selection.left_out.0))),
+            // What is left out makes no difference to what is not counted.
+            true if more => format!(" {}", self.total),
+            true => format!(" {}", Count(n.0.saturating_sub(self.selection.left_out.0))),
             false => String::new(),
         }
     }

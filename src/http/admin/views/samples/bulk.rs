@@ -75,7 +75,7 @@ pub fn posts(s: &Sample, add: &mut Add) {
             link: Some(Link::new("Show them", "/w/w1/tenants?state=failing")),
             ..Banner::new("warn", s.t("2 of 57 tenants failed to sync; their posts may be out of date."))
         }),
-        total: s.n(4312),
+        total: Counted { n: s.n(4312), more: false },
         empty: "none",
         rows: s.rows(50, row),
         pager: Pager::pages(None, s.opt(s.t("?after=abc"))),
@@ -102,7 +102,11 @@ pub fn posts(s: &Sample, add: &mut Add) {
         ..page().selection
     };
     let rows = s.rows(50, |i| PostRow { left_out: i == 2, ..row(i) });
-    add("posts-matching", &PostListPage { selection, rows, ..page() });
+    add("posts-matching", &PostListPage { selection: selection.clone(), rows, ..page() });
+    let total = Counted { n: s.n(10_000), more: true };
+    let result_line = s.t("1 to 50 of 10,000+ · sorted by scheduled time, earliest first · synced 40 s ago");
+    let selection = Selection { left_out: s.n(3), ..selection };
+    add("posts-many", &PostListPage { selection, total, result_line, rows: s.rows(50, row), ..page() });
     let viewer = Shell { can_write: false, density: "compact".into(), theme: "dark".into(), ..page().shell };
     add("posts-viewer", &PostListPage { shell: viewer, ..page() });
     let filter_error = Some(s.t("There is no platform \"myspace\"."));
