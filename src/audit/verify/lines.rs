@@ -34,7 +34,7 @@ pub enum Kind {
     Other,
     /// The program started.
     Start,
-    /// The log goes on from an older copy, in this epoch; `None` if it does not say which.
+    /// The log goes on from an older copy, in this epoch; `None` if it does not name exactly one.
     Restore(Option<u64>),
 }
 
@@ -292,8 +292,11 @@ impl<'l> Entry<'l> {
         let kind = match self.action.0.as_ref() {
             "audit.start" => Kind::Start,
             "audit.restore" => {
-                let epoch = self.targets.iter().find(|target| target.kind.0 == "epoch");
-                Kind::Restore(epoch.and_then(|target| note::number(&target.id.0)))
+                let mut epochs = self.targets.iter().filter(|target| target.kind.0 == "epoch");
+                match (epochs.next(), epochs.next()) {
+                    (Some(target), None) => Kind::Restore(note::number(&target.id.0)),
+                    _ => Kind::Restore(None),
+                }
             }
             _ => Kind::Other,
         };

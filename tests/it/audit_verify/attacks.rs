@@ -619,6 +619,13 @@ impl Cases {
         let mut nameless = self.log.cut(50);
         nameless.append(nameless.last_at(), &Draft::done(&Actor::system("cli"), Action::AuditRestore));
         self.add("a restore without an epoch", nameless.bundle(&LOG, 51, &[]), 1, 10, 50);
+        let mut torn = self.log.cut(50);
+        torn.epoch = 2;
+        let two = Draft::done(&Actor::system("cli"), Action::AuditRestore)
+            .target("epoch", "2")
+            .target("epoch", "3");
+        torn.append(torn.last_at(), &two);
+        self.add("a restore to two epochs", torn.bundle(&LOG, 51, &[]), 1, 10, 50);
     }
 
     fn of_notes(&mut self) {
