@@ -67,7 +67,7 @@ dependencies() {
 }
 
 tests() {
-    export GATEHOUSE_TEST_POSTGRES=required
+    export GATEHOUSE_TEST_POSTGRES=required GATEHOUSE_TEST_PYTHON=required
     if cargo nextest --version; then
         cargo nextest run --features postgres-tests --no-fail-fast --status-level fail
         note=$(grep -o '[0-9]* tests run: .*' "$work/log" | tail -n 1)
