@@ -27,9 +27,9 @@ use tokio::{
     time::Instant,
 };
 
-/// Items whose calls are under way at once, per job, where pacing is lifted.
+/// Calls under way at once, per job, where pacing is lifted.
 const IN_FLIGHT: usize = 64;
-/// Items beside those whose outcome is being written down, or that wait to take their place.
+/// Items beside those with a call under way: something of theirs is being written down, or they wait for a place.
 const BESIDE: usize = 48;
 /// And at a pace: so many keep it up with slow answers, and a pause need not wait for many.
 const IN_FLIGHT_PACED: usize = 8;
@@ -422,7 +422,7 @@ impl Work {
     }
 }
 
-/// For how many items calls may be under way.
+/// How many calls may be under way.
 fn seats(pace: Duration) -> usize {
     match pace.as_millis() {
         0 => IN_FLIGHT,
